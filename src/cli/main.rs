@@ -1,0 +1,2 @@
+//! The native command line `gpu-mem-calc`.
+fn main() {}

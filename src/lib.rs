@@ -1,0 +1,5 @@
+//! GPU Memory Calculator: what an LLM needs on a GPU, tensor by tensor and instant by instant.
+//!
+//! The rooms and the direction of their imports are described in `CONTRIBUTING.md`; `tests/layering.rs` enforces them.
+
+pub mod units;

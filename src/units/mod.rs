@@ -1,0 +1,1 @@
+//! Quantities: bytes, counts and element types. Raw numbers do not cross a module border.
