@@ -2,4 +2,7 @@
 //!
 //! The rooms and the direction of their imports are described in `CONTRIBUTING.md`; `tests/layering.rs` enforces them.
 
+pub mod cite;
+pub mod model;
 pub mod units;
+pub mod warn;

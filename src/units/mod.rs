@@ -1,1 +1,12 @@
-//! Quantities: bytes, counts and element types. Raw numbers do not cross a module border.
+//! Quantities: bytes, counts of elements and element types, with their parsing and printing.
+//!
+//! This is the leaf of the house: it imports nothing from the other rooms. Raw numbers do not cross a module border;
+//! only `format` decides between GiB and GB, and it always prints which.
+
+mod bytes;
+mod count;
+mod dtype;
+
+pub use bytes::Bytes;
+pub use count::Count;
+pub use dtype::DType;

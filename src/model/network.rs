@@ -1,0 +1,122 @@
+//! A whole network: the distinct layers, their order, both ends, towers and next-token layers, with its counts.
+//!
+//! Equal layers are stored once (`kinds`) and referred to by `order`, so a network of 126 equal layers costs as much to
+//! evaluate as one of a single layer.
+
+use serde::Serialize;
+
+use super::layer::{Layer, Norm};
+use super::tensor::{Role, Tensor};
+use crate::units::Count;
+
+/// Index of a distinct layer in [`Network::kinds`].
+pub type LayerKind = usize;
+
+/// The output projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// Whether it is the embedding matrix.
+    pub tied: bool,
+    /// Whether the final logits are soft-capped (Gemma 2).
+    pub softcap: bool,
+}
+
+/// A vision or audio tower with its projector.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tower {
+    /// What it is: "vision tower", "audio tower", "projector".
+    pub name: String,
+    /// Its weight tensors.
+    pub tensors: Vec<Tensor>,
+}
+
+/// A network as the reference implementation of its family builds it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Network {
+    /// `model_type` of the text stack.
+    pub model_type: String,
+    /// Width of the residual stream.
+    pub hidden_size: u64,
+    /// Rows of the embedding.
+    pub vocabulary: u64,
+    /// Longest context that the configuration states.
+    pub max_positions: Option<u64>,
+    /// The distinct layers.
+    pub kinds: Vec<Layer>,
+    /// For each depth the index of its layer in `kinds`.
+    pub order: Vec<LayerKind>,
+    /// Tensors before the first layer (embedding, learned positions, embedding norm).
+    pub input_tensors: Vec<Tensor>,
+    /// Tensors after the last layer (final norm, head when it is not tied, head bias).
+    pub output_tensors: Vec<Tensor>,
+    /// The norm before the head.
+    pub final_norm: Option<Norm>,
+    /// The head.
+    pub head: Head,
+    /// Dropout probability on the embedding output.
+    pub embedding_dropout: f64,
+    /// Vision and audio towers.
+    pub towers: Vec<Tower>,
+    /// Weights of next-token-prediction layers, which are not part of the total.
+    pub next_token_tensors: Vec<Tensor>,
+}
+
+impl Network {
+    /// The layers in order.
+    pub fn layers(&self) -> impl DoubleEndedIterator<Item = &Layer> {
+        self.order.iter().filter_map(|kind| self.kinds.get(*kind))
+    }
+
+    /// Number of layers.
+    pub fn depth(&self) -> u64 {
+        self.order.len() as u64
+    }
+
+    /// How many layers are of this kind.
+    pub fn layers_of(&self, kind: LayerKind) -> u64 {
+        self.order.iter().filter(|index| **index == kind).count() as u64
+    }
+
+    /// The parameters that `select` accepts, over layers, ends and towers.
+    pub fn parameters_where(&self, select: impl Fn(&Tensor) -> bool) -> Count {
+        let layers: Count = self
+            .kinds
+            .iter()
+            .enumerate()
+            .map(|(kind, layer)| layer.parameters_where(&select) * self.layers_of(kind))
+            .sum();
+        let ends = self.input_tensors.iter().chain(&self.output_tensors);
+        let towers = self.towers.iter().flat_map(|tower| &tower.tensors);
+        layers
+            + ends
+                .chain(towers)
+                .filter(|tensor| select(tensor))
+                .map(Tensor::elements)
+                .sum()
+    }
+
+    /// All parameters: a tied head once, towers included, next-token layers and buffers not.
+    pub fn total_parameters(&self) -> Count {
+        self.parameters_where(|_| true)
+    }
+
+    /// Parameters that one token uses: everything but the towers and the routed experts that it does not visit;
+    /// embedding and head included.
+    pub fn active_parameters(&self) -> Count {
+        let idle: Count = self
+            .kinds
+            .iter()
+            .enumerate()
+            .filter_map(|(kind, layer)| {
+                let moe = layer.moe()?;
+                let routed = layer
+                    .parameters_where(|tensor| tensor.role == Role::RoutedExpert)
+                    .get();
+                let idle = routed / moe.experts.max(1) * moe.experts.saturating_sub(moe.top_k);
+                Some(Count::new(idle) * self.layers_of(kind))
+            })
+            .sum();
+        self.parameters_where(|tensor| tensor.role != Role::Tower)
+            .saturating_sub(idle)
+    }
+}
