@@ -1,0 +1,83 @@
+//! Instants of a training step at which the peak can lie. A peak is the maximum over instants, never a sum.
+
+use serde::Serialize;
+
+/// A named instant of the step, in the order of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstantId {
+    /// Weights are on the device, nothing else.
+    Load,
+    /// Between two steps: gradients freed, optimizer states kept.
+    Rest,
+    /// All layers have run forward; the head has not.
+    ForwardEnd,
+    /// The loss is being computed from the logits.
+    LossForward,
+    /// The gradient of the logits is being computed.
+    LossBackward,
+    /// The head's weight gradient is being computed.
+    HeadBackward,
+    /// Backward of the last layer.
+    BackwardLast,
+    /// Backward of the layer at which the backward pass is tightest, where that is neither the last nor the first.
+    BackwardTightest,
+    /// Backward of the first layer.
+    BackwardFirst,
+    /// Backward of the embedding, and the last reduction of gradients.
+    BackwardEnd,
+    /// Gradient clipping.
+    Clip,
+    /// The optimizer's step (second and later: its states exist).
+    OptimizerStep,
+}
+
+impl InstantId {
+    /// Every instant in the order of time.
+    pub const ALL: [Self; 12] = [
+        Self::Load,
+        Self::Rest,
+        Self::ForwardEnd,
+        Self::LossForward,
+        Self::LossBackward,
+        Self::HeadBackward,
+        Self::BackwardLast,
+        Self::BackwardTightest,
+        Self::BackwardFirst,
+        Self::BackwardEnd,
+        Self::Clip,
+        Self::OptimizerStep,
+    ];
+
+    /// Its place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The key used in JSON.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Rest => "rest",
+            Self::ForwardEnd => "forward_end",
+            Self::LossForward => "loss_forward",
+            Self::LossBackward => "loss_backward",
+            Self::HeadBackward => "head_backward",
+            Self::BackwardLast => "backward_last",
+            Self::BackwardTightest => "backward_tightest",
+            Self::BackwardFirst => "backward_first",
+            Self::BackwardEnd => "backward_end",
+            Self::Clip => "clip",
+            Self::OptimizerStep => "optimizer_step",
+        }
+    }
+}
+
+/// An instant with a label that names the layer where there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Instant {
+    /// Which instant.
+    pub id: InstantId,
+    /// For a person: "backward of layer 31 of 32".
+    pub label: String,
+}

@@ -1,0 +1,14 @@
+//! The ledger: every tensor with its size, its lifetime and its source; the instants of a step; the three meters.
+//!
+//! An engine (`training`, later `inference`) fills a [`Ledger`]; totals, breakdowns, explanations and plots are views of
+//! it. This room never imports training or inference.
+
+mod entry;
+mod instant;
+mod interval;
+mod ledger;
+
+pub use entry::{Entry, Group, Symbol};
+pub use instant::{Instant, InstantId};
+pub use interval::Interval;
+pub use ledger::Ledger;

@@ -1,0 +1,146 @@
+//! A validated training job: everything that decides the memory of one step, with defaults resolved.
+
+use std::sync::Arc;
+
+use crate::model::Network;
+use crate::units::DType;
+
+/// Types of weights, gradients, optimizer states and arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Weights, gradients, states and arithmetic all in one type (fp32, bf16 or fp16).
+    Pure(DType),
+    /// fp32 weights, gradients and states; arithmetic in the given 16-bit type under torch autocast.
+    Autocast(DType),
+    /// fp32 shards, gathered and computed in the given 16-bit type, gradients reduced in `reduce` (FSDP mixed precision).
+    ShardedMixed {
+        /// Type of gathered weights and of the arithmetic.
+        compute: DType,
+        /// Type of the gradient reduction.
+        reduce: DType,
+    },
+}
+
+/// Which optimizer, with the type of its states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimizer {
+    /// Adam or AdamW: two states in the type of the parameter.
+    AdamW,
+    /// AdamW with block-wise 8-bit states (bitsandbytes).
+    AdamW8bit,
+    /// Stochastic gradient descent, with or without a momentum state.
+    Sgd {
+        /// Whether there is a momentum state.
+        momentum: bool,
+    },
+}
+
+/// How torch runs the optimizer's step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptimizerImplementation {
+    /// One fused kernel, no temporaries.
+    Fused,
+    /// Lists of tensors at once, with a temporary as large as a state.
+    Foreach,
+    /// One parameter after another.
+    Loop,
+}
+
+/// What is recomputed in backward instead of being saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recomputation {
+    /// Nothing.
+    None,
+    /// Every layer from its input.
+    Full,
+    /// Op level: attention outputs and every second matrix product are kept, the rest is recomputed.
+    Operations,
+}
+
+/// How attention is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionKernel {
+    /// Flash attention, or torch's scaled dot product attention choosing it.
+    Flash,
+    /// Scaled dot product attention with a dense mask (padded batches).
+    Masked,
+    /// Plain matrix products with the probabilities in memory.
+    Eager,
+}
+
+/// How logits and loss are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossKind {
+    /// Cross entropy over all logits with an fp32 copy, as transformers 5 does.
+    Plain,
+    /// The hidden states are split into so many chunks, each with its own logits, backward inside the loop.
+    Chunked {
+        /// Number of chunks.
+        chunks: u64,
+    },
+    /// Linear layer and cross entropy fused in one kernel (Liger).
+    FusedLinear,
+    /// Cross entropy kernel that writes the gradient over the logits in place.
+    FusedInPlace,
+}
+
+/// The engine that shards the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// One GPU, no communication.
+    Single,
+    /// PyTorch DistributedDataParallel.
+    Ddp {
+        /// `gradient_as_bucket_view`.
+        bucket_view: bool,
+    },
+    /// PyTorch `fully_shard` over every layer and the root.
+    Fsdp2 {
+        /// Whether a layer's gathered weights are freed after its forward.
+        reshard_after_forward: bool,
+    },
+}
+
+/// Everything that decides the memory of one training step.
+#[derive(Clone, Debug)]
+pub struct TrainingJob {
+    /// The network.
+    pub network: Arc<Network>,
+    /// Sequences per rank and micro-batch.
+    pub micro_batch: u64,
+    /// Tokens per sequence.
+    pub sequence_length: u64,
+    /// Micro-batches per optimizer step.
+    pub accumulation_steps: u64,
+    /// Types.
+    pub precision: Precision,
+    /// Optimizer.
+    pub optimizer: Optimizer,
+    /// How its step runs.
+    pub implementation: OptimizerImplementation,
+    /// Whether gradients are clipped by their global norm.
+    pub gradient_clipping: bool,
+    /// What is recomputed.
+    pub recomputation: Recomputation,
+    /// How attention is computed.
+    pub attention: AttentionKernel,
+    /// How the loss is computed.
+    pub loss: LossKind,
+    /// Whether the logits stay referenced during backward.
+    pub keep_outputs: bool,
+    /// The engine.
+    pub engine: Engine,
+    /// Ranks over which states are sharded (FSDP) or replicated (DDP).
+    pub data_parallel: u64,
+    /// Major and minor version of torch, e.g. (2, 15).
+    pub torch_version: (u16, u16),
+    /// Compute capability of the GPU times ten (90 for Hopper): decides the size of cuBLAS workspaces.
+    pub compute_capability: u16,
+}
+
+impl TrainingJob {
+    /// Tokens per micro-batch on one rank.
+    pub fn tokens(&self) -> u64 {
+        self.micro_batch.saturating_mul(self.sequence_length)
+    }
+}
