@@ -6,6 +6,7 @@ pub mod cite;
 pub mod hardware;
 pub mod memory;
 pub mod model;
+pub mod request;
 pub mod training;
 pub mod units;
 pub mod warn;

@@ -1,0 +1,145 @@
+//! The list of all inputs. An input that is not listed here does not exist; one that is listed without a specification
+//! does not compile, and neither does code that decides over inputs and forgets one.
+
+use serde::{Serialize, Serializer};
+
+use super::{Input, engine, hardware, model, model_details, parallelism, training};
+
+macro_rules! registry {
+    ($($name:ident => $file:ident :: $spec:ident),* $(,)?) => {
+        /// Which input.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum InputId {
+            $(
+                #[doc = concat!("Specified in `", stringify!($file), "::", stringify!($spec), "`.")]
+                $name,
+            )*
+        }
+
+        impl InputId {
+            /// Every input, in the order of the form.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// What can be said about it.
+            pub const fn input(self) -> &'static Input {
+                match self {
+                    $(Self::$name => &$file::$spec,)*
+                }
+            }
+        }
+
+        /// Every input, in the order of the form.
+        pub static INPUTS: &[&Input] = &[$(&$file::$spec),*];
+    };
+}
+
+registry! {
+    ModelId => model::ID,
+    ModelName => model::NAME,
+    HfConfig => model::HF_CONFIG,
+    NumParameters => model::NUM_PARAMETERS,
+    NumLayers => model::NUM_LAYERS,
+    HiddenSize => model::HIDDEN_SIZE,
+    IntermediateSize => model::INTERMEDIATE_SIZE,
+    MlpGated => model::MLP_GATED,
+    HiddenAct => model::HIDDEN_ACT,
+    VocabSize => model::VOCAB_SIZE,
+    TieWordEmbeddings => model::TIE_WORD_EMBEDDINGS,
+    Norm => model::NORM,
+    MaxSeqLen => model::MAX_SEQ_LEN,
+    LargestLayerParams => model::LARGEST_LAYER_PARAMS,
+    NumNextnPredictLayers => model::NUM_NEXTN_PREDICT_LAYERS,
+    IncludeTowers => model::INCLUDE_TOWERS,
+    NumAttentionHeads => model_details::NUM_ATTENTION_HEADS,
+    NumKeyValueHeads => model_details::NUM_KEY_VALUE_HEADS,
+    HeadDim => model_details::HEAD_DIM,
+    AttentionBias => model_details::ATTENTION_BIAS,
+    SlidingWindow => model_details::SLIDING_WINDOW,
+    LayerTypes => model_details::LAYER_TYPES,
+    QLoraRank => model_details::Q_LORA_RANK,
+    KvLoraRank => model_details::KV_LORA_RANK,
+    QkNopeHeadDim => model_details::QK_NOPE_HEAD_DIM,
+    QkRopeHeadDim => model_details::QK_ROPE_HEAD_DIM,
+    VHeadDim => model_details::V_HEAD_DIM,
+    MoeEnabled => model_details::MOE_ENABLED,
+    NumExperts => model_details::NUM_EXPERTS,
+    TopK => model_details::TOP_K,
+    ExpertIntermediateSize => model_details::EXPERT_INTERMEDIATE_SIZE,
+    NumSharedExperts => model_details::NUM_SHARED_EXPERTS,
+    SharedExpertIntermediateSize => model_details::SHARED_EXPERT_INTERMEDIATE_SIZE,
+    FirstKDenseReplace => model_details::FIRST_K_DENSE_REPLACE,
+    MoeLayerFreq => model_details::MOE_LAYER_FREQ,
+    BatchSize => training::BATCH_SIZE,
+    SeqLength => training::SEQ_LENGTH,
+    GradientAccumulationSteps => training::GRADIENT_ACCUMULATION_STEPS,
+    Dtype => training::DTYPE,
+    PrecisionMode => training::PRECISION_MODE,
+    ReduceDtype => engine::REDUCE_DTYPE,
+    Optimizer => training::OPTIMIZER,
+    OptimizerImplementation => training::OPTIMIZER_IMPLEMENTATION,
+    Momentum => training::MOMENTUM,
+    GradientClipping => training::GRADIENT_CLIPPING,
+    ActivationCheckpointing => training::ACTIVATION_CHECKPOINTING,
+    Attention => training::ATTENTION,
+    Loss => training::LOSS,
+    LossChunks => training::LOSS_CHUNKS,
+    KeepOutputs => training::KEEP_OUTPUTS,
+    Dropout => training::DROPOUT,
+    EngineType => engine::TYPE,
+    EngineVersion => engine::VERSION,
+    TransformersVersion => engine::TRANSFORMERS_VERSION,
+    GradientAsBucketView => engine::GRADIENT_AS_BUCKET_VIEW,
+    BucketCapMb => engine::BUCKET_CAP_MB,
+    FsdpVersion => engine::FSDP_VERSION,
+    ShardingStrategy => engine::SHARDING_STRATEGY,
+    ReshardAfterForward => engine::RESHARD_AFTER_FORWARD,
+    ZeroStage => engine::ZERO_STAGE,
+    OffloadOptimizer => engine::OFFLOAD_OPTIMIZER,
+    OffloadParam => engine::OFFLOAD_PARAM,
+    OffloadRatio => engine::OFFLOAD_RATIO,
+    ZeroInit => engine::ZERO_INIT,
+    ReduceBucketSize => engine::REDUCE_BUCKET_SIZE,
+    AllgatherBucketSize => engine::ALLGATHER_BUCKET_SIZE,
+    PrefetchBucketSize => engine::PREFETCH_BUCKET_SIZE,
+    MaxLiveParameters => engine::MAX_LIVE_PARAMETERS,
+    ParamPersistenceThreshold => engine::PARAM_PERSISTENCE_THRESHOLD,
+    UseDistributedOptimizer => engine::USE_DISTRIBUTED_OPTIMIZER,
+    NumMicroBatches => engine::NUM_MICRO_BATCHES,
+    DataParallelSize => parallelism::DATA,
+    TensorParallelSize => parallelism::TENSOR,
+    PipelineParallelSize => parallelism::PIPELINE,
+    VirtualPipelineSize => parallelism::VIRTUAL_PIPELINE,
+    ContextParallelSize => parallelism::CONTEXT,
+    SequenceParallel => parallelism::SEQUENCE,
+    ExpertParallelSize => parallelism::EXPERT,
+    ExpertTensorParallelSize => parallelism::EXPERT_TENSOR,
+    Gpu => hardware::GPU,
+    NumGpus => hardware::NUM_GPUS,
+    GpuMemoryGb => hardware::GPU_MEMORY_GB,
+    UsedMemoryGb => hardware::USED_MEMORY_GB,
+    Ecc => hardware::ECC,
+    UnifiedMemoryGb => hardware::UNIFIED_MEMORY_GB,
+    TotalGpuMemoryGb => hardware::TOTAL_GPU_MEMORY_GB,
+    NumNodes => hardware::NUM_NODES,
+    GpusPerNode => hardware::GPUS_PER_NODE,
+    InterconnectType => hardware::INTERCONNECT_TYPE,
+    InterconnectBandwidthGbps => hardware::INTERCONNECT_BANDWIDTH_GBPS,
+    PortsPerNode => hardware::PORTS_PER_NODE,
+    HostMemoryGb => hardware::HOST_MEMORY_GB,
+    WeightDecay => training::WEIGHT_DECAY,
+    LearningRate => training::LEARNING_RATE,
+    WarmupSteps => training::WARMUP_STEPS,
+}
+
+impl InputId {
+    /// Its dotted path in JSON.
+    pub const fn key(self) -> &'static str {
+        self.input().key
+    }
+}
+
+impl Serialize for InputId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.key())
+    }
+}

@@ -1,0 +1,442 @@
+//! Inputs of section `training`: workload, types, optimizer, activations and loss.
+
+use super::{Choice, FormGroup, Input, InputId, InputKind, Section};
+use crate::cite::{Citation, Evidence};
+
+const fn input(
+    id: InputId,
+    group: FormGroup,
+    key: &'static str,
+    flag: &'static str,
+    url: &'static str,
+    label: &'static str,
+    kind: InputKind,
+) -> Input {
+    Input::new(id, (Section::Training, group), key, flag, url, label, kind)
+}
+
+pub(super) static BATCH_SIZE: Input = input(
+    InputId::BatchSize,
+    FormGroup::Workload,
+    "training.batch_size",
+    "--batch-size",
+    "b",
+    "Micro-batch per GPU",
+    InputKind::Integer {
+        min: 1,
+        max: 1_048_576,
+    },
+)
+.aliases(&["training.micro_batch_size", "training.per_device_train_batch_size"])
+.fixed("1")
+.unit("sequences")
+.help("Sequences that one rank computes at once. Saved activations and logits grow in proportion; weights and optimizer states do not change.");
+
+pub(super) static SEQ_LENGTH: Input = input(
+    InputId::SeqLength,
+    FormGroup::Workload,
+    "training.seq_length",
+    "--seq-length",
+    "s",
+    "Sequence length",
+    InputKind::Integer {
+        min: 1,
+        max: 1 << 30,
+    },
+)
+.aliases(&["training.sequence_length"])
+.derived("the longest sequence of the model where that is typed, else 2048 or what the model allows if that is less")
+.unit("tokens")
+.help("Tokens of one training sequence. Activations and logits grow in proportion, and with its square under eager attention.");
+
+pub(super) static GRADIENT_ACCUMULATION_STEPS: Input = input(
+    InputId::GradientAccumulationSteps,
+    FormGroup::Workload,
+    "training.gradient_accumulation_steps",
+    "--gradient-accumulation-steps",
+    "ga",
+    "Gradient accumulation",
+    InputKind::Integer {
+        min: 1,
+        max: 1_048_576,
+    },
+)
+.fixed("1")
+.unit("steps")
+.help("Micro-batches per optimizer step. From two on, gradients are alive during the forward pass as well; more steps do not add.");
+
+pub(super) static DTYPE: Input = input(
+    InputId::Dtype,
+    FormGroup::Precision,
+    "training.dtype",
+    "--dtype",
+    "t",
+    "Compute type",
+    InputKind::Choice(&[
+        Choice::new("bf16", "bf16", &["bfloat16"], "16-bit brain float."),
+        Choice::new("fp16", "fp16", &["float16", "half"], "16-bit float."),
+        Choice::new("fp32", "fp32", &["float32", "float"], "32-bit float throughout."),
+        Choice::new(
+            "int8",
+            "int8 base with adapters",
+            &[],
+            "A frozen 8-bit base with trained adapters.",
+        )
+        .planned(),
+        Choice::new(
+            "int4",
+            "int4 base with adapters",
+            &["nf4"],
+            "A frozen 4-bit base with trained adapters.",
+        )
+        .planned(),
+    ]),
+)
+.fixed("bf16")
+.help("Type of the arithmetic. Together with the precision mode it decides the bytes of weights, gradients, states and activations.");
+
+pub(super) static PRECISION_MODE: Input = input(
+    InputId::PrecisionMode,
+    FormGroup::Precision,
+    "training.precision_mode",
+    "--precision-mode",
+    "pm",
+    "Precision mode",
+    InputKind::Choice(&[
+        Choice::new(
+            "mixed",
+            "mixed",
+            &[],
+            "fp32 weights and states with 16-bit arithmetic: FSDP's mixed precision policy, autocast on PyTorch DDP.",
+        ),
+        Choice::new(
+            "autocast",
+            "autocast",
+            &["amp"],
+            "torch autocast over fp32 weights; linear weights are cast and the copies kept until their backward.",
+        ),
+        Choice::new(
+            "pure",
+            "pure",
+            &[],
+            "Weights, gradients, states and arithmetic all in the compute type.",
+        ),
+    ]),
+)
+.derived("autocast on PyTorch DDP, mixed on FSDP")
+.help("Where fp32 copies are kept. With AdamW, pure 16-bit takes 8 bytes per parameter, autocast and mixed take 16 and cast copies besides. A model loaded in bf16 and trained with --bf16 is pure.")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch/pytorch torch/amp/autocast_mode.py; torch/distributed/fsdp/_fully_shard",
+));
+
+pub(super) static OPTIMIZER: Input = input(
+    InputId::Optimizer,
+    FormGroup::Optimizer,
+    "training.optimizer",
+    "--optimizer",
+    "o",
+    "Optimizer",
+    InputKind::Choice(&[
+        Choice::new(
+            "adamw",
+            "AdamW",
+            &["adamw_torch", "adamw_torch_fused"],
+            "Two states per parameter, in its type.",
+        ),
+        Choice::new("adam", "Adam", &[], "Two states per parameter, in its type."),
+        Choice::new(
+            "sgd",
+            "SGD",
+            &[],
+            "One state per parameter with momentum, none without.",
+        ),
+        Choice::new(
+            "adamw_8bit",
+            "AdamW 8-bit",
+            &["adamw-8bit", "adam8bit", "adamw8bit", "adamw_bnb_8bit"],
+            "Two block-wise quantised states: about 2 bytes per parameter (bitsandbytes).",
+        ),
+    ]),
+)
+.fixed("adamw")
+.help("Its states stay in memory between steps: 8 bytes per parameter for AdamW on fp32 weights, 4 on bf16 weights, about 2 for the 8-bit variant.")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch/pytorch torch/optim; bitsandbytes-foundation/bitsandbytes bitsandbytes/optim/optimizer.py",
+));
+
+pub(super) static OPTIMIZER_IMPLEMENTATION: Input = input(
+    InputId::OptimizerImplementation,
+    FormGroup::Optimizer,
+    "training.optimizer_implementation",
+    "--optimizer-implementation",
+    "oi",
+    "Optimizer implementation",
+    InputKind::Choice(&[
+        Choice::new("fused", "fused", &[], "One kernel, no temporaries."),
+        Choice::new(
+            "foreach",
+            "foreach",
+            &["multi_tensor"],
+            "All tensors at once, with a temporary as large as one state.",
+        ),
+        Choice::new(
+            "loop",
+            "loop",
+            &["for_loop", "single_tensor"],
+            "One tensor after another.",
+        ),
+    ]),
+)
+.derived("fused from torch 2.8 on, as transformers' Trainer does, foreach before; foreach for SGD")
+.advanced()
+.help("How torch runs the optimizer's step. foreach needs a temporary as large as one state at the optimizer's step, which often is the peak of large models.")
+.cite(Citation::new(
+    Evidence::Source,
+    "huggingface/transformers src/transformers/training_args.py; pytorch/pytorch torch/optim/adam.py",
+));
+
+pub(super) static MOMENTUM: Input = input(
+    InputId::Momentum,
+    FormGroup::Optimizer,
+    "training.momentum",
+    "--momentum",
+    "mo",
+    "Momentum of SGD",
+    InputKind::Number {
+        min: 0.0,
+        max: 1.0,
+        positive: false,
+    },
+)
+.fixed("0.9")
+.advanced()
+.help("Above zero, SGD keeps one state per parameter. Other optimizers do not use it.");
+
+pub(super) static GRADIENT_CLIPPING: Input = input(
+    InputId::GradientClipping,
+    FormGroup::Optimizer,
+    "training.gradient_clipping",
+    "--gradient-clipping",
+    "gc",
+    "Gradient clipping",
+    InputKind::Number {
+        min: 0.0,
+        max: 1e6,
+        positive: false,
+    },
+)
+.fixed("1.0")
+.advanced()
+.help("Largest global norm of the gradients, 0 for none. Clipping adds one small norm per tensor; its value does not change memory.");
+
+pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
+    InputId::ActivationCheckpointing,
+    FormGroup::Activations,
+    "training.activation_checkpointing",
+    "--activation-checkpointing",
+    "ck",
+    "Recomputation",
+    InputKind::Choice(&[
+        Choice::new("none", "none", &["0"], "Everything that backward needs is saved."),
+        Choice::new(
+            "selective",
+            "selective (attention core)",
+            &["1", "2"],
+            "Only the attention core is recomputed.",
+        )
+        .planned(),
+        Choice::new(
+            "operations",
+            "operations (every second product)",
+            &["op", "sac"],
+            "Attention outputs and every second matrix product are kept, the rest is recomputed (torchtitan).",
+        ),
+        Choice::new(
+            "every_n",
+            "full for half of the layers",
+            &["3"],
+            "Every second layer is recomputed from its input.",
+        )
+        .planned(),
+        Choice::new(
+            "full",
+            "full",
+            &["4"],
+            "Every layer is recomputed from its input; one layer is alive at a time.",
+        ),
+    ]),
+)
+.aliases(&["training.recomputation"])
+.fixed("none")
+.help("What is computed again in backward instead of being kept. Full recomputation keeps one input per layer. The numbers 0 to 4 of older files are accepted: 0 none, 1 and 2 selective, 3 full for half of the layers, 4 full.")
+.cite(Citation::new(
+    Evidence::Published,
+    "arXiv 2205.05198, selective and full recomputation",
+));
+
+pub(super) static ATTENTION: Input = input(
+    InputId::Attention,
+    FormGroup::Activations,
+    "training.attention",
+    "--attention",
+    "at",
+    "Attention kernel",
+    InputKind::Choice(&[
+        Choice::new(
+            "fused",
+            "flash (fused)",
+            &["flash", "flash_attention_2", "sdpa", "flash_attention_3"],
+            "Flash attention; the probabilities are never in memory.",
+        ),
+        Choice::new(
+            "masked",
+            "fused with a dense mask",
+            &["sdpa_padded", "padded"],
+            "Padded batches: torch's fused kernel with a mask of the square of the sequence length.",
+        ),
+        Choice::new(
+            "eager",
+            "eager",
+            &[],
+            "Plain matrix products; probabilities of heads times sequence squared are saved.",
+        ),
+    ]),
+)
+.fixed("fused")
+.help("How attention is computed. Eager attention saves the probabilities of every head, which grow with the square of the sequence length.");
+
+pub(super) static LOSS: Input = input(
+    InputId::Loss,
+    FormGroup::Activations,
+    "training.loss",
+    "--loss",
+    "lo",
+    "Loss",
+    InputKind::Choice(&[
+        Choice::new(
+            "plain",
+            "plain cross entropy",
+            &["eager"],
+            "Logits of all tokens, with an fp32 copy and its gradient.",
+        ),
+        Choice::new(
+            "chunked",
+            "chunked",
+            &[],
+            "Logits of one chunk of tokens at a time.",
+        ),
+        Choice::new(
+            "fused",
+            "fused linear cross entropy",
+            &["liger", "fused_linear"],
+            "Head and loss in one kernel (Liger): logits of one chunk at a time.",
+        ),
+        Choice::new(
+            "fused_in_place",
+            "cross entropy in place",
+            &["in_place", "inplace"],
+            "A kernel that writes the gradient over the logits.",
+        ),
+    ]),
+)
+.fixed("plain")
+.help("How logits and loss are computed. The plain path holds about 12 bytes per token and vocabulary row at its peak; chunks divide that by their number.");
+
+pub(super) static LOSS_CHUNKS: Input = input(
+    InputId::LossChunks,
+    FormGroup::Activations,
+    "training.loss_chunks",
+    "--loss-chunks",
+    "lc",
+    "Chunks of the loss",
+    InputKind::Integer { min: 1, max: 65_536 },
+)
+.fixed("8")
+.advanced()
+.help("Into how many parts a chunked loss divides the tokens. More chunks make the logits smaller.");
+
+pub(super) static KEEP_OUTPUTS: Input = input(
+    InputId::KeepOutputs,
+    FormGroup::Activations,
+    "training.keep_outputs",
+    "--keep-outputs",
+    "ko",
+    "Model outputs kept during backward",
+    InputKind::Toggle,
+)
+.fixed("false")
+.advanced()
+.help("Whether the training loop still holds the model's outputs while backward runs. Then the logits stay in memory until its end.");
+
+pub(super) static DROPOUT: Input = input(
+    InputId::Dropout,
+    FormGroup::Activations,
+    "training.dropout",
+    "--dropout",
+    "dr",
+    "Dropout",
+    InputKind::Number {
+        min: 0.0,
+        max: 1.0,
+        positive: false,
+    },
+)
+.fixed("0")
+.advanced()
+.planned()
+.help("Dropout probability. Above zero every dropout saves a mask for backward.");
+
+pub(super) static WEIGHT_DECAY: Input = input(
+    InputId::WeightDecay,
+    FormGroup::ExportsOnly,
+    "training.weight_decay",
+    "--weight-decay",
+    "wd",
+    "Weight decay",
+    InputKind::Number {
+        min: 0.0,
+        max: 1e6,
+        positive: false,
+    },
+)
+.fixed("0.01")
+.advanced()
+.exports_only()
+.help("For exported configuration files. It has no effect on memory.");
+
+pub(super) static LEARNING_RATE: Input = input(
+    InputId::LearningRate,
+    FormGroup::ExportsOnly,
+    "training.learning_rate",
+    "--learning-rate",
+    "lr",
+    "Learning rate",
+    InputKind::Number {
+        min: 0.0,
+        max: 1e6,
+        positive: false,
+    },
+)
+.fixed("0.0001")
+.advanced()
+.exports_only()
+.help("For exported configuration files. It has no effect on memory.");
+
+pub(super) static WARMUP_STEPS: Input = input(
+    InputId::WarmupSteps,
+    FormGroup::ExportsOnly,
+    "training.warmup_steps",
+    "--warmup-steps",
+    "ws",
+    "Warm-up steps",
+    InputKind::Integer {
+        min: 0,
+        max: 1_000_000_000,
+    },
+)
+.fixed("2000")
+.advanced()
+.exports_only()
+.help("For exported configuration files. It has no effect on memory.");
