@@ -117,7 +117,7 @@ impl Gpu {
             return Capacity::span(span, Basis::SliceProfile, self.estimated);
         }
         if let Some(span) = self.torch_visible {
-            return self.from_torch(span, setup.ecc);
+            return self.torch_capacity(span, setup.ecc);
         }
         if self.unified {
             return unified::default_capacity(self);
@@ -126,11 +126,11 @@ impl Gpu {
         if let Some(total) = self.driver_visible_with_ecc(ecc) {
             return Capacity::middle(self.less_reserve(total, total), Basis::DriverTotal, false);
         }
-        self.from_marketing(ecc)
+        self.marketing_capacity(ecc)
     }
 
     /// Torch's total, moved by what switching error correction moves the driver's total.
-    fn from_torch(&self, span: Span, ecc: Option<bool>) -> Capacity {
+    fn torch_capacity(&self, span: Span, ecc: Option<bool>) -> Capacity {
         let basis = match (self.id.as_str(), self.torch_logged) {
             ("custom", _) => Basis::Typed,
             (_, true) => Basis::TorchTotal,
@@ -174,7 +174,7 @@ impl Gpu {
 
     /// The box counts GiB up to Hopper and on AMD, less up to 0.6 % that the driver never shows, and GB from 192 on;
     /// elsewhere the unit is unknown and the interval spans both readings.
-    fn from_marketing(&self, ecc: bool) -> Capacity {
+    fn marketing_capacity(&self, ecc: bool) -> Capacity {
         let (gib, gb) = (
             Bytes::from_gib(self.marketing_gb),
             Bytes::from_gib(self.marketing_gb * 1e9 / (1u64 << 30) as f64),

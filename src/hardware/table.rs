@@ -131,7 +131,7 @@ pub fn nearest(name: &str, most: usize) -> Vec<&'static str> {
             (score >= 2).then_some((score, gpu.id.as_str()))
         })
         .collect();
-    scored.sort_by(|left, right| right.0.cmp(&left.0));
+    scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     scored.into_iter().take(most).map(|(_, id)| id).collect()
 }
 

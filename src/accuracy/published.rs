@@ -1,0 +1,335 @@
+//! From a published run (`training.jsonl`) to a question. Texts are free, so a record is asked only where every
+//! decisive one is understood; all others get a reason that many records share.
+
+use serde_json::Value;
+
+use super::question::Question;
+use super::record::{EngineName, Record};
+use super::software;
+use crate::request::InputId;
+
+/// The question of a published run, or why it cannot be asked.
+pub fn question(record: &Record) -> Result<Question, String> {
+    let mut question = Question::default();
+    let engine = record.engine();
+    refuse_what_is_not_built(record, engine)?;
+    mesh(&mut question, record, engine)?;
+    question.set(InputId::ModelId, model(record)?);
+    precision(&mut question, record)?;
+    optimizer(&mut question, record)?;
+    workload(&mut question, record)?;
+    activations(&mut question, record)?;
+    versions(&mut question, record)?;
+    card(&mut question, record);
+    question.differences.compiled = record.flag("compile");
+    Ok(question)
+}
+
+fn refuse_what_is_not_built(record: &Record, engine: EngineName) -> Result<(), String> {
+    match engine {
+        EngineName::Single | EngineName::Ddp | EngineName::Fsdp2 => {}
+        EngineName::Fsdp1 => return Err("FSDP1 is not built yet".into()),
+        EngineName::Hsdp => return Err("hybrid sharding is not built yet".into()),
+        EngineName::Tp => return Err("tensor parallelism is not built yet".into()),
+        other => return Err(format!("engine {} is not built yet", other.key())),
+    }
+    if record.object("peft").is_some() {
+        return Err("adapters (lora) are not built yet".into());
+    }
+    if record.text("quant_base").is_some() {
+        return Err("quantised base weights are not built yet".into());
+    }
+    if record.text("offload").is_some() || says(record, "act_ckpt", "offload") {
+        return Err("offload to the CPU is not built yet".into());
+    }
+    for (key, name) in [
+        ("tp", "tensor"),
+        ("pp", "pipeline"),
+        ("cp", "context"),
+        ("ep", "expert"),
+    ] {
+        if record.whole(key).is_some_and(|size| size > 1) {
+            return Err(format!("{name} parallelism is not built yet"));
+        }
+    }
+    let strategy = record.text("strategy").unwrap_or_default();
+    if strategy.contains("device_map") || strategy.contains("sequence parallel") {
+        return Err("layers divided over GPUs (device_map) are not built yet".into());
+    }
+    if record
+        .text("engine")
+        .is_some_and(|text| text.contains("DeepSpeed"))
+    {
+        return Err("engine deepspeed is not built yet".into());
+    }
+    Ok(())
+}
+
+/// Whether a text field contains a word, in any case.
+fn says(record: &Record, key: &str, word: &str) -> bool {
+    record
+        .text(key)
+        .is_some_and(|text| text.to_lowercase().contains(word))
+}
+
+fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<(), String> {
+    let ranks = match engine {
+        EngineName::Single => Some(1),
+        EngineName::Ddp => record.whole("dp").or(record.whole("n_gpus")),
+        _ => record.whole("dp_shard").or(record.whole("n_gpus")),
+    };
+    question.set(InputId::NumGpus, ranks.ok_or("the number of GPUs is not stated")?);
+    if engine == EngineName::Fsdp2 {
+        question.set(InputId::EngineType, "fsdp");
+        let never = extra(record, "reshard_after_forward") == Some("never");
+        question.set(InputId::ReshardAfterForward, !never);
+        question.set(
+            InputId::ShardingStrategy,
+            if never { "shard_grad_op" } else { "full_shard" },
+        );
+    } else {
+        question.set(InputId::EngineType, "pytorch_ddp");
+    }
+    Ok(())
+}
+
+fn extra<'a>(record: &'a Record, key: &str) -> Option<&'a str> {
+    record.object("extra")?.get(key).and_then(Value::as_str)
+}
+
+/// The published name, where it is not one that the catalogue knows as it stands.
+fn model(record: &Record) -> Result<String, String> {
+    let name = record.text("model").ok_or("the model is not named")?;
+    let plain = name.split('(').next().unwrap_or(name).trim();
+    Ok(match plain {
+        "Llama-2-7B-class" => "llama-2-7b".into(),
+        "NousResearch/Llama-2-70b-hf" => "llama-2-70b".into(),
+        "bigcode/gpt_bigcode-santacoder" => "santacoder".into(),
+        "meta-llama/Meta-Llama-3-8B" => "llama-3-8b".into(),
+        "mistralai/Mistral-7B-v0.1" => "mistral-7b-v0.1".into(),
+        "mistralai/Mixtral-8x7B-Instruct-v0.1" => "mixtral-8x7b".into(),
+        text if text.contains("torchao benchmark") || text == "Llama-2-1B" => {
+            return Err("the architecture of the benchmark's own model is not stated".into());
+        }
+        text => text
+            .rsplit('/')
+            .next()
+            .unwrap_or(text)
+            .to_lowercase()
+            .replace("-instruct", ""),
+    })
+}
+
+fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
+    let text = record.text("precision").unwrap_or_default().to_lowercase();
+    let has = |part: &str| text.contains(part);
+    if has("nvfp4") {
+        return Err("nvfp4 training is not built yet".into());
+    }
+    if has("fp32 params sharded") {
+        question.set(InputId::Dtype, "bf16");
+        question.set(InputId::PrecisionMode, "mixed");
+        question.set(InputId::ReduceDtype, "fp32");
+        return Ok(());
+    }
+    if has("float16, hf --fp16") || has("fp16") {
+        return Err("fp16 with a loss scaler is not built yet".into());
+    }
+    // A model that was loaded in bf16 keeps its weights, gradients and states there; --bf16 changes nothing at rest.
+    if has("torch_dtype=bfloat16")
+        || has("(pure)")
+        || has("params, grads, optimizer states in bf16")
+        || has("bf16 weights")
+    {
+        question.set(InputId::Dtype, "bf16");
+        question.set(InputId::PrecisionMode, "pure");
+        return Ok(());
+    }
+    Err("the precision recipe is not stated".into())
+}
+
+fn optimizer(question: &mut Question, record: &Record) -> Result<(), String> {
+    let text = record.text("optimizer").unwrap_or_default().to_lowercase();
+    let has = |part: &str| text.contains(part);
+    if has("backward") {
+        return Err("an optimizer step inside backward is not built yet".into());
+    }
+    if has("galore") || has("paged") || has("cpu") || has("4-bit") || has("ao 8-bit") {
+        return Err("this optimizer is not built yet".into());
+    }
+    if text.is_empty() {
+        return Err("the optimizer is not stated".into());
+    }
+    if has("8-bit") || has("8bit") {
+        question.set(InputId::Optimizer, "adamw_8bit");
+        return Ok(());
+    }
+    question.set(InputId::Optimizer, "adamw");
+    let runner = record.text("engine").unwrap_or_default();
+    let fused = has("fused") || runner.starts_with("torchtune");
+    question.set_some(InputId::OptimizerImplementation, fused.then_some("fused"));
+    Ok(())
+}
+
+fn workload(question: &mut Question, record: &Record) -> Result<(), String> {
+    let note = record.text("seq_len_note").unwrap_or_default().to_lowercase();
+    let unknown = [
+        "only a cap",
+        "only the cap",
+        "cap;",
+        "cap on",
+        "not packed",
+        "unknown",
+        "not stated",
+    ];
+    let sequence = record.whole("seq_len");
+    match sequence {
+        Some(tokens) if !unknown.iter().any(|word| note.contains(word)) => {
+            question.set(InputId::SeqLength, tokens);
+        }
+        _ => return Err("the true sequence length is not known".into()),
+    }
+    question.set(
+        InputId::BatchSize,
+        record.whole("mbs").ok_or("the micro-batch is not stated")?,
+    );
+    question.set_some(InputId::GradientAccumulationSteps, record.whole("grad_accum"));
+    Ok(())
+}
+
+fn activations(question: &mut Question, record: &Record) -> Result<(), String> {
+    let checkpointing = record.text("act_ckpt").unwrap_or("none").to_lowercase();
+    question.set(
+        InputId::ActivationCheckpointing,
+        match checkpointing.as_str() {
+            "none" => "none",
+            "selective (per-op)" => "operations",
+            "selective (every 2nd layer)" => "every_n",
+            text if text.starts_with("full") && !text.contains('+') => "full",
+            _ => return Err("this kind of recomputation is not built yet".into()),
+        },
+    );
+    let attention = record.text("attention").unwrap_or_default().to_lowercase();
+    let eager = attention.contains("unfused") || attention.contains("eager");
+    question.set(InputId::Attention, if eager { "eager" } else { "fused" });
+    let loss = record.text("loss_impl").unwrap_or_default().to_lowercase();
+    let kind = if loss.contains("liger") {
+        "fused"
+    } else if loss.contains("chunked") {
+        "chunked"
+    } else if loss.contains("fused ce") {
+        "fused_in_place"
+    } else {
+        "plain"
+    };
+    question.set(InputId::Loss, kind);
+    Ok(())
+}
+
+/// Torch's version from the software or the date; transformers' where the run used it.
+fn versions(question: &mut Question, record: &Record) -> Result<(), String> {
+    let software = record.text("software").unwrap_or_default();
+    let stated = software::version_of("torch", software);
+    question.differences.version_inferred = stated.is_none();
+    let torch = match stated {
+        Some(version) => version,
+        None => software::torch_of(record.text("date").unwrap_or_default())
+            .ok_or("neither software nor date is stated")?,
+    };
+    question.set(InputId::EngineVersion, torch);
+    question.set_some(
+        InputId::TransformersVersion,
+        software::version_of("transformers", software),
+    );
+    Ok(())
+}
+
+/// The card, with its memory where the record states another than the table's.
+fn card(question: &mut Question, record: &Record) {
+    let name = record.text("gpu").unwrap_or_default();
+    let plain = name.split(['(', ',']).next().unwrap_or(name).trim();
+    let known = crate::hardware::find(plain).map(|gpu| gpu.id.clone());
+    let (id, typed) = match (known, plain) {
+        (Some(id), _) => (Some(id), false),
+        (None, text) if text.contains("H100") => (Some("h100-sxm-80gb".into()), true),
+        (None, text) if text.contains("B200") => (Some("b200-sxm".into()), true),
+        (None, text) if text.contains("GB300") => (Some("gb300-nvl72-per-gpu".into()), true),
+        (None, text) if text.contains("MI300X") => (Some("instinct-mi300x".into()), false),
+        (None, text) if text.contains("A100") => (Some("a100-sxm-80gb".into()), true),
+        _ => (None, true),
+    };
+    question.set_some(InputId::Gpu, id);
+    if typed {
+        question.set_some(InputId::GpuMemoryGb, record.number("gpu_mem_gib"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accuracy::record::read;
+    use serde_json::json;
+
+    const RUN: &str = r#"{"id":"fms","source_group":"g","model":"meta-llama/Meta-Llama-3-8B","n_gpus":1,"gpu":"A100 80GB",
+        "gpu_mem_gib":79.15,"engine":"fms-hf-tuning sft_trainer","strategy":"single","dp":1,
+        "precision":"torch_dtype=bfloat16, HF --bf16 autocast/mixed precision","optimizer":"AdamW (adamw_torch)","mbs":4,
+        "seq_len":4096,"seq_len_note":"packed to max_seq_len","grad_accum":1,"act_ckpt":"full (HF gradient_checkpointing)",
+        "attention":"flash_attention_2","compile":false,"loss_impl":"Liger fused linear CE","quantity":"max_allocated",
+        "software":"torch 2.4.1, transformers 4.45.2","date":"2024-2025"}"#;
+
+    #[track_caller]
+    fn ask(change: impl FnOnce(&mut Record)) -> Result<Value, String> {
+        let mut records = read(&RUN.replace('\n', " ")).expect("readable");
+        let mut record = records.remove(0);
+        change(&mut record);
+        question(&record).map(|question| question.request.to_json())
+    }
+
+    #[test]
+    fn a_full_run_on_one_gpu_is_asked() {
+        let request = ask(|_| ()).expect("mapped");
+        assert_eq!(request.get("model"), Some(&json!({"id": "llama-3-8b"})));
+        assert_eq!(
+            request.get("engine"),
+            Some(&json!({"type": "pytorch_ddp", "version": "2.4", "transformers_version": "4.45"}))
+        );
+        let training = request.get("training").expect("training");
+        assert_eq!(training.get("precision_mode"), Some(&json!("pure")));
+        assert_eq!(training.get("loss"), Some(&json!("fused")));
+        assert_eq!(training.get("activation_checkpointing"), Some(&json!("full")));
+        assert_eq!(training.get("optimizer_implementation"), None);
+    }
+
+    #[track_caller]
+    fn refused(key: &str, value: Value, reason: &str) {
+        let key = key.to_owned();
+        let answer = ask(|record| {
+            record.fields.insert(key, value);
+        });
+        assert_eq!(answer.expect_err("refused"), reason);
+    }
+
+    #[test]
+    fn what_cannot_be_asked_has_a_reason() {
+        refused(
+            "peft",
+            json!({"type": "lora"}),
+            "adapters (lora) are not built yet",
+        );
+        refused("strategy", json!("FSDP1 full shard"), "FSDP1 is not built yet");
+        refused("strategy", json!("Megatron"), "engine megatron is not built yet");
+        refused("tp", json!(2), "tensor parallelism is not built yet");
+        refused("seq_len", Value::Null, "the true sequence length is not known");
+        refused(
+            "seq_len_note",
+            json!("max_length is only a cap"),
+            "the true sequence length is not known",
+        );
+        refused(
+            "optimizer",
+            json!("GaLore AdamW"),
+            "this optimizer is not built yet",
+        );
+        refused("precision", json!("bf16"), "the precision recipe is not stated");
+    }
+}

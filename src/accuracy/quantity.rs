@@ -1,0 +1,303 @@
+//! What a record measured: which field is which quantity, converted to bytes. The meters are never mixed.
+
+use serde_json::{Map, Value};
+
+use super::record::{Format, Record};
+use crate::units::Bytes;
+
+/// A meter or a part of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quantity {
+    /// Torch's `max_memory_allocated`: bytes of live blocks.
+    MaxAllocated,
+    /// Live blocks and blocks waiting for a stream.
+    MaxActive,
+    /// What the caching allocator took from the driver.
+    MaxReserved,
+    /// Allocated between two steps.
+    StaticAllocated,
+    /// What `nvidia-smi` prints as used.
+    Device,
+    /// The source does not say which meter: only the interval is judged.
+    Unstated,
+    /// Weights as loaded.
+    Weights,
+    /// The whole cache of keys and values.
+    KvCache,
+    /// The profiler's activation peak.
+    ActivationPeak,
+    /// Outside torch's allocator.
+    NonTorch,
+    /// Captured graphs.
+    CudaGraph,
+    /// Peak of the prompt phase.
+    PrefillPeak,
+    /// Peak of the generation phase.
+    DecodePeak,
+    /// Cache bytes per token and rank.
+    KvBytesPerToken,
+}
+
+impl Quantity {
+    /// The key used in tables and files.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::MaxAllocated => "max_allocated",
+            Self::MaxActive => "max_active",
+            Self::MaxReserved => "max_reserved",
+            Self::StaticAllocated => "static_allocated",
+            Self::Device => "device",
+            Self::Unstated => "unstated",
+            Self::Weights => "weights",
+            Self::KvCache => "kv_cache",
+            Self::ActivationPeak => "activation_peak",
+            Self::NonTorch => "non_torch",
+            Self::CudaGraph => "cuda_graph",
+            Self::PrefillPeak => "prefill_peak",
+            Self::DecodePeak => "decode_peak",
+            Self::KvBytesPerToken => "kv_bytes_per_token",
+        }
+    }
+
+    /// The quantity of a `quantity` text of a published record.
+    fn of_text(text: &str) -> Self {
+        if text.starts_with("nvidia-smi") {
+            Self::Device
+        } else if text.starts_with("not stated") || text.contains("(not stated)") {
+            Self::Unstated
+        } else if text.starts_with("max_active") {
+            Self::MaxActive
+        } else if text.starts_with("max_reserved") {
+            Self::MaxReserved
+        } else {
+            Self::MaxAllocated
+        }
+    }
+}
+
+/// One measured value; `None` for a run that failed for memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measurement {
+    /// Which meter.
+    pub quantity: Quantity,
+    /// The value.
+    pub bytes: Option<Bytes>,
+}
+
+/// Every quantity that a record measured.
+pub fn measurements(record: &Record) -> Vec<Measurement> {
+    match record.format {
+        Format::Training => published(record),
+        Format::TorchTrace => bytes_of(
+            &record.fields,
+            &[
+                ("value_bytes", Quantity::MaxAllocated),
+                ("reserved_after", Quantity::MaxReserved),
+                ("steady_allocated", Quantity::StaticAllocated),
+            ],
+        ),
+        Format::DeepSpeedTrace | Format::TrainingExtras => bytes_of(
+            &record.fields,
+            &[
+                ("value_bytes", Quantity::MaxAllocated),
+                ("reserved", Quantity::MaxReserved),
+                ("steady_allocated", Quantity::StaticAllocated),
+                ("steady", Quantity::StaticAllocated),
+            ],
+        ),
+        Format::TransformersInference => bytes_of(
+            &record.fields,
+            &[
+                ("value_bytes", Quantity::MaxAllocated),
+                ("reserved", Quantity::MaxReserved),
+                ("weights_bytes", Quantity::Weights),
+                ("cache_bytes", Quantity::KvCache),
+                ("prefill_peak_bytes", Quantity::PrefillPeak),
+                ("decode_peak_bytes", Quantity::DecodePeak),
+            ],
+        ),
+        Format::Vllm => served(
+            &record.fields,
+            record
+                .whole("num_gpu_blocks")
+                .map(|blocks| blocks.saturating_mul(record.whole("block_size").unwrap_or(16))),
+        ),
+        Format::Serving => record
+            .object("measured")
+            .map(|measured| served(measured, None))
+            .unwrap_or_default(),
+        Format::SavedActivations | Format::SmallestCard | Format::Unknown => Vec::new(),
+    }
+}
+
+fn bytes_of(fields: &Map<String, Value>, keys: &[(&str, Quantity)]) -> Vec<Measurement> {
+    keys.iter()
+        .filter_map(|(key, quantity)| {
+            let bytes = fields.get(*key)?.as_u64()?;
+            Some(Measurement {
+                quantity: *quantity,
+                bytes: Some(Bytes::new(bytes)),
+            })
+        })
+        .collect()
+}
+
+fn gib_of(fields: &Map<String, Value>, keys: &[(&str, Quantity)]) -> Vec<Measurement> {
+    keys.iter()
+        .filter_map(|(key, quantity)| {
+            let gib = fields.get(*key)?.as_f64()?;
+            Some(Measurement {
+                quantity: *quantity,
+                bytes: Some(Bytes::from_gib(gib)),
+            })
+        })
+        .collect()
+}
+
+/// A published training run: its own meter, the resting value, and further meters of the same run.
+fn published(record: &Record) -> Vec<Measurement> {
+    let own = Quantity::of_text(record.text("quantity").unwrap_or_default());
+    if record.flag("oom") {
+        return vec![Measurement {
+            quantity: own,
+            bytes: None,
+        }];
+    }
+    let exact = (record.text("unit") == Some("bytes"))
+        .then(|| record.whole("value_raw"))
+        .flatten()
+        .map(Bytes::new);
+    let value = exact.or_else(|| record.number("value_gib").map(Bytes::from_gib));
+    let mut all: Vec<Measurement> = value
+        .map(|bytes| Measurement {
+            quantity: own,
+            bytes: Some(bytes),
+        })
+        .into_iter()
+        .collect();
+    all.extend(gib_of(
+        &record.fields,
+        &[("static_allocated_gib", Quantity::StaticAllocated)],
+    ));
+    if let Some(others) = record.object("other_measurements") {
+        all.extend(gib_of(
+            others,
+            &[
+                ("max_allocated_gib", Quantity::MaxAllocated),
+                ("max_active_gib", Quantity::MaxActive),
+                ("max_reserved_gib", Quantity::MaxReserved),
+            ],
+        ));
+        if let Some(mib) = others
+            .get("nvidia_smi_peak_mib_mean_over_gpus")
+            .and_then(Value::as_f64)
+        {
+            all.push(Measurement {
+                quantity: Quantity::Device,
+                bytes: Some(Bytes::from_gib(mib / 1024.0)),
+            });
+        }
+    }
+    let mut seen = Vec::new();
+    all.retain(|measurement| {
+        let new = !seen.contains(&measurement.quantity);
+        seen.push(measurement.quantity);
+        new
+    });
+    all
+}
+
+fn served(fields: &Map<String, Value>, block_tokens: Option<u64>) -> Vec<Measurement> {
+    let mut all = gib_of(
+        fields,
+        &[
+            ("weights_gib", Quantity::Weights),
+            ("kv_cache_gib", Quantity::KvCache),
+            ("kv_gib", Quantity::KvCache),
+            ("activation_peak_gib", Quantity::ActivationPeak),
+            ("non_torch_gib", Quantity::NonTorch),
+            ("cuda_graph_gib", Quantity::CudaGraph),
+            ("peak_allocated_gib", Quantity::MaxAllocated),
+        ],
+    );
+    let cache = all
+        .iter()
+        .find(|measurement| measurement.quantity == Quantity::KvCache)
+        .and_then(|measurement| measurement.bytes);
+    let tokens = fields.get("kv_tokens").and_then(Value::as_u64).or(block_tokens);
+    if let (Some(cache), Some(tokens @ 1..)) = (cache, tokens) {
+        all.push(Measurement {
+            quantity: Quantity::KvBytesPerToken,
+            bytes: Some(Bytes::new(cache.get() / tokens)),
+        });
+    }
+    if let Some(mib) = fields.get("nvidia_smi_used_mib").and_then(Value::as_f64) {
+        all.push(Measurement {
+            quantity: Quantity::Device,
+            bytes: Some(Bytes::from_gib(mib / 1024.0)),
+        });
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accuracy::record::read;
+
+    #[track_caller]
+    fn measured(line: &str) -> Vec<(&'static str, Option<u64>)> {
+        let records = read(line).expect("readable");
+        let record = records.first().expect("one record");
+        measurements(record)
+            .iter()
+            .map(|measurement| (measurement.quantity.key(), measurement.bytes.map(Bytes::get)))
+            .collect()
+    }
+
+    #[test]
+    fn bytes_are_taken_exactly_and_gib_converted() {
+        let line = r#"{"id":"a","source_group":"g","quantity":"max_allocated","unit":"bytes","value_raw":11267745280,
+            "value_gib":10.4939,"oom":false,"static_allocated_gib":2.0,"other_measurements":{"nvidia_smi_peak_mib_mean_over_gpus":1024.0}}"#;
+        assert_eq!(
+            measured(&line.replace('\n', " ")),
+            [
+                ("max_allocated", Some(11_267_745_280)),
+                ("static_allocated", Some(2 << 30)),
+                ("device", Some(1 << 30))
+            ]
+        );
+        let line = r#"{"id":"a","source_group":"g","quantity":"max_reserved","unit":"GiB","value_raw":1.5,"value_gib":1.5}"#;
+        assert_eq!(measured(line), [("max_reserved", Some(3 << 29))]);
+    }
+
+    #[test]
+    fn meters_that_are_not_stated_are_kept_apart() {
+        for text in ["not stated", "max_active or max_allocated (not stated)"] {
+            let line = format!(
+                r#"{{"id":"a","source_group":"g","quantity":"{text}","unit":"GiB","value_gib":1.0}}"#
+            );
+            assert_eq!(measured(&line), [("unstated", Some(1 << 30))]);
+        }
+    }
+
+    #[test]
+    fn a_failed_run_has_no_value() {
+        let line = r#"{"id":"a","source_group":"g","quantity":"max_reserved","unit":"GiB","value_gib":null,"oom":true,
+            "other_measurements":{"nvidia_smi_peak_mib_mean_over_gpus":1024.0}}"#;
+        assert_eq!(measured(&line.replace('\n', " ")), [("max_reserved", None)]);
+    }
+
+    #[test]
+    fn a_server_gives_bytes_per_token() {
+        let line = r#"{"id":"v","engine":"V1","arch_key":null,"weights_gib":2.0,"kv_cache_gib":1.0,"kv_tokens":1024}"#;
+        assert_eq!(
+            measured(line),
+            [
+                ("weights", Some(2 << 30)),
+                ("kv_cache", Some(1 << 30)),
+                ("kv_bytes_per_token", Some(1 << 20))
+            ]
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! From a framework trace (`torch-trace.jsonl`) to a question. What the trace leaves unsaid is written in
+//! `tests/measured/README.md`: torch 2.15, transformers 5.23, FSDP units = every decoder layer and the root.
+
+use serde_json::{Map, Value};
+
+use super::question::Question;
+use super::record::Record;
+use crate::request::InputId;
+
+/// The question of a trace, or why it cannot be asked.
+pub fn question(record: &Record) -> Result<Question, String> {
+    let text = |key: &str| record.text(key).unwrap_or_default();
+    let mut question = Question::default();
+    if record.object("lora").is_some() || text("strategy").contains("lora") {
+        return Err("adapters (lora) are not built yet".into());
+    }
+    let arch = record.object("arch").ok_or("the record has no architecture")?;
+    question.set(InputId::HfConfig, hf_config(arch)?);
+    question.set(InputId::EngineVersion, "2.15");
+    question.set(InputId::TransformersVersion, "5.23");
+    engine(&mut question, record)?;
+    precision(&mut question, record)?;
+    optimizer(&mut question, text("optimizer"))?;
+    question.set(InputId::BatchSize, whole(record, "micro_batch")?);
+    question.set(InputId::SeqLength, whole(record, "seq")?);
+    question.set_some(InputId::GradientAccumulationSteps, record.whole("grad_accum"));
+    question.set(
+        InputId::GradientClipping,
+        if record.flag("grad_clip") { 1.0 } else { 0.0 },
+    );
+    question.set(InputId::KeepOutputs, record.flag("keep_outputs"));
+    question.set(
+        InputId::ActivationCheckpointing,
+        match text("checkpointing") {
+            "none" | "" => "none",
+            "full" => "full",
+            "sac" => "operations",
+            other => return Err(format!("recomputation {other} is not known")),
+        },
+    );
+    question.set(
+        InputId::Attention,
+        match text("attention") {
+            "sdpa" | "flash_attention_2" | "flash" | "" => "fused",
+            "sdpa_padded" => "masked",
+            "eager" => "eager",
+            other => return Err(format!("attention {other} is not known")),
+        },
+    );
+    question.set(
+        InputId::Gpu,
+        match record.whole("compute_capability") {
+            Some(80) => "a100-sxm-80gb",
+            Some(100) => "b200-sxm",
+            _ => "h100-sxm-80gb",
+        },
+    );
+    Ok(question)
+}
+
+fn whole(record: &Record, key: &str) -> Result<u64, String> {
+    record
+        .whole(key)
+        .ok_or_else(|| format!("the record has no {key}"))
+}
+
+fn engine(question: &mut Question, record: &Record) -> Result<(), String> {
+    let empty = Map::new();
+    let args = record.object("strategy_args").unwrap_or(&empty);
+    let world = args.get("world").and_then(Value::as_u64).unwrap_or(1);
+    question.set(InputId::NumGpus, world);
+    match record.text("strategy").unwrap_or_default() {
+        "single" => question.set(InputId::EngineType, "pytorch_ddp"),
+        "ddp" => {
+            question.set(InputId::EngineType, "pytorch_ddp");
+            let view = args.get("bucket_view").and_then(Value::as_bool).unwrap_or(false);
+            question.set(InputId::GradientAsBucketView, view);
+            question.set_some(InputId::BucketCapMb, args.get("bucket_mb").cloned());
+        }
+        "fsdp2" => {
+            question.set(InputId::EngineType, "fsdp");
+            let reshard = args.get("reshard").and_then(Value::as_bool).unwrap_or(true);
+            question.set(InputId::ReshardAfterForward, reshard);
+            question.set(
+                InputId::ShardingStrategy,
+                if reshard { "full_shard" } else { "shard_grad_op" },
+            );
+        }
+        "fsdp1" => return Err("FSDP1 is not built yet".into()),
+        "hsdp" => return Err("hybrid sharding is not built yet".into()),
+        strategy if strategy.starts_with("tp") => return Err("tensor parallelism is not built yet".into()),
+        other => return Err(format!("strategy {other} is not known")),
+    }
+    Ok(())
+}
+
+/// `mode` names the type of the parameters; FSDP's mixed precision is said in `strategy_args`.
+fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
+    let args = record.object("strategy_args");
+    let of = |key: &str| args.and_then(|args| args.get(key)).and_then(Value::as_str);
+    match (record.text("mode").unwrap_or_default(), of("mp")) {
+        ("fp32", Some(compute)) => {
+            question.set(InputId::Dtype, compute);
+            question.set(InputId::PrecisionMode, "mixed");
+            question.set(InputId::ReduceDtype, of("reduce").unwrap_or("fp32"));
+        }
+        ("bf16", None) => {
+            question.set(InputId::Dtype, "bf16");
+            question.set(InputId::PrecisionMode, "pure");
+        }
+        ("fp32", None) => {
+            question.set(InputId::Dtype, "fp32");
+            question.set(InputId::PrecisionMode, "pure");
+        }
+        ("amp", None) => {
+            question.set(InputId::Dtype, "bf16");
+            question.set(InputId::PrecisionMode, "autocast");
+        }
+        (mode, mixed) => {
+            return Err(format!(
+                "precision {mode} with mixed precision {} is not known",
+                mixed.unwrap_or("none")
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn optimizer(question: &mut Question, name: &str) -> Result<(), String> {
+    let (optimizer, implementation) = match name {
+        "adamw_fused" => ("adamw", Some("fused")),
+        "adamw_foreach" => ("adamw", Some("foreach")),
+        "adamw_loop" => ("adamw", Some("loop")),
+        "adamw8bit" => ("adamw_8bit", None),
+        "sgdm" => ("sgd", Some("foreach")),
+        other => return Err(format!("optimizer {other} is not built yet")),
+    };
+    question.set(InputId::Optimizer, optimizer);
+    question.set_some(InputId::OptimizerImplementation, implementation);
+    if optimizer == "sgd" {
+        question.set(InputId::Momentum, 0.9);
+    }
+    Ok(())
+}
+
+/// The configuration that the trace's architecture stands for: `hf_class` X is the `model_type` of transformers'
+/// XConfig, and keys that are missing have that class's defaults, which is what the import assumes too.
+fn hf_config(arch: &Map<String, Value>) -> Result<Value, String> {
+    let class = arch
+        .get("hf_class")
+        .and_then(Value::as_str)
+        .ok_or("the architecture has no hf_class")?;
+    let mut config = arch.clone();
+    config.shift_remove("hf_class");
+    config.shift_remove("family");
+    config.insert("model_type".into(), model_type(class).into());
+    Ok(Value::Object(config))
+}
+
+/// `Qwen3Moe` is `qwen3_moe`; the classes whose names are not in camel case are listed.
+fn model_type(class: &str) -> String {
+    let class = class.strip_suffix("Config").unwrap_or(class);
+    match class {
+        "GPT2" => return "gpt2".into(),
+        "GPTNeoX" => return "gpt_neox".into(),
+        "GPTBigCode" => return "gpt_bigcode".into(),
+        "GPTJ" => return "gptj".into(),
+        "OPT" => return "opt".into(),
+        "MiniMax" => return "minimax".into(),
+        "StableLm" => return "stablelm".into(),
+        _ => {}
+    }
+    let mut name = String::new();
+    let mut before = '\0';
+    for letter in class.chars() {
+        if letter.is_uppercase() && (before.is_lowercase() || before.is_ascii_digit()) {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+        before = letter;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accuracy::record::read;
+    use serde_json::json;
+
+    #[test]
+    fn classes_become_model_types() {
+        for (class, expected) in [
+            ("Llama", "llama"),
+            ("GPT2", "gpt2"),
+            ("GPTNeoX", "gpt_neox"),
+            ("Qwen3Moe", "qwen3_moe"),
+            ("DeepseekV2", "deepseek_v2"),
+            ("Gemma3Text", "gemma3_text"),
+            ("Gemma2", "gemma2"),
+            ("Qwen3Next", "qwen3_next"),
+            ("GptOss", "gpt_oss"),
+        ] {
+            assert_eq!(model_type(class), expected);
+        }
+    }
+
+    #[test]
+    fn a_trace_becomes_a_request() {
+        let line = r#"{"id":"c1","arch":{"hf_class":"Llama","hidden_size":64},"mode":"fp32","micro_batch":2,"seq":128,
+            "attention":"sdpa_padded","checkpointing":"sac","optimizer":"adamw_foreach","grad_clip":true,"grad_accum":1,
+            "keep_outputs":false,"lora":null,"strategy":"fsdp2","compute_capability":80,
+            "strategy_args":{"kind":"fsdp2","world":16,"reshard":true,"mp":"bf16","reduce":"bf16"}}"#;
+        let records = read(&line.replace('\n', " ")).expect("readable");
+        let request = question(records.first().expect("one"))
+            .expect("mapped")
+            .request
+            .to_json();
+        assert_eq!(
+            request.get("model"),
+            Some(&json!({"hf_config": {"hidden_size": 64, "model_type": "llama"}}))
+        );
+        assert_eq!(
+            request.get("training"),
+            Some(
+                &json!({"dtype": "bf16", "precision_mode": "mixed", "optimizer": "adamw",
+                "optimizer_implementation": "foreach", "batch_size": 2, "seq_length": 128,
+                "gradient_accumulation_steps": 1, "gradient_clipping": 1.0, "keep_outputs": false,
+                "activation_checkpointing": "operations", "attention": "masked"})
+            )
+        );
+        assert_eq!(
+            request.get("hardware"),
+            Some(&json!({"num_gpus": 16, "gpu": "a100-sxm-80gb"}))
+        );
+    }
+
+    #[test]
+    fn what_is_not_built_has_a_reason() {
+        let line =
+            r#"{"id":"c1","arch":{"hf_class":"Llama"},"strategy":"tp-sp","strategy_args":{},"lora":null}"#;
+        let records = read(line).expect("readable");
+        let reason = question(records.first().expect("one")).expect_err("not mapped");
+        assert_eq!(reason, "tensor parallelism is not built yet");
+    }
+}
