@@ -3,6 +3,7 @@
 //! The rooms and the direction of their imports are described in `CONTRIBUTING.md`; `tests/layering.rs` enforces them.
 
 pub mod accuracy;
+pub mod api;
 pub mod cite;
 pub mod hardware;
 pub mod memory;

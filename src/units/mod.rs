@@ -5,8 +5,12 @@
 
 mod bytes;
 mod count;
+mod decimal;
 mod dtype;
+mod parse;
 
 pub use bytes::Bytes;
 pub use count::Count;
+pub use decimal::{Decimal, Whole};
 pub use dtype::DType;
+pub use parse::{CountError, ParsedCount, parse_count, parse_count_number};
