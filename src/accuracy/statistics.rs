@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::quantity::Quantity;
 use super::record::EngineName;
@@ -47,6 +48,23 @@ impl Line {
     pub fn inside(&self) -> Option<bool> {
         let measured = self.measured?;
         Some(self.predicted.low <= measured && measured <= self.predicted.high)
+    }
+
+    /// As one JSON object: id, engine, quantity, measured, low, expected, high; the capacity too for a failed run.
+    pub fn to_json(&self) -> Value {
+        let mut object = json!({
+            "id": self.id,
+            "engine": self.engine.key(),
+            "quantity": self.quantity.key(),
+            "measured": self.measured,
+            "low": self.predicted.low,
+            "expected": self.predicted.expected,
+            "high": self.predicted.high,
+        });
+        if let (Some(capacity), Some(fields)) = (self.capacity, object.as_object_mut()) {
+            fields.insert("capacity".into(), json!(capacity));
+        }
+        object
     }
 
     /// (high - low) / expected in per cent.
@@ -104,24 +122,28 @@ pub struct Row {
 
 /// The statistics of every engine and quantity that occurs, in the order of the enums.
 pub fn rows(lines: &[Line], not_mapped: &[NotMapped]) -> Vec<Row> {
-    let mut groups: BTreeMap<(EngineName, Quantity), (Vec<&Line>, BTreeMap<String, usize>)> = BTreeMap::new();
+    let mut groups: BTreeMap<(EngineName, Quantity), Group<'_>> = BTreeMap::new();
     for line in lines {
-        groups
-            .entry((line.engine, line.quantity))
-            .or_default()
-            .0
-            .push(line);
+        let group = groups.entry((line.engine, line.quantity)).or_default();
+        group.lines.push(line);
     }
     for record in not_mapped {
         for quantity in &record.quantities {
-            let reasons = &mut groups.entry((record.engine, *quantity)).or_default().1;
-            *reasons.entry(record.reason.clone()).or_default() += 1;
+            let group = groups.entry((record.engine, *quantity)).or_default();
+            *group.reasons.entry(record.reason.clone()).or_default() += 1;
         }
     }
     groups
         .into_iter()
-        .map(|((engine, quantity), (lines, reasons))| row(engine, quantity, &lines, reasons))
+        .map(|((engine, quantity), group)| row(engine, quantity, &group.lines, group.reasons))
         .collect()
+}
+
+/// What one row is made of.
+#[derive(Default)]
+struct Group<'a> {
+    lines: Vec<&'a Line>,
+    reasons: BTreeMap<String, usize>,
 }
 
 fn row(engine: EngineName, quantity: Quantity, lines: &[&Line], not_mapped: BTreeMap<String, usize>) -> Row {
