@@ -21,7 +21,11 @@ fn every_record_is_read_in_its_format() {
         ("deepspeed-trace.jsonl", 24, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
         ("training.jsonl", 901, Format::Training),
-        ("transformers-inference-trace.jsonl", 302, Format::TransformersInference),
+        (
+            "transformers-inference-trace.jsonl",
+            302,
+            Format::TransformersInference,
+        ),
         ("vllm.jsonl", 140, Format::Vllm),
         ("serving.jsonl", 189, Format::Serving),
         ("saved-activations.jsonl", 54, Format::SavedActivations),

@@ -1,12 +1,38 @@
 //! The door: a request is validated, calculated and answered here. The shells (page, command line, JavaScript module)
 //! call nothing else.
 
+mod answer;
 mod given;
+mod job;
+mod measure;
+mod model_report;
 mod nearest;
+mod presets;
 mod read;
+mod resolve;
 mod schema;
 pub mod share;
 
 pub use crate::request::*;
+pub use job::{Job, Strictness, validate, validate_with};
+pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
+pub use presets::{Preset, PresetState, preset, preset_suggestions, presets};
 pub use read::read_count as parse_parameter_count;
 pub use schema::{SCHEMAS, schema};
+
+use crate::warn::Issue;
+
+/// Calculates a training request: the answer, or every issue by field.
+pub fn calculate(request: &Request) -> Result<Answer, Vec<Issue>> {
+    calculate_with(request, Strictness::default())
+}
+
+/// As [`calculate`], as strictly as asked.
+pub fn calculate_with(request: &Request, strictness: Strictness) -> Result<Answer, Vec<Issue>> {
+    validate_with(request, strictness).and_then(answer::answer)
+}
+
+/// A request from JSON that is known to have its shape; what has not is left out.
+fn request_of(value: &serde_json::Value) -> Request {
+    Request::from_json(value).unwrap_or_default()
+}

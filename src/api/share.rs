@@ -64,7 +64,8 @@ fn read(input: &Input, text: &str) -> Result<Value, Issue> {
 /// The number or truth value that a text is, where it is written as JSON writes it.
 fn scalar(text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
-    ((value.is_number() || value.is_boolean()) && value.to_string() == text).then_some(value)
+    let printed = value.to_string();
+    ((value.is_number() || value.is_boolean()) && printed == text).then_some(value)
 }
 
 /// Characters that a fragment may hold unescaped, less those that mean something here.

@@ -1,0 +1,239 @@
+//! A request becomes a job: every value read, every default filled in, every error reported at once.
+
+use serde_json::Value;
+
+use super::given::{Given, default_of};
+use super::resolve::{self, Card, EngineChoice, Mesh, Model, Report, Step};
+use crate::request::{Assumed, InputDefault, InputId, MultiNodeInfo, Request, Section};
+use crate::training::TrainingJob;
+use crate::warn::Issue;
+
+/// A validated request.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What is trained, and how.
+    pub training: TrainingJob,
+    /// The model behind it.
+    pub model: Model,
+    /// The engine.
+    pub engine: EngineChoice,
+    /// The card.
+    pub card: Card,
+    /// The mesh.
+    pub mesh: Mesh,
+    /// Nodes, where there is more than one.
+    pub nodes: Option<MultiNodeInfo>,
+    /// Defaults that were taken.
+    pub assumed: Vec<Assumed>,
+    /// What the reader must know.
+    pub warnings: Vec<Issue>,
+}
+
+/// How strictly a request is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strictness {
+    /// Unknown keys are errors.
+    pub unknown_fields: bool,
+}
+
+/// Validates a request: a job, or every issue (errors and warnings) by field.
+pub fn validate(request: &Request) -> Result<Job, Vec<Issue>> {
+    validate_with(request, Strictness::default())
+}
+
+/// As [`validate`], as strictly as asked.
+pub fn validate_with(request: &Request, strictness: Strictness) -> Result<Job, Vec<Issue>> {
+    let mut report = Report::default();
+    let given = Given::read(request, &mut report.issues);
+    if strictness.unknown_fields {
+        for issue in &mut report.issues {
+            if issue.code == "unknown_field" {
+                issue.severity = crate::warn::Severity::Error;
+            }
+        }
+    }
+    let job = build(&given, &mut report);
+    report.issues.sort_by_key(|issue| !issue.is_error());
+    match job {
+        Some(mut job) if !report.has_errors() => {
+            job.assumed = report.assumed;
+            job.warnings = report.issues;
+            Ok(job)
+        }
+        _ => Err(report.issues),
+    }
+}
+
+fn build(given: &Given, report: &mut Report) -> Option<Job> {
+    let engine = resolve::engine(given, report);
+    resolve::zero(given, engine.id, report);
+    let mesh = resolve::mesh(given, engine.id, report);
+    let gpus = mesh.map_or_else(|| given.integer(InputId::NumGpus).unwrap_or(1), |mesh| mesh.gpus);
+    let nodes = mesh.and_then(|mesh| resolve::nodes(given, mesh.gpus, report));
+    let card = resolve::hardware(given, gpus, report);
+    let precision = resolve::precision(given, engine.id, report);
+    let step = resolve::step(given, engine, report);
+    let ranks = mesh.map_or(1, |mesh| mesh.data);
+    let settings = resolve::settings(given, engine.id, ranks, report);
+    let num_nodes = nodes.as_ref().map_or(1, |nodes| nodes.num_nodes);
+    resolve::unused(given, engine.id, ranks, num_nodes, report);
+    let model = resolve::model(given, report);
+    let sequence = sequence(given, model.as_ref(), report);
+    if let Some(mesh) = mesh {
+        resolve::splits(mesh, model.as_ref(), given, sequence, report);
+    }
+    sections(given, report);
+    let (model, mesh, card) = (model?, mesh?, card?);
+    let Step {
+        micro_batch,
+        accumulation,
+        optimizer,
+        implementation,
+        clipping,
+        recomputation,
+        attention,
+        loss,
+        keep_outputs,
+    } = step;
+    let training = TrainingJob {
+        network: model.network.clone(),
+        micro_batch,
+        sequence_length: sequence,
+        accumulation_steps: accumulation,
+        precision,
+        optimizer,
+        implementation,
+        gradient_clipping: clipping,
+        recomputation,
+        attention,
+        loss,
+        keep_outputs,
+        engine: settings,
+        data_parallel: mesh.data,
+        torch_version: engine.torch,
+        compute_capability: card.compute_capability,
+    };
+    Some(Job {
+        training,
+        model,
+        engine,
+        card,
+        mesh,
+        nodes,
+        assumed: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+/// The training length: typed, else the typed longest sequence, else 2048 or what the model allows if that is less.
+fn sequence(given: &Given, model: Option<&Model>, report: &mut Report) -> u64 {
+    let limit = model.and_then(|model| model.network.max_positions);
+    if let Some(length) = given.integer(InputId::SeqLength) {
+        let typed = given
+            .get(InputId::MaxSeqLen)
+            .and_then(|_| given.integer(InputId::MaxSeqLen));
+        if let Some(limit) = typed.or(limit).filter(|limit| length > *limit) {
+            report.add(
+                Issue::warning(
+                    "longer_than_model",
+                    InputId::SeqLength.key(),
+                    format!(
+                        "The model is made for {limit} tokens at most; {length} are calculated all the same."
+                    ),
+                )
+                .with_value(length),
+            );
+        }
+        return length;
+    }
+    if given.has(InputId::MaxSeqLen) {
+        let length = given.integer(InputId::MaxSeqLen).unwrap_or(2048);
+        report.assume(
+            InputId::SeqLength,
+            length,
+            "the longest sequence of the model, as typed",
+        );
+        return length;
+    }
+    let length = limit.map_or(2048, |limit| limit.clamp(1, 2048));
+    report.assume(
+        InputId::SeqLength,
+        length,
+        "neither a sequence length nor a longest sequence is typed",
+    );
+    length
+}
+
+/// A section of which nothing is given: its defaults hold, and the answer says which.
+fn sections(given: &Given, report: &mut Report) {
+    for (section, inputs) in [
+        (
+            Section::Training,
+            &[
+                InputId::BatchSize,
+                InputId::SeqLength,
+                InputId::Dtype,
+                InputId::PrecisionMode,
+                InputId::Optimizer,
+                InputId::ActivationCheckpointing,
+                InputId::GradientAccumulationSteps,
+            ][..],
+        ),
+        (
+            Section::Engine,
+            &[InputId::EngineType, InputId::EngineVersion][..],
+        ),
+        (Section::Hardware, &[InputId::Gpu, InputId::NumGpus][..]),
+    ] {
+        let words: Vec<String> = inputs
+            .iter()
+            .filter_map(|id| Some(format!("{} {}", id.input().name(), word(given, *id, report)?)))
+            .collect();
+        for id in inputs {
+            assume_default(given, *id, report);
+        }
+        let absent = given.iter().all(|(id, _)| id.input().section != section)
+            && InputId::ALL
+                .iter()
+                .all(|id| id.input().section != section || !given.has_failed(*id));
+        if absent {
+            report.add(
+                Issue::warning(
+                    "assumed",
+                    section.key(),
+                    format!(
+                        "Nothing is given for {}, so defaults hold: {}.",
+                        section.key(),
+                        words.join(", ")
+                    ),
+                )
+                .with_hint("Type the values that differ."),
+            );
+        }
+    }
+}
+
+/// The value that holds for an input that is not given.
+fn word(given: &Given, id: InputId, report: &Report) -> Option<String> {
+    if given.has(id) {
+        return None;
+    }
+    let noted = report.assumed.iter().find(|assumed| assumed.path == id.key());
+    let value = noted
+        .map(|assumed| assumed.value.clone())
+        .or_else(|| default_of(id.input()).map(|typed| typed.to_json()))?;
+    Some(match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    })
+}
+
+fn assume_default(given: &Given, id: InputId, report: &mut Report) {
+    let noted = report.assumed.iter().any(|assumed| assumed.path == id.key());
+    if given.has(id) || noted || !matches!(id.input().default, InputDefault::Fixed(_)) {
+        return;
+    }
+    if let Some(default) = default_of(id.input()) {
+        report.assume(id, default.to_json(), "not given");
+    }
+}

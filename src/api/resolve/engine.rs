@@ -1,0 +1,130 @@
+//! The engine, its version and what of it is built.
+
+use super::super::given::Given;
+use super::Report;
+use crate::request::{Availability, EngineId, InputId};
+use crate::training::Engine;
+use crate::warn::Issue;
+
+/// What was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineChoice {
+    /// Which engine.
+    pub id: EngineId,
+    /// Major and minor version of torch.
+    pub torch: (u16, u16),
+    /// Major and minor version of transformers.
+    pub transformers: (u16, u16),
+}
+
+/// Reads the engine and its versions; planned ones are refused here.
+pub fn engine(given: &Given, report: &mut Report) -> EngineChoice {
+    let id = given
+        .choice(InputId::EngineType)
+        .and_then(EngineId::from_key)
+        .unwrap_or(EngineId::PytorchDdp);
+    refuse_planned_choices(given, id, report);
+    EngineChoice {
+        id,
+        torch: version(given, InputId::EngineVersion, (2, 15), report),
+        transformers: version(given, InputId::TransformersVersion, (5, 23), report),
+    }
+}
+
+/// Values of a choice, and inputs, that the product does not answer for yet.
+fn refuse_planned_choices(given: &Given, engine: EngineId, report: &mut Report) {
+    for (id, _) in given.iter() {
+        let input = id.input();
+        if !input.engines.to(engine) {
+            continue;
+        }
+        let Some(choice) = given.choice_entry(id) else {
+            continue;
+        };
+        if choice.availability == Availability::Planned {
+            let built = input
+                .kind
+                .choices()
+                .iter()
+                .filter(|choice| choice.availability == Availability::Built)
+                .map(|choice| choice.value);
+            report.add(
+                Issue::error(
+                    "not_available_yet",
+                    input.key,
+                    format!("{} is known and not built yet.", choice.label),
+                )
+                .with_value(choice.value)
+                .with_allowed(built),
+            );
+        }
+    }
+}
+
+/// `2.15`, `2.8.1+cu126`, `v4.48`: major and minor.
+fn version(given: &Given, id: InputId, default: (u16, u16), report: &mut Report) -> (u16, u16) {
+    let Some(text) = given.text(id) else {
+        return default;
+    };
+    let read = || {
+        let mut parts = text.trim_start_matches(['v', 'V']).split('.');
+        let major = parts.next()?.parse::<u16>().ok()?;
+        let minor: String = parts.next()?.chars().take_while(char::is_ascii_digit).collect();
+        Some((major, minor.parse::<u16>().ok()?))
+    };
+    let Some(found) = read() else {
+        report.add(
+            Issue::error(
+                "unknown_value",
+                id.key(),
+                format!("{text:?} is no version: write it as {}.{}.", default.0, default.1),
+            )
+            .with_value(text),
+        );
+        return default;
+    };
+    if id == InputId::EngineVersion && found < (2, 0) {
+        report.add(
+            Issue::error(
+                "not_available_yet",
+                id.key(),
+                "Versions of torch before 2.0 are not built: their memory behaviour was not read.",
+            )
+            .with_value(text),
+        );
+    }
+    found
+}
+
+/// The settings of the engine on this many data-parallel ranks.
+pub fn settings(given: &Given, engine: EngineId, ranks: u64, report: &mut Report) -> Engine {
+    match engine {
+        EngineId::Fsdp => Engine::Fsdp2 {
+            reshard_after_forward: reshard(given, report),
+        },
+        _ if ranks == 1 => Engine::Single,
+        _ => Engine::Ddp {
+            bucket_view: given.toggle(InputId::GradientAsBucketView).unwrap_or(false),
+        },
+    }
+}
+
+/// `reshard_after_forward`, and the strategy that says the same; they must not contradict each other.
+fn reshard(given: &Given, report: &mut Report) -> bool {
+    let by_strategy = given.choice(InputId::ShardingStrategy) != Some("shard_grad_op");
+    let Some(reshard) = given.toggle(InputId::ReshardAfterForward) else {
+        return by_strategy;
+    };
+    if given.has(InputId::ShardingStrategy) && reshard != by_strategy {
+        report.add(
+            Issue::error(
+                "unsupported_combination",
+                InputId::ReshardAfterForward.key(),
+                "The sharding strategy and reshard_after_forward contradict each other: full_shard frees gathered weights after the forward pass, shard_grad_op keeps them.",
+            )
+            .with_value(reshard)
+            .with_hint("Give only one of the two."),
+        );
+    }
+    reshard
+}

@@ -1,0 +1,69 @@
+//! From typed values to what a job needs, one file per part of the request. Each part reports everything that is wrong
+//! with it and goes on, so that all errors come at once.
+
+mod combinations;
+mod engine;
+pub(super) mod fields;
+mod hardware;
+mod mesh;
+mod model;
+mod precision;
+pub(super) mod source;
+mod step;
+mod usage;
+mod width;
+
+pub use engine::{EngineChoice, engine, settings};
+pub use hardware::{Card, hardware};
+pub use mesh::{Mesh, mesh, nodes, splits};
+pub use model::{Model, model};
+pub use precision::precision;
+pub use step::{Step, step};
+pub use usage::unused;
+
+pub(super) use combinations::zero;
+
+use serde_json::Value;
+
+use crate::request::{Assumed, InputId};
+use crate::warn::Issue;
+
+/// Issues and assumptions, collected while a request is resolved.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Warnings and errors.
+    pub issues: Vec<Issue>,
+    /// Defaults that were taken.
+    pub assumed: Vec<Assumed>,
+}
+
+impl Report {
+    /// Adds an issue.
+    pub fn add(&mut self, issue: Issue) {
+        self.issues.push(issue);
+    }
+
+    /// Adds an error on an input.
+    pub fn error(&mut self, code: &'static str, id: InputId, message: impl Into<String>) {
+        self.add(Issue::error(code, id.key(), message));
+    }
+
+    /// Adds a warning on an input.
+    pub fn warn(&mut self, code: &'static str, id: InputId, message: impl Into<String>) {
+        self.add(Issue::warning(code, id.key(), message));
+    }
+
+    /// Notes a default that was taken.
+    pub fn assume(&mut self, id: InputId, value: impl Into<Value>, reason: impl Into<String>) {
+        self.assumed.push(Assumed {
+            path: id.key(),
+            value: value.into(),
+            reason: reason.into(),
+        });
+    }
+
+    /// Whether there is an error.
+    pub fn has_errors(&self) -> bool {
+        self.issues.iter().any(Issue::is_error)
+    }
+}

@@ -1,0 +1,90 @@
+//! Types of weights, gradients, states and arithmetic, from compute type, mode and engine (training.md, section 1).
+
+use super::super::given::Given;
+use super::Report;
+use crate::request::{EngineId, InputId};
+use crate::training::Precision;
+use crate::units::DType;
+use crate::warn::Issue;
+
+/// The element type that a value of a choice names.
+fn dtype(name: Option<&str>) -> DType {
+    match name {
+        Some("fp32") => DType::Fp32,
+        Some("fp16") => DType::Fp16,
+        Some("int8") => DType::Int8,
+        Some("int4") => DType::Int4,
+        _ => DType::Bf16,
+    }
+}
+
+/// The precision recipe.
+pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precision {
+    let compute = dtype(given.choice(InputId::Dtype));
+    let reduce = given
+        .get(InputId::ReduceDtype)
+        .map(|_| dtype(given.choice(InputId::ReduceDtype)));
+    let sharded = engine == EngineId::Fsdp;
+    let default = if sharded { "mixed" } else { "autocast" };
+    let stated = given.choice(InputId::PrecisionMode);
+    if compute == DType::Fp32 {
+        if stated.is_some_and(|mode| mode != "pure") {
+            report.warn(
+                "not_used",
+                InputId::PrecisionMode,
+                "With fp32 arithmetic everything is fp32; the precision mode has no effect.",
+            );
+        }
+        return pure(compute, reduce.filter(|_| sharded), report);
+    }
+    let mode = stated.unwrap_or_else(|| {
+        report.assume(
+            InputId::PrecisionMode,
+            default,
+            format!("the usual mode of {}", engine.name()),
+        );
+        default
+    });
+    match (mode, sharded) {
+        ("pure", true) => pure(compute, reduce, report),
+        ("pure", false) => Precision::Pure(compute),
+        ("autocast", true) => {
+            report.add(
+                Issue::error(
+                    "not_available_yet",
+                    InputId::PrecisionMode.key(),
+                    "torch autocast over FSDP's fp32 shards is not built yet.",
+                )
+                .with_value(mode)
+                .with_allowed(["mixed", "pure"])
+                .with_hint("FSDP's own mixed precision policy is \"mixed\"; it is what Accelerate and torchtitan set up."),
+            );
+            Precision::Autocast(compute)
+        }
+        (_, true) => Precision::ShardedMixed {
+            compute,
+            reduce: reduce.unwrap_or(DType::Fp32),
+        },
+        _ => Precision::Autocast(compute),
+    }
+}
+
+/// Everything in one type; a reduction in another type needs the mixed mode.
+fn pure(compute: DType, reduce: Option<DType>, report: &mut Report) -> Precision {
+    if let Some(reduce) = reduce.filter(|reduce| *reduce != compute) {
+        report.add(
+            Issue::error(
+                "not_available_yet",
+                InputId::ReduceDtype.key(),
+                format!(
+                    "Reducing gradients in {} while everything else is {} is not built yet.",
+                    reduce.name(),
+                    compute.name()
+                ),
+            )
+            .with_value(reduce.name())
+            .with_hint("Leave it out, or use the precision mode \"mixed\"."),
+        );
+    }
+    Precision::Pure(compute)
+}

@@ -1,0 +1,123 @@
+//! What one step does: optimizer, clipping, recomputation, attention kernel, loss.
+
+use super::super::given::Given;
+use super::{EngineChoice, Report};
+use crate::request::InputId;
+use crate::training::{AttentionKernel, LossKind, Optimizer, OptimizerImplementation, Recomputation};
+
+/// The parts of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Sequences per rank and micro-batch.
+    pub micro_batch: u64,
+    /// Micro-batches per optimizer step.
+    pub accumulation: u64,
+    /// Optimizer.
+    pub optimizer: Optimizer,
+    /// How its step runs.
+    pub implementation: OptimizerImplementation,
+    /// Whether gradients are clipped.
+    pub clipping: bool,
+    /// What is recomputed.
+    pub recomputation: Recomputation,
+    /// How attention is computed.
+    pub attention: AttentionKernel,
+    /// How the loss is computed.
+    pub loss: LossKind,
+    /// Whether the logits stay referenced during backward.
+    pub keep_outputs: bool,
+}
+
+/// Reads the parts of a step.
+pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
+    let optimizer = optimizer(given);
+    let loss = loss(given);
+    if engine.transformers.0 < 5 && loss == LossKind::Plain {
+        report.warn(
+            "not_available_yet",
+            InputId::TransformersVersion,
+            "Before version 5 the loss of transformers copied the fp32 logits once more: its forward instant held up to 14 bytes per logit instead of 10. The answer is that of version 5.",
+        );
+    }
+    Step {
+        micro_batch: given.integer(InputId::BatchSize).unwrap_or(1),
+        accumulation: given.integer(InputId::GradientAccumulationSteps).unwrap_or(1),
+        optimizer,
+        implementation: implementation(given, optimizer, engine, report),
+        clipping: given.number(InputId::GradientClipping).unwrap_or(0.0) > 0.0,
+        recomputation: match given.choice(InputId::ActivationCheckpointing) {
+            Some("full") => Recomputation::Full,
+            Some("operations") => Recomputation::Operations,
+            _ => Recomputation::None,
+        },
+        attention: match given.choice(InputId::Attention) {
+            Some("eager") => AttentionKernel::Eager,
+            Some("masked") => AttentionKernel::Masked,
+            _ => AttentionKernel::Flash,
+        },
+        loss,
+        keep_outputs: given.toggle(InputId::KeepOutputs).unwrap_or(false),
+    }
+}
+
+fn optimizer(given: &Given) -> Optimizer {
+    match given.choice(InputId::Optimizer) {
+        Some("sgd") => Optimizer::Sgd {
+            momentum: given.number(InputId::Momentum).unwrap_or(0.0) > 0.0,
+        },
+        Some("adamw_8bit") => Optimizer::AdamW8bit,
+        _ => Optimizer::AdamW,
+    }
+}
+
+fn implementation(
+    given: &Given,
+    optimizer: Optimizer,
+    engine: EngineChoice,
+    report: &mut Report,
+) -> OptimizerImplementation {
+    let stated = given.choice(InputId::OptimizerImplementation);
+    if optimizer == Optimizer::AdamW8bit {
+        if stated.is_some() {
+            report.warn(
+                "not_used",
+                InputId::OptimizerImplementation,
+                "The 8-bit optimizer has its own kernel without temporaries; the implementation has no effect.",
+            );
+        }
+        return OptimizerImplementation::Fused;
+    }
+    match stated {
+        Some("fused") => return OptimizerImplementation::Fused,
+        Some("foreach") => return OptimizerImplementation::Foreach,
+        Some("loop") => return OptimizerImplementation::Loop,
+        _ => {}
+    }
+    let fused = engine.torch >= (2, 8) && matches!(optimizer, Optimizer::AdamW);
+    let (value, reason, found) = if fused {
+        (
+            "fused",
+            "the default of transformers' Trainer from torch 2.8 on",
+            OptimizerImplementation::Fused,
+        )
+    } else {
+        (
+            "foreach",
+            "torch's default on CUDA",
+            OptimizerImplementation::Foreach,
+        )
+    };
+    report.assume(InputId::OptimizerImplementation, value, reason);
+    found
+}
+
+fn loss(given: &Given) -> LossKind {
+    match given.choice(InputId::Loss) {
+        Some("chunked") => LossKind::Chunked {
+            chunks: given.integer(InputId::LossChunks).unwrap_or(8),
+        },
+        Some("fused") => LossKind::FusedLinear,
+        Some("fused_in_place") => LossKind::FusedInPlace,
+        _ => LossKind::Plain,
+    }
+}

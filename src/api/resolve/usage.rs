@@ -1,0 +1,215 @@
+//! Which inputs a job uses. Nothing that is given is ignored in silence: an input that means nothing to the job is
+//! reported as `not_used`, one that is not built yet is refused.
+
+use super::super::given::Given;
+use super::Report;
+use crate::request::{Availability, EngineId, InputId, InputKind};
+use crate::warn::Issue;
+
+/// What a job does with an input.
+enum Use {
+    /// It changes the answer, or has its own warning elsewhere.
+    Used,
+    /// It changes nothing here; the text says why.
+    Not(&'static str),
+}
+
+/// Every given input that the job does not use, and every planned one that it would need.
+pub fn unused(given: &Given, engine: EngineId, ranks: u64, nodes: u64, report: &mut Report) {
+    for (id, typed) in given.iter() {
+        let input = id.input();
+        if !given.differs_from_default(id) || is_mesh_size(id) {
+            continue;
+        }
+        if !input.engines.to(engine) {
+            let zero_stage = id == InputId::ZeroStage && given.integer(id) == Some(0);
+            if !zero_stage && id != InputId::SequenceParallel {
+                report.add(
+                    Issue::warning(
+                        "not_used",
+                        input.key,
+                        format!("{} means nothing to {}.", input.label, engine.name()),
+                    )
+                    .with_value(typed.to_json()),
+                );
+            }
+            continue;
+        }
+        match input.availability {
+            Availability::ExportsOnly => report.add(
+                Issue::warning(
+                    "not_used",
+                    input.key,
+                    format!("{} has no effect on memory.", input.label),
+                )
+                .with_value(typed.to_json()),
+            ),
+            Availability::Planned if !matches!(input.kind, InputKind::Choice(_)) => {
+                planned(id, given, report);
+            }
+            Availability::Planned => planned(id, given, report),
+            Availability::Built => {
+                if let Use::Not(why) = usage(id, given, engine, ranks, nodes) {
+                    report.add(Issue::warning("not_used", input.key, why).with_value(typed.to_json()));
+                }
+            }
+        }
+    }
+}
+
+fn is_mesh_size(id: InputId) -> bool {
+    matches!(
+        id,
+        InputId::TensorParallelSize
+            | InputId::PipelineParallelSize
+            | InputId::ContextParallelSize
+            | InputId::ExpertParallelSize
+            | InputId::VirtualPipelineSize
+            | InputId::ExpertTensorParallelSize
+    )
+}
+
+/// Planned inputs that decide nothing about GPU memory are only reported; the others are refused.
+fn planned(id: InputId, given: &Given, report: &mut Report) {
+    let input = id.input();
+    let value = given.get(id).map(super::super::read::Typed::to_json);
+    let issue = match id {
+        InputId::HostMemoryGb => Issue::warning(
+            "not_used",
+            input.key,
+            "Nothing is offloaded, so host memory is not checked.",
+        ),
+        InputId::PortsPerNode => Issue::warning(
+            "not_used",
+            input.key,
+            "Ports decide communication time, which is not computed yet, and no memory.",
+        ),
+        _ => Issue::error(
+            "not_available_yet",
+            input.key,
+            format!("{} is known and not built yet.", input.label),
+        ),
+    };
+    report.add(match value {
+        Some(value) => issue.with_value(value),
+        None => issue,
+    });
+}
+
+/// Decides over every input; a new one does not compile until it is decided here.
+fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -> Use {
+    let when = |used: bool, why: &'static str| if used { Use::Used } else { Use::Not(why) };
+    match id {
+        InputId::Momentum => when(
+            given.choice(InputId::Optimizer) == Some("sgd"),
+            "Only SGD has a momentum of its own.",
+        ),
+        InputId::LossChunks => when(
+            given.choice(InputId::Loss) == Some("chunked"),
+            "Only the chunked loss is divided into chunks.",
+        ),
+        InputId::GradientAsBucketView => when(ranks > 1, "On one GPU there are no gradient buckets."),
+        InputId::ReduceDtype => when(
+            engine == EngineId::Fsdp,
+            "Only FSDP has a reduction type of its own.",
+        ),
+        InputId::InterconnectType | InputId::InterconnectBandwidthGbps => {
+            when(nodes > 1, "On one node nothing passes between nodes.")
+        }
+        InputId::ModelId => when(
+            !given.has(InputId::HfConfig),
+            "The pasted config.json is the source of the architecture.",
+        ),
+        // Read by the resolution of the model, which reports what it does not use.
+        InputId::ModelName
+        | InputId::HfConfig
+        | InputId::NumParameters
+        | InputId::NumLayers
+        | InputId::HiddenSize
+        | InputId::IntermediateSize
+        | InputId::MlpGated
+        | InputId::HiddenAct
+        | InputId::VocabSize
+        | InputId::TieWordEmbeddings
+        | InputId::Norm
+        | InputId::MaxSeqLen
+        | InputId::LargestLayerParams
+        | InputId::NumNextnPredictLayers
+        | InputId::IncludeTowers
+        | InputId::NumAttentionHeads
+        | InputId::NumKeyValueHeads
+        | InputId::HeadDim
+        | InputId::AttentionBias
+        | InputId::SlidingWindow
+        | InputId::LayerTypes
+        | InputId::QLoraRank
+        | InputId::KvLoraRank
+        | InputId::QkNopeHeadDim
+        | InputId::QkRopeHeadDim
+        | InputId::VHeadDim
+        | InputId::MoeEnabled
+        | InputId::NumExperts
+        | InputId::TopK
+        | InputId::ExpertIntermediateSize
+        | InputId::NumSharedExperts
+        | InputId::SharedExpertIntermediateSize
+        | InputId::FirstKDenseReplace
+        | InputId::MoeLayerFreq => Use::Used,
+        // Read by the step, precision, engine, mesh and hardware.
+        InputId::BatchSize
+        | InputId::SeqLength
+        | InputId::GradientAccumulationSteps
+        | InputId::Dtype
+        | InputId::PrecisionMode
+        | InputId::Optimizer
+        | InputId::OptimizerImplementation
+        | InputId::GradientClipping
+        | InputId::ActivationCheckpointing
+        | InputId::Attention
+        | InputId::Loss
+        | InputId::KeepOutputs
+        | InputId::EngineType
+        | InputId::EngineVersion
+        | InputId::TransformersVersion
+        | InputId::FsdpVersion
+        | InputId::ShardingStrategy
+        | InputId::ReshardAfterForward
+        | InputId::DataParallelSize
+        | InputId::SequenceParallel
+        | InputId::TensorParallelSize
+        | InputId::PipelineParallelSize
+        | InputId::ContextParallelSize
+        | InputId::VirtualPipelineSize
+        | InputId::ExpertParallelSize
+        | InputId::ExpertTensorParallelSize
+        | InputId::Gpu
+        | InputId::NumGpus
+        | InputId::GpuMemoryGb
+        | InputId::UsedMemoryGb
+        | InputId::Ecc
+        | InputId::UnifiedMemoryGb
+        | InputId::TotalGpuMemoryGb
+        | InputId::NumNodes
+        | InputId::GpusPerNode => Use::Used,
+        // Not built, or for exports only: decided by their availability.
+        InputId::Dropout
+        | InputId::BucketCapMb
+        | InputId::ZeroStage
+        | InputId::OffloadOptimizer
+        | InputId::OffloadParam
+        | InputId::OffloadRatio
+        | InputId::ZeroInit
+        | InputId::ReduceBucketSize
+        | InputId::AllgatherBucketSize
+        | InputId::PrefetchBucketSize
+        | InputId::MaxLiveParameters
+        | InputId::ParamPersistenceThreshold
+        | InputId::UseDistributedOptimizer
+        | InputId::NumMicroBatches
+        | InputId::PortsPerNode
+        | InputId::HostMemoryGb
+        | InputId::WeightDecay
+        | InputId::LearningRate
+        | InputId::WarmupSteps => Use::Used,
+    }
+}
