@@ -10,5 +10,7 @@ pub mod memory;
 pub mod model;
 pub mod request;
 pub mod training;
+#[cfg(feature = "web")]
+pub mod ui;
 pub mod units;
 pub mod warn;

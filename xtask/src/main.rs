@@ -1,2 +1,95 @@
-//! Builds, serves and tests the calculator.
-fn main() {}
+//! `cargo xtask`: builds, serves, tests and measures the calculator, and brings the tools that takes.
+//!
+//! Only the reading of the command line lives here; each command has its own file. The same executable, called by the
+//! name `wasm-bindgen`, is the bindings generator at the version of `Cargo.lock`, so that none has to be installed.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "a command line tool reports on standard output"
+)]
+
+mod browser;
+mod budget;
+mod coverage;
+mod npm;
+mod page;
+mod place;
+mod ready;
+mod size;
+mod step;
+mod test;
+mod tools;
+mod trunk;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  serve [--release] [-- OPTIONS OF TRUNK]   build the page and serve it on this machine, rebuilding on a change
+  build [--debug]                           build the page into dist/
+  test                                      every test: native, in the browser, on the built page
+  test native | browser | page              one of the three
+  ready                                     format, clippy for both targets, every test, size budget
+  size                                      sizes of dist/ against the committed budget
+  coverage                                  line coverage of the core against the committed budget
+  bench                                     how long one answer takes natively
+  tools                                     bring every tool the commands above need, and say where it is
+
+Tools are kept per user and version in <cache>/gpu-mem-calc/tools; <cache> is $XDG_CACHE_HOME or ~/.cache.";
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<()> {
+    let mut arguments = std::env::args_os();
+    let own_name = arguments.next().unwrap_or_default();
+    if Path::new(&own_name)
+        .file_stem()
+        .is_some_and(|name| name == tools::WASM_BINDGEN)
+    {
+        return wasm_bindgen_cli::wasm_bindgen::run_cli_with_args(std::env::args_os());
+    }
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<OsString> = arguments.collect();
+    if command == "wasm-test-runner" {
+        let own = [OsString::from("wasm-bindgen-test-runner")];
+        return wasm_bindgen_cli::wasm_bindgen_test_runner::run_cli_with_args(own.into_iter().chain(rest));
+    }
+    let rest: Vec<String> = rest
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let words: Vec<&str> = rest.iter().map(String::as_str).collect();
+    match (command.to_string_lossy().as_ref(), words.as_slice()) {
+        ("serve", options) => page::serve(options),
+        ("build", []) => page::build(page::Profile::Release),
+        ("build", ["--debug"]) => page::build(page::Profile::Debug),
+        ("test", []) => test::all(),
+        ("test", ["native"]) => test::native(),
+        ("test", ["browser"]) => test::browser(),
+        ("test", ["page", specs @ ..]) => test::page(specs),
+        ("ready", []) => ready::ready(),
+        ("size", []) => size::check(),
+        ("coverage", []) => coverage::check(),
+        ("bench", options) => test::bench(options),
+        ("tools", []) => tools::bring_all(),
+        ("trunk-hook", []) => trunk::hook(),
+        ("" | "help" | "--help" | "-h", _) => {
+            println!("{HELP}");
+            Ok(())
+        }
+        (other, _) => bail!("unknown command or option: {other} {}\n\n{HELP}", rest.join(" ")),
+    }
+}

@@ -1,0 +1,137 @@
+// What a spec uses: `test` registers one, `openPage` gives it a page of its own, `capture` keeps a picture,
+// `accessible` asks axe, `answerOf` asks the command line.
+//
+// A page that logs an error, throws, or asks for something that is not there fails the test that opened it.
+
+import { execFile } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { AxeBuilder } from "@axe-core/playwright";
+import { chromium } from "playwright-core";
+import { serve } from "./server.mjs";
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
+const DIST = process.env.DIST ?? join(ROOT, "dist");
+const SCREENSHOTS = process.env.SCREENSHOTS ?? join(ROOT, "target/screenshots");
+const COMMAND_LINE = process.env.GPU_MEM_CALC ?? join(ROOT, "target/debug/gpu-mem-calc");
+
+/** The widths at which the page is looked at. */
+export const WIDTHS = [1440, 768, 360];
+export const SCHEMES = ["light", "dark"];
+
+const AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
+
+const tests = [];
+let file = "";
+let started;
+let opened = [];
+
+/** Registers a test; `run` gets nothing and opens what it needs. */
+export function test(name, run) {
+  tests.push({ file, name, run });
+}
+
+/** All registered tests; the runner says beforehand from which file the next ones come. */
+export const registry = { from: (name) => { file = name; }, all: () => tests };
+
+async function start() {
+  const site = await serve(DIST);
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync"],
+  });
+  return { site, browser };
+}
+
+/** Opens the page in a context of its own and waits until it is there. `place` is put behind the page's address. */
+export async function openPage({ width = 1440, height = 900, scheme = "light", place = "", ready = "h1" } = {}) {
+  started ??= start();
+  const { site, browser } = await started;
+  const context = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: scheme,
+    reducedMotion: "reduce",
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  const faults = [];
+  page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
+  page.on("pageerror", (error) => faults.push(`thrown: ${error.stack ?? error}`));
+  page.on("requestfailed", (request) => faults.push(`not loaded: ${request.url()} ${request.failure()?.errorText}`));
+  page.on("response", (answer) => answer.status() >= 400 && faults.push(`${answer.status()}: ${answer.url()}`));
+  page.on("request", (request) => {
+    const address = request.url();
+    const own = address.startsWith(site.address) || address.startsWith("data:") || address.startsWith("blob:");
+    if (!own) faults.push(`asked elsewhere: ${address}`);
+  });
+  opened.push({ context, page, faults });
+  await page.goto(site.address + place);
+  await page.waitForSelector(ready);
+  return page;
+}
+
+/** The address of the page, for links that leave and come back. */
+export async function address() {
+  started ??= start();
+  return (await started).site.address;
+}
+
+/** Keeps a picture of the page under target/screenshots. */
+export async function capture(page, name, { full = true } = {}) {
+  await mkdir(SCREENSHOTS, { recursive: true });
+  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: full });
+}
+
+/** Fails with one line for each violation that axe finds in the page as it stands. */
+export async function accessible(page) {
+  const { violations, passes } = await new AxeBuilder({ page }).withTags(AXE_TAGS).analyze();
+  const lines = violations.flatMap(({ id, help, nodes }) =>
+    nodes.map((node) => `${id} (${help}): ${node.target.join(" ")}\n      ${node.failureSummary.replaceAll("\n", "\n      ")}`));
+  check(passes.length > 0, "axe checked nothing");
+  check(lines.length === 0, `axe found ${lines.length}:\n    ${lines.join("\n    ")}`);
+}
+
+/** What the command line prints for these arguments; a request may be given to its standard input. */
+export async function answerOf(args, input) {
+  const running = promisify(execFile)(COMMAND_LINE, args, { maxBuffer: 64 * 1024 * 1024 });
+  running.child.stdin.end(input ?? "");
+  return (await running).stdout;
+}
+
+/** Fails the test unless something holds. */
+export function check(holds, message) {
+  if (!holds) throw new Error(message);
+}
+
+/** Fails the test unless two values are the same, as JSON. */
+export function same(found, expected, what) {
+  const [left, right] = [JSON.stringify(found), JSON.stringify(expected)];
+  check(left === right, `${what}: found ${left}, expected ${right}`);
+}
+
+/** Ends a test: closes its pages and returns what went wrong in them; keeps a picture of each if the test failed. */
+export async function finish(name, failed) {
+  const faults = [];
+  for (const [index, { context, page, faults: own }] of opened.entries()) {
+    faults.push(...own);
+    if (failed || own.length > 0) {
+      const safe = name.replaceAll(/[^a-z0-9]+/gi, "-").slice(0, 80);
+      await capture(page, `failed-${safe}-${index}`, { full: false }).catch(() => {});
+    }
+    await context.close();
+  }
+  opened = [];
+  return faults;
+}
+
+/** Ends the run. */
+export async function stop() {
+  if (!started) return;
+  const { site, browser } = await started;
+  await browser.close();
+  await site.stop();
+}

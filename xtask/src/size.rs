@@ -1,0 +1,68 @@
+//! Sizes of the built page against the budget.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::budget::Budget;
+use crate::place;
+use crate::step::{command, output};
+
+/// Compresses each file named on its command line and prints the sizes.
+const COMPRESS: &str =
+    "const { brotliCompressSync, constants } = require('zlib'); const { readFileSync } = require('fs');
+for (const file of process.argv.slice(1)) console.log(brotliCompressSync(readFileSync(file),
+  { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length);";
+
+/// Prints the sizes of `dist/` by kind and fails where one is above its budget.
+pub fn check() -> Result<()> {
+    let budget = Budget::read()?;
+    let mut above = Vec::new();
+    println!("{:<12} {:>10} {:>10}", "size", "bytes", "budget");
+    for kind in ["wasm", "js", "css"] {
+        let files = files(kind)?;
+        if files.is_empty() {
+            bail!("no .{kind} file in dist/: build the page first");
+        }
+        let raw = files
+            .iter()
+            .map(|file| Ok(fs::metadata(file)?.len()))
+            .sum::<Result<u64>>()?;
+        for (form, bytes) in [("raw", raw), ("brotli", compressed(&files)?)] {
+            let name = format!("{kind}_{form}");
+            let limit = budget.limit(&name)?;
+            println!("{name:<12} {bytes:>10} {limit:>10}");
+            if bytes > limit {
+                above.push(name);
+            }
+        }
+    }
+    if above.is_empty() {
+        Ok(())
+    } else {
+        bail!("above the budget of xtask/budgets.toml: {}", above.join(", "))
+    }
+}
+
+fn files(extension: &str) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(place::dist()).context("reading dist/: build the page first")?;
+    let paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|own| own == extension))
+        .collect())
+}
+
+fn compressed(files: &[PathBuf]) -> Result<u64> {
+    let printed = output(command("node", &["-e", COMPRESS]).args(files))?;
+    printed
+        .lines()
+        .map(|line| {
+            line.parse::<u64>()
+                .with_context(|| format!("'{line}' is not a size"))
+        })
+        .sum()
+}

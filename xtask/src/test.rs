@@ -1,0 +1,85 @@
+//! The tests: native, in the browser, and on the built page. None is left out without saying so: what cannot run fails.
+
+use anyhow::Result;
+
+use crate::page::{self, Profile};
+use crate::step::{cargo, command, run, step};
+use crate::{browser, npm, place, tools};
+
+/// Every test.
+pub fn all() -> Result<()> {
+    // First what can fail for want of a tool, so that it does so in the first minute.
+    tools::wasm_target()?;
+    browser::find_or_bring()?;
+    npm::packages()?;
+    native()?;
+    browser()?;
+    page(&[])
+}
+
+/// Unit and integration tests of the library and of the command line, with the gates of accuracy.
+pub fn native() -> Result<()> {
+    step("native tests", || {
+        run(&mut cargo(&["test", "--locked", "--features", "cli"]))
+    })?;
+    step("tests of xtask", || {
+        run(&mut cargo(&["test", "--locked", "--package", "xtask"]))
+    })
+}
+
+/// Tests of the page's parts, run in the browser.
+pub fn browser() -> Result<()> {
+    tools::wasm_target()?;
+    let browser = browser::find_or_bring()?;
+    step("tests in the browser", || {
+        let arguments = [
+            "test",
+            "--locked",
+            "--target",
+            tools::WASM,
+            "--features",
+            "web",
+            "--test",
+            "web",
+        ];
+        run(cargo(&arguments)
+            .env("CHROMEDRIVER", &browser.driver)
+            .env("WASM_BINDGEN_TEST_TIMEOUT", "120"))
+    })
+}
+
+/// Tests of the release build of the page, driven as a visitor would; names of specs restrict them.
+pub fn page(specs: &[&str]) -> Result<()> {
+    let browser = browser::find_or_bring()?;
+    npm::packages()?;
+    step("command line for comparison", || {
+        run(&mut cargo(&[
+            "build",
+            "--locked",
+            "--features",
+            "cli",
+            "--bin",
+            "gpu-mem-calc",
+        ]))
+    })?;
+    page::build(Profile::Release)?;
+    step("tests of the built page", || {
+        let mut node = command("node", &["tests/e2e/run.mjs"]);
+        node.args(specs);
+        node.env("DIST", place::dist());
+        node.env("CHROMIUM", &browser.chromium);
+        node.env("GPU_MEM_CALC", place::target().join("debug/gpu-mem-calc"));
+        node.env("SCREENSHOTS", place::root().join("target/screenshots"));
+        run(&mut node)
+    })
+}
+
+/// How long one answer takes natively.
+pub fn bench(options: &[&str]) -> Result<()> {
+    let mut arguments = vec!["bench", "--locked"];
+    if !options.is_empty() {
+        arguments.push("--");
+        arguments.extend_from_slice(options);
+    }
+    step("benchmarks", || run(&mut cargo(&arguments)))
+}
