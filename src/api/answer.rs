@@ -11,6 +11,7 @@ use crate::request::{
     Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
     SymbolRow, Validation, Verdict,
 };
+use crate::training::Engine;
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -60,6 +61,11 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
             .map(|entry| row(entry, ledger, binding))
             .collect(),
         model: model_summary(&job.model),
+        engine: match job.training.engine {
+            Engine::Single => "single",
+            Engine::Ddp { .. } => "ddp",
+            Engine::Fsdp2 { .. } => "fsdp2",
+        },
         validation: Validation::NOT_VALIDATED,
         assumed: job.assumed,
         warnings: job.warnings,

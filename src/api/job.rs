@@ -36,13 +36,16 @@ pub struct Strictness {
     pub unknown_fields: bool,
 }
 
-/// Validates a request: a job, or every issue (errors and warnings) by field.
-pub fn validate(request: &Request) -> Result<Job, Vec<Issue>> {
-    validate_with(request, Strictness::default())
+/// Every issue of a request, errors first; it can be answered when none of them is an error.
+pub fn validate(request: &Request) -> Vec<Issue> {
+    match job(request, Strictness::default()) {
+        Ok(job) => job.warnings,
+        Err(issues) => issues,
+    }
 }
 
-/// As [`validate`], as strictly as asked.
-pub fn validate_with(request: &Request, strictness: Strictness) -> Result<Job, Vec<Issue>> {
+/// The job of a request, or every issue (errors and warnings) by field.
+pub fn job(request: &Request, strictness: Strictness) -> Result<Job, Vec<Issue>> {
     let mut report = Report::default();
     let given = Given::read(request, &mut report.issues);
     if strictness.unknown_fields {

@@ -13,14 +13,15 @@ mod resolve;
 mod schema;
 pub mod share;
 
+pub use crate::cite::{Citation, Evidence};
+pub use crate::hardware::{Gpu, MemorySetup, find as find_gpu, gpus, links, nearest as nearest_gpus};
 pub use crate::request::*;
-pub use job::{Job, Strictness, validate, validate_with};
+pub use crate::warn::{Issue, Severity};
+pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
-pub use presets::{Preset, PresetState, preset, preset_suggestions, presets};
+pub use presets::{Preset, PresetState, preset, preset_request, presets};
 pub use read::read_count as parse_parameter_count;
 pub use schema::{SCHEMAS, schema};
-
-use crate::warn::Issue;
 
 /// Calculates a training request: the answer, or every issue by field.
 pub fn calculate(request: &Request) -> Result<Answer, Vec<Issue>> {
@@ -29,7 +30,7 @@ pub fn calculate(request: &Request) -> Result<Answer, Vec<Issue>> {
 
 /// As [`calculate`], as strictly as asked.
 pub fn calculate_with(request: &Request, strictness: Strictness) -> Result<Answer, Vec<Issue>> {
-    validate_with(request, strictness).and_then(answer::answer)
+    job(request, strictness).and_then(answer::answer)
 }
 
 /// A request from JSON that is known to have its shape; what has not is left out.

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::resolve::source;
@@ -25,7 +25,7 @@ const FILES: [&str; 10] = [
 ];
 
 /// A complete request under a name.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Preset {
     /// Id: `llama2-7b`.
     pub id: String,
@@ -99,13 +99,27 @@ pub fn preset(name: &str) -> Option<Preset> {
     })
 }
 
-/// Ids of presets and models that resemble the text.
-pub fn preset_suggestions(name: &str) -> Vec<String> {
+/// The request of a preset, a catalogue id or an alias; an unknown name is an issue with the nearest ones.
+pub fn preset_request(name: &str) -> Result<Request, Issue> {
+    if let Some(found) = preset(name) {
+        return Ok(found.request());
+    }
     let ids = presets().iter().map(|preset| preset.id.as_str());
-    let mut found: Vec<String> = super::nearest::nearest(name, ids)
+    let mut near: Vec<String> = super::nearest::nearest(name, ids)
         .into_iter()
         .map(ToString::to_string)
         .collect();
-    found.extend(source::suggestions(name));
-    found
+    near.extend(source::suggestions(name));
+    let issue = Issue::error(
+        "not_found",
+        "preset",
+        format!("{name:?} is neither a preset nor a model of the catalogue."),
+    )
+    .with_value(name);
+    Err(match near.first() {
+        Some(first) => issue
+            .with_hint(format!("Did you mean {first}?"))
+            .with_allowed(near),
+        None => issue,
+    })
 }

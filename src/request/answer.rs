@@ -235,6 +235,8 @@ pub struct Answer {
     pub model: ModelSummary,
     /// What was not given and what holds instead.
     pub assumed: Vec<Assumed>,
+    /// The engine as records of measured runs name it: single, ddp, fsdp2.
+    pub engine: &'static str,
     /// How this kind of answer compares with measured runs.
     pub validation: Validation,
     /// What the reader must know.
