@@ -6,6 +6,8 @@ pub mod accuracy;
 pub mod api;
 pub mod cite;
 pub mod hardware;
+#[cfg(feature = "js")]
+pub mod js;
 pub mod memory;
 pub mod model;
 pub mod request;

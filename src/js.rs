@@ -1,0 +1,96 @@
+//! The JavaScript surface: functions that take and give JSON text, and the mounting of the page into an element.
+//!
+//! No logic lives here. A refused request throws an `Error` whose `message` is for a person and whose `errors` is the
+//! list of issues.
+
+use js_sys::{Error, JSON, Reflect};
+use serde::Serialize;
+use serde_json::{Value, json};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::api::{self, Issue, Request};
+
+/// The answer to a training request; both are JSON.
+#[wasm_bindgen]
+pub fn calculate(request: &str) -> Result<String, JsValue> {
+    let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
+    let answer = api::calculate(&request).map_err(|issues| refused(&issues))?;
+    Ok(text(&answer))
+}
+
+/// Whether a request can be answered: `{"valid": true, "issues": []}`, warnings included. Never throws.
+#[wasm_bindgen]
+pub fn validate(request: &str) -> String {
+    let issues = match Request::from_text(request) {
+        Err(issue) => vec![issue],
+        Ok(request) => match api::calculate(&request) {
+            Ok(answer) => answer.warnings,
+            Err(issues) => issues,
+        },
+    };
+    let valid = !issues.iter().any(Issue::is_error);
+    text(&json!({ "valid": valid, "issues": issues }))
+}
+
+/// The JSON Schema of this name: `request`.
+#[wasm_bindgen]
+pub fn schema(name: &str) -> Result<String, JsValue> {
+    let words = || {
+        format!(
+            "There is no schema {name}; there are: {}.",
+            api::SCHEMAS.join(", ")
+        )
+    };
+    api::schema(name)
+        .map(|schema| text(&schema))
+        .ok_or_else(|| refused(&[Issue::error("not_found", "schema", words())]))
+}
+
+/// The version of the calculator.
+#[wasm_bindgen]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// The GPUs of the table.
+#[wasm_bindgen]
+pub fn gpus() -> String {
+    text(&api::gpus())
+}
+
+/// A mounted page; `free()` takes it away.
+#[cfg(feature = "web")]
+#[wasm_bindgen]
+pub struct Mounted {
+    _handle: Box<dyn std::any::Any>,
+}
+
+/// Fills an element with the page.
+#[cfg(feature = "web")]
+#[wasm_bindgen]
+pub fn mount(element: web_sys::HtmlElement) -> Mounted {
+    console_error_panic_hook::set_once();
+    Mounted {
+        _handle: Box::new(crate::ui::mount(element)),
+    }
+}
+
+/// JSON text of something that always has one.
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| Value::Null.to_string())
+}
+
+/// The `Error` for a refused request.
+fn refused(issues: &[Issue]) -> JsValue {
+    let message = issues
+        .iter()
+        .find(|issue| issue.is_error())
+        .map_or("refused", |issue| issue.message.as_str());
+    let error = Error::new(message);
+    if let Ok(list) = JSON::parse(&text(&issues)) {
+        // Setting a property of a fresh error cannot fail.
+        let _ = Reflect::set(&error, &JsValue::from_str("errors"), &list);
+    }
+    error.into()
+}

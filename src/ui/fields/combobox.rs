@@ -1,0 +1,272 @@
+//! A searchable choice after the ARIA combobox pattern with a listbox: type to filter, arrows to move, Enter to take,
+//! Escape to leave it as it was. Used for models and GPUs.
+
+use std::sync::Arc;
+
+use leptos::ev::KeyboardEvent;
+use leptos::prelude::*;
+use leptos::wasm_bindgen::JsCast;
+use leptos::web_sys::{HtmlElement, HtmlInputElement};
+
+/// One line of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What is stored when it is taken.
+    pub value: String,
+    /// What the reader sees.
+    pub label: String,
+    /// A second, quieter text: parameters, memory.
+    pub detail: String,
+    /// The heading under which it stands.
+    pub group: String,
+    /// Everything that a search may hit, in lower case.
+    pub search: String,
+}
+
+impl Choice {
+    fn matches(&self, words: &[String]) -> bool {
+        words.iter().all(|word| self.search.contains(word.as_str()))
+    }
+}
+
+/// A searchable choice; the label and help are the caller's.
+#[component]
+pub fn Combobox(
+    /// Id of the input element; the list's ids derive from it.
+    id: &'static str,
+    /// All lines, in order of groups.
+    choices: Arc<Vec<Choice>>,
+    /// The stored value.
+    #[prop(into)]
+    value: Signal<String>,
+    /// What stands in the closed field for the stored value.
+    #[prop(into)]
+    shown: Signal<String>,
+    /// Called with the value of the line that was taken.
+    on_choose: Callback<String>,
+    /// Ids of help and messages.
+    #[prop(into)]
+    described_by: Signal<String>,
+    /// Whether the value is refused.
+    #[prop(into)]
+    invalid: Signal<bool>,
+    /// Shown while empty.
+    placeholder: &'static str,
+) -> impl IntoView {
+    let typed = RwSignal::new(None::<String>);
+    let open = RwSignal::new(false);
+    let active = RwSignal::new(0_usize);
+    let all = choices.clone();
+    let found = Memo::new(move |_| {
+        let words: Vec<String> = typed
+            .get()
+            .unwrap_or_default()
+            .to_lowercase()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        (0..all.len())
+            .filter(|index| all.get(*index).is_some_and(|choice| choice.matches(&words)))
+            .collect::<Vec<_>>()
+    });
+    let close = move || {
+        open.set(false);
+        typed.set(None);
+    };
+    let all = choices.clone();
+    let show = move || {
+        if !open.get_untracked() {
+            let current = value.get_untracked();
+            let at = found.with_untracked(|found| {
+                found
+                    .iter()
+                    .position(|index| all.get(*index).is_some_and(|choice| choice.value == current))
+            });
+            active.set(at.unwrap_or(0));
+            open.set(true);
+        }
+    };
+    let all = choices.clone();
+    let take = move |position: usize| {
+        let taken = found.with_untracked(|found| found.get(position).copied());
+        if let Some(choice) = taken.and_then(|index| all.get(index)) {
+            on_choose.run(choice.value.clone());
+        }
+        close();
+    };
+    let show_on_key = show.clone();
+    let take_on_key = take.clone();
+    let on_key = move |event: KeyboardEvent| {
+        let last = found.with_untracked(Vec::len).saturating_sub(1);
+        let at = active.get_untracked();
+        let was_open = open.get_untracked();
+        let page = 8;
+        let to = match event.key().as_str() {
+            "ArrowDown" if was_open => {
+                if at >= last {
+                    0
+                } else {
+                    at + 1
+                }
+            }
+            "ArrowUp" if was_open => {
+                if at == 0 {
+                    last
+                } else {
+                    at - 1
+                }
+            }
+            "ArrowDown" | "ArrowUp" => {
+                show_on_key();
+                active.get_untracked()
+            }
+            "PageDown" if was_open => (at + page).min(last),
+            "PageUp" if was_open => at.saturating_sub(page),
+            "Enter" if was_open => {
+                event.prevent_default();
+                take_on_key(at);
+                return;
+            }
+            "Escape" if was_open => {
+                event.stop_propagation();
+                close();
+                return;
+            }
+            _ => return,
+        };
+        event.prevent_default();
+        active.set(to);
+        reveal(id, to);
+    };
+    let show_on_click = show.clone();
+    let text = move || typed.get().unwrap_or_else(|| shown.get());
+    let list = move || found.with(|found| lines(id, &choices, found, value, active, take.clone()));
+    view! {
+        <div class="combobox">
+            <input
+                id=id
+                class="input"
+                type="text"
+                role="combobox"
+                autocomplete="off"
+                spellcheck="false"
+                aria-autocomplete="list"
+                aria-haspopup="listbox"
+                aria-controls=format!("{id}-list")
+                aria-expanded=move || if open.get() { "true" } else { "false" }
+                aria-activedescendant=move || {
+                    (open.get() && found.with(|found| !found.is_empty()))
+                        .then(|| format!("{id}-option-{}", active.get()))
+                }
+                aria-describedby=move || described_by.get()
+                aria-invalid=move || invalid.get().then_some("true")
+                placeholder=placeholder
+                prop:value=text
+                on:input=move |event| {
+                    typed.set(Some(event_target_value(&event)));
+                    active.set(0);
+                    open.set(true);
+                }
+                on:click=move |event| {
+                    let input = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
+                    if let Some(input) = input {
+                        input.select();
+                    }
+                    show_on_click();
+                }
+                on:keydown=on_key
+                on:blur=move |_| close()
+            />
+            <svg class="combobox-arrow" viewBox="0 0 16 16" aria-hidden="true">
+                <path d="M4 6l4 4 4-4" fill="none" stroke="currentColor" stroke-width="1.6" />
+            </svg>
+            <div
+                id=format!("{id}-list")
+                class="combobox-list"
+                role="listbox"
+                aria-label=placeholder
+                hidden=move || !open.get()
+                on:mousedown=|event| event.prevent_default()
+            >
+                {move || open.get().then(|| list.clone()())}
+            </div>
+            <div class="visually-hidden" role="status">
+                {move || (open.get() && typed.get().is_some()).then(|| {
+                    format!("{} found", found.with(Vec::len))
+                })}
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
+/// The lines that match, under their headings.
+fn lines(
+    id: &'static str,
+    choices: &Arc<Vec<Choice>>,
+    found: &[usize],
+    value: Signal<String>,
+    active: RwSignal<usize>,
+    take: impl Fn(usize) + Clone + Send + 'static,
+) -> AnyView {
+    if found.is_empty() {
+        return view! { <p class="combobox-empty">"Nothing found"</p> }.into_any();
+    }
+    let mut groups: Vec<(String, Vec<AnyView>)> = Vec::new();
+    for (position, choice) in found.iter().filter_map(|index| choices.get(*index)).enumerate() {
+        let take = take.clone();
+        let own = choice.value.clone();
+        let line = view! {
+            <div
+                id=format!("{id}-option-{position}")
+                class="combobox-option"
+                class:active=move || active.get() == position
+                role="option"
+                aria-selected=move || if value.get() == own { "true" } else { "false" }
+                data-value=choice.value.clone()
+                on:click=move |_| take(position)
+            >
+                <span>{choice.label.clone()}</span>
+                <span class="combobox-detail">{choice.detail.clone()}</span>
+            </div>
+        }
+        .into_any();
+        match groups.last_mut() {
+            Some((name, lines)) if *name == choice.group => lines.push(line),
+            _ => groups.push((choice.group.clone(), vec![line])),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(name, lines)| {
+            view! {
+                <div role="group" aria-label=name.clone()>
+                    <div class="combobox-group" role="presentation">{name.clone()}</div>
+                    {lines}
+                </div>
+            }
+        })
+        .collect_view()
+        .into_any()
+}
+
+/// Scrolls the list, and nothing else, until the line is visible.
+fn reveal(id: &str, position: usize) {
+    let element = |id: &str| {
+        document()
+            .get_element_by_id(id)
+            .and_then(|element| element.dyn_into::<HtmlElement>().ok())
+    };
+    let (Some(list), Some(line)) = (
+        element(&format!("{id}-list")),
+        element(&format!("{id}-option-{position}")),
+    ) else {
+        return;
+    };
+    let (top, bottom) = (line.offset_top(), line.offset_top() + line.offset_height());
+    if top < list.scroll_top() {
+        list.set_scroll_top(top);
+    } else if bottom > list.scroll_top() + list.client_height() {
+        list.set_scroll_top(bottom - list.client_height());
+    }
+}

@@ -1,0 +1,143 @@
+//! One question of the form, made from its entry in the input registry: label, unit, control, help, messages.
+
+use leptos::prelude::*;
+
+use super::super::state::use_form;
+use super::control;
+use super::messages::messages;
+use crate::api::{Availability, Input, InputDefault, InputId, InputKind};
+
+/// The id of the control of an input.
+pub fn control_id(input: &Input) -> String {
+    input.key.replace(['.', '_'], "-")
+}
+
+/// A question with everything that belongs to it.
+pub fn field(id: InputId) -> AnyView {
+    let input = id.input();
+    let dom_id = control_id(input);
+    let wide = matches!(input.kind, InputKind::Json | InputKind::List { .. });
+    let form = use_form();
+    let changed = form.changed(id);
+    let body = control::control(input);
+    let label = label(input, &dom_id);
+    view! {
+        <div
+            class="field"
+            class:field-wide=wide
+            class:field-changed=move || changed.get()
+            data-input=input.key
+        >
+            {framed(id, label, body)}
+        </div>
+    }
+    .into_any()
+}
+
+/// Head, control, help and messages of a question; also used around the choices of model and GPU.
+pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
+    let input = id.input();
+    let dom_id = control_id(input);
+    let help_open = RwSignal::new(false);
+    let form = use_form();
+    let changed = form.changed(id);
+    let given = form.given(id);
+    let help_id = format!("{dom_id}-help");
+    let put_back = move |_| {
+        form.put_back(id);
+        super::super::dom::focus(&control_id(input));
+    };
+    view! {
+        <div class="field-head">
+            {label}
+            <button
+                type="button"
+                class="help-button"
+                aria-expanded=move || if help_open.get() { "true" } else { "false" }
+                aria-controls=help_id.clone()
+                aria-label=format!("Help: {}", input.label)
+                on:click=move |_| help_open.update(|open| *open = !*open)
+            >
+                <span aria-hidden="true">"?"</span>
+            </button>
+            {move || changed.get().then(|| view! {
+                <button
+                    type="button"
+                    class="field-put-back"
+                    title=move || given.get().map(|given| format!("Changed. The model says {given}."))
+                    aria-label=format!("{} is changed: put back the model's value", input.label)
+                    on:click=put_back
+                >
+                    "↩ put back"
+                </button>
+            })}
+        </div>
+        {control}
+        <p class="field-help" id=help_id hidden=move || !help_open.get()>
+            {input.help}
+            {origin(input)}
+        </p>
+        {messages(id)}
+    }
+    .into_any()
+}
+
+/// The label with the unit for a screen reader and the mark of what is not built yet.
+pub fn label(input: &'static Input, dom_id: &str) -> AnyView {
+    let unit = input
+        .unit
+        .map(|unit| view! { <span class="visually-hidden">{format!(" in {unit}")}</span> });
+    let planned = (input.availability == Availability::Planned)
+        .then(|| view! { " " <span class="tag">"in work"</span> });
+    let no_effect = (input.availability == Availability::ExportsOnly)
+        .then(|| view! { " " <span class="tag">"exports only"</span> });
+    view! {
+        <label class="field-label" for=dom_id.to_owned()>{input.label} {unit} {planned} {no_effect}</label>
+    }
+    .into_any()
+}
+
+/// Where the default comes from, and the source of the rule.
+fn origin(input: &'static Input) -> AnyView {
+    let default = match input.default {
+        InputDefault::Fixed(value) => Some(format!("Default: {value}.")),
+        InputDefault::Derived(from) => Some(format!("When left open: {from}.")),
+        InputDefault::None => None,
+    };
+    let source = input
+        .citation
+        .map(|citation| format!(" Source: {}.", citation.source));
+    let flag = format!(" Command line: {}.", input.flag);
+    view! { <span class="field-help-source">{default} {source} {flag}</span> }.into_any()
+}
+
+/// The ids of help and messages, for `aria-describedby`.
+pub fn described_by(input: &'static Input) -> Signal<String> {
+    let dom_id = control_id(input);
+    let form = use_form();
+    Signal::derive(move || {
+        let message = !form.issues(input.id).is_empty();
+        if message {
+            format!("{dom_id}-help {dom_id}-message")
+        } else {
+            format!("{dom_id}-help")
+        }
+    })
+}
+
+/// Opens the group in which a control stands, scrolls to it and moves the focus there.
+pub fn reveal_input(dom_id: &str) {
+    let inside = document()
+        .query_selector(&format!("[data-inputs~='{dom_id}']"))
+        .ok()
+        .flatten();
+    if let Some(group) = inside {
+        let _ = group.set_attribute("open", "");
+    }
+    let dom_id = dom_id.to_owned();
+    // The group builds its fields when it opens; they stand in the page one turn later.
+    set_timeout(
+        move || super::super::dom::reveal(&dom_id),
+        std::time::Duration::from_millis(30),
+    );
+}

@@ -1,0 +1,129 @@
+//! Groups of questions that open on demand. A group is built when it is first opened.
+
+use leptos::ev::Event;
+use leptos::prelude::*;
+use leptos::wasm_bindgen::JsCast;
+
+use super::super::state::{Form, use_form};
+use super::field::{control_id, field};
+use crate::api::{FormGroup, Input, InputId, Level};
+
+/// The inputs that everybody sees.
+pub const ESSENTIAL: [InputId; 6] = [
+    InputId::ModelId,
+    InputId::Gpu,
+    InputId::NumGpus,
+    InputId::SeqLength,
+    InputId::BatchSize,
+    InputId::EngineType,
+];
+
+/// Inputs with a control of their own elsewhere.
+const ELSEWHERE: [InputId; 1] = [InputId::HfConfig];
+
+/// The groups below the essential questions, in the order of how often they are needed.
+const GROUPS: [FormGroup; 14] = [
+    FormGroup::Precision,
+    FormGroup::Activations,
+    FormGroup::Optimizer,
+    FormGroup::Workload,
+    FormGroup::Engine,
+    FormGroup::EngineSettings,
+    FormGroup::Parallelism,
+    FormGroup::Hardware,
+    FormGroup::Nodes,
+    FormGroup::Source,
+    FormGroup::Architecture,
+    FormGroup::Attention,
+    FormGroup::Experts,
+    FormGroup::ExportsOnly,
+];
+
+/// Every group that holds more than the essential questions.
+pub fn groups() -> AnyView {
+    GROUPS.into_iter().map(group).collect_view().into_any()
+}
+
+/// The inputs of a group that mean something to the engine, basic ones first.
+fn inputs(form: Form, group: FormGroup) -> Vec<InputId> {
+    let engine = form.engine();
+    let mut inputs: Vec<&'static Input> = Input::of_group(group)
+        .filter(|input| !ESSENTIAL.contains(&input.id) && !ELSEWHERE.contains(&input.id))
+        .filter(|input| engine.is_none_or(|engine| input.engines.to(engine)))
+        .collect();
+    inputs.sort_by_key(|input| input.level == Level::Advanced);
+    inputs.into_iter().map(|input| input.id).collect()
+}
+
+fn title(group: FormGroup) -> &'static str {
+    match group {
+        FormGroup::Source => "Name and parameter count",
+        FormGroup::Hardware => "Memory of the GPU",
+        FormGroup::Workload => "More on the workload",
+        FormGroup::Engine => "Versions",
+        other => other.title(),
+    }
+}
+
+fn group(group: FormGroup) -> AnyView {
+    let form = use_form();
+    let shown = Memo::new(move |_| inputs(form, group));
+    let built = RwSignal::new(false);
+    let errors = move || {
+        let count = shown.with(|shown| {
+            shown
+                .iter()
+                .filter(|id| form.issues(**id).iter().any(|issue| issue.is_error()))
+                .count()
+        });
+        (count > 0).then(|| {
+            let text = if count == 1 {
+                "1 error".to_owned()
+            } else {
+                format!("{count} errors")
+            };
+            view! { <span class="tag tag-error">{text}</span> }
+        })
+    };
+    let changed = move || {
+        let count = shown.with(|shown| shown.iter().filter(|id| form.is_set(**id)).count());
+        (count > 0).then(|| view! { <span class="tag">{format!("{count} set")}</span> })
+    };
+    let body = move || {
+        built.get().then(|| {
+            let fields = shown.with(|shown| shown.iter().map(|id| field(*id)).collect_view());
+            view! { <div class="field-grid">{fields}</div> }
+        })
+    };
+    let on_toggle = move |event: Event| {
+        let details = event
+            .target()
+            .and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+        if details.is_some_and(|details| details.has_attribute("open")) {
+            built.set(true);
+        }
+    };
+    view! {
+        <details
+            class="group"
+            id=format!("group-{}", slug(group))
+            data-inputs=move || shown.with(|shown| {
+                shown.iter().map(|id| control_id(id.input())).collect::<Vec<_>>().join(" ")
+            })
+            hidden=move || shown.with(Vec::is_empty)
+            on:toggle=on_toggle
+        >
+            <summary>
+                <span>{title(group)}</span>
+                <span class="group-state">{errors} {changed}</span>
+            </summary>
+            <div class="group-body">{body}</div>
+        </details>
+    }
+    .into_any()
+}
+
+/// The group's name in ids.
+fn slug(group: FormGroup) -> String {
+    title(group).to_lowercase().replace(' ', "-")
+}

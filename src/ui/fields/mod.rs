@@ -1,0 +1,15 @@
+//! The form: fields, menus and groups made from the input registry, and the searchable choice of models and GPUs.
+
+mod combobox;
+mod control;
+mod field;
+mod gpu;
+mod group;
+mod messages;
+
+pub use combobox::{Choice, Combobox};
+pub use control::from_model;
+pub use field::{control_id, described_by, field, framed, label, reveal_input};
+pub use gpu::gpu;
+pub use group::groups;
+pub use messages::{message, plain};

@@ -1,0 +1,33 @@
+//! The bar at the top: name, tabs, share and theme.
+
+use leptos::prelude::*;
+
+use super::super::tabs::TabList;
+use super::share::ShareButton;
+use super::theme::ThemeButton;
+
+/// The bar at the top of the page.
+#[component]
+pub fn Header() -> impl IntoView {
+    view! {
+        <header class="header">
+            <div class="header-row">
+                <h1 class="brand">
+                    <svg viewBox="0 0 24 24" aria-hidden="true">
+                        <rect x="2" y="4" width="20" height="16" rx="3" fill="var(--accent)" />
+                        <rect x="5" y="8" width="6" height="8" rx="1" fill="var(--accent-text)" />
+                        <rect x="12" y="8" width="3.5" height="8" rx="1" fill="var(--accent-text)" opacity="0.7" />
+                        <rect x="16.5" y="8" width="2.5" height="8" rx="1" fill="var(--accent-text)" opacity="0.4" />
+                    </svg>
+                    "GPU Memory Calculator"
+                </h1>
+                <TabList />
+                <div class="header-actions">
+                    <ShareButton />
+                    <ThemeButton />
+                </div>
+            </div>
+        </header>
+    }
+    .into_any()
+}

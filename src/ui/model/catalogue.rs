@@ -1,0 +1,81 @@
+//! The searchable list of catalogue models, and what choosing one means for the fields typed so far.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use serde_json::Value;
+
+use super::super::fields::{Choice, Combobox, from_model, plain};
+use super::super::state::Form;
+use crate::api::{INPUTS, InputId, Request};
+
+/// Id of the choice, as its input names it.
+const ID: &str = "model-id";
+
+/// The searchable list.
+pub fn choice(form: Form, described_by: Signal<String>) -> AnyView {
+    let choices = Arc::new(choices());
+    let typed = form.typed(InputId::ModelId);
+    let imported = form.typed(InputId::HfConfig);
+    let value = Signal::derive(move || typed.get().map(|value| plain(&value)).unwrap_or_default());
+    let names = choices.clone();
+    let shown = Signal::derive(move || {
+        if imported.with(Option::is_some) {
+            return "Imported config.json".to_owned();
+        }
+        let value = value.get();
+        names
+            .iter()
+            .find(|choice| choice.value == value)
+            .map_or(value, |choice| choice.label.clone())
+    });
+    let on_choose = Callback::new(move |id: String| {
+        let mut request = form.page_request();
+        forget_model(&mut request);
+        if !id.is_empty() {
+            request.set(InputId::ModelId, Value::from(id));
+        }
+        form.replace(request);
+    });
+    let invalid = Signal::derive(move || form.issues(InputId::ModelId).iter().any(|issue| issue.is_error()));
+    view! {
+        <Combobox
+            id=ID
+            choices=choices
+            value=value
+            shown=shown
+            on_choose=on_choose
+            described_by=described_by
+            invalid=invalid
+            placeholder="Search the catalogue"
+        />
+    }
+    .into_any()
+}
+
+/// Leaves open every input that says what the model is.
+pub fn forget_model(request: &mut Request) {
+    let sources = [
+        InputId::ModelId,
+        InputId::ModelName,
+        InputId::HfConfig,
+        InputId::NumParameters,
+    ];
+    for input in INPUTS
+        .iter()
+        .filter(|input| from_model(input) || sources.contains(&input.id))
+    {
+        request.clear(input.id);
+    }
+}
+
+fn choices() -> Vec<Choice> {
+    let own = Choice {
+        value: String::new(),
+        label: "None: type the fields".to_owned(),
+        detail: String::new(),
+        group: "Your own".to_owned(),
+        search: "none own custom type fields architecture".to_owned(),
+    };
+    vec![own]
+}

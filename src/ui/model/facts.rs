@@ -1,0 +1,87 @@
+//! What is known about the model: exact counts, and where the architecture comes from.
+
+use leptos::prelude::*;
+
+use super::super::format::{grouped, parameters};
+use super::super::state::use_form;
+use crate::api::{ModelSource, ModelSummary};
+use crate::units::Count;
+
+/// The counts of the model that the answer is about.
+pub fn facts() -> AnyView {
+    let form = use_form();
+    let view = move || {
+        form.answer
+            .with(|answer| answer.as_deref().map(|answer| list(&answer.model)))
+    };
+    view! { {view} }.into_any()
+}
+
+fn list(model: &ModelSummary) -> AnyView {
+    let none = Count::ZERO;
+    let sparse = model.active_parameters != model.total_parameters;
+    let shown = [
+        ("total", "Parameters", model.total_parameters, true),
+        ("active", "Active per token", model.active_parameters, sparse),
+        ("embedding", "Embedding", model.embedding_parameters, true),
+        (
+            "head",
+            "Head",
+            model.head_parameters,
+            model.head_parameters != none,
+        ),
+        (
+            "expert",
+            "Routed experts",
+            model.expert_parameters,
+            model.expert_parameters != none,
+        ),
+        (
+            "tower",
+            "Vision and audio",
+            model.tower_parameters,
+            model.tower_parameters != none,
+        ),
+        (
+            "mtp",
+            "Next-token layers",
+            model.mtp_parameters,
+            model.mtp_parameters != none,
+        ),
+    ];
+    let items = shown
+        .into_iter()
+        .filter(|(_, _, _, show)| *show)
+        .map(|(key, label, count, _)| {
+            view! {
+                <div data-count=key data-value=count.get().to_string()>
+                    <dt>{label}</dt>
+                    <dd>{parameters(count.get())}<small>{grouped(count.get())}</small></dd>
+                </div>
+            }
+        })
+        .collect_view();
+    let source = match model.source {
+        ModelSource::HfConfig => "Architecture from the config.json.",
+        ModelSource::Catalogue => "Architecture from the catalogue.",
+        ModelSource::Fields => "Architecture as typed.",
+        ModelSource::ParameterCount => "Nearest typical architecture to the parameter count.",
+    };
+    let given = model
+        .given_parameters
+        .filter(|given| *given != model.total_parameters.get())
+        .map(|given| {
+            format!(
+                " Typed: {}; counted from the architecture: {}.",
+                grouped(given),
+                grouped(model.total_parameters.get())
+            )
+        });
+    view! {
+        <div id="model-facts">
+            <dl class="facts">{items}</dl>
+            <p class="facts-source">{format!("{} · {}. ", model.name, model.family)} {source} {given}</p>
+        </div>
+    }
+    .into_any()
+}

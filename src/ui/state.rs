@@ -1,0 +1,242 @@
+//! The state of the page: one store with the request as typed and the settings of the view, and the answer as a memo.
+//!
+//! Nothing derived is kept in the store. A view reads slices through [`Form`], which is cheap to copy.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use reactive_stores::Store;
+use serde_json::{Map, Value};
+
+use super::fields::{from_model, plain};
+use super::tabs::Tab;
+use crate::api;
+use crate::api::Issue;
+use crate::api::{Answer, EngineId, Input, InputDefault, InputId, InputKind, Request};
+
+/// Everything that the page remembers.
+#[derive(Clone, Debug, Store)]
+pub struct Page {
+    /// The question, as typed.
+    pub request: Request,
+    /// The tab that is shown.
+    pub tab: Tab,
+    /// What in the link was not understood.
+    pub notes: Vec<Issue>,
+}
+
+impl Page {
+    /// The question with which a newcomer starts.
+    pub fn start() -> Self {
+        let request = Request::new()
+            .with(InputId::ModelId, "llama-3.1-8b")
+            .with(InputId::NumGpus, 8)
+            .with(InputId::EngineType, "fsdp");
+        Self {
+            request,
+            tab: Tab::default(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self::start()
+    }
+}
+
+/// The answer to the question as it stands.
+type Current = Result<Arc<Answer>, Arc<Vec<Issue>>>;
+
+/// The store and the answer. A handle: copies refer to the same page.
+#[derive(Clone, Copy)]
+pub struct Form {
+    /// The store.
+    pub page: Store<Page>,
+    /// The answer to the question as it stands.
+    pub current: Memo<Current>,
+    /// The last valid answer.
+    pub answer: Memo<Option<Arc<Answer>>>,
+}
+
+/// Makes the store and the answer available to everything below.
+pub fn provide(page: Page) -> Form {
+    let page = Store::new(page);
+    let current: Memo<Current> = Memo::new(move |_| {
+        page.request()
+            .with(|request| api::calculate(request).map(Arc::new).map_err(Arc::new))
+    });
+    let answer = Memo::new(move |last: Option<&Option<Arc<Answer>>>| match current.get() {
+        Ok(answer) => Some(answer),
+        Err(_) => last.cloned().flatten(),
+    });
+    let form = Form {
+        page,
+        current,
+        answer,
+    };
+    provide_context(form);
+    form
+}
+
+/// The page's store and answer; call it while a view is built, not in an event handler.
+pub fn use_form() -> Form {
+    expect_context::<Form>()
+}
+
+impl Form {
+    /// Whether the shown answer belongs to an earlier input.
+    pub fn stale(self) -> bool {
+        self.current.with(Result::is_err)
+    }
+
+    /// What is typed for an input.
+    pub fn typed(self, id: InputId) -> Memo<Option<Value>> {
+        Memo::new(move |_| self.page.request().with(|request| request.get(id).cloned()))
+    }
+
+    /// Types a value, or leaves the input open.
+    pub fn set(self, id: InputId, value: Option<Value>) {
+        let same = self
+            .page
+            .request()
+            .with_untracked(|request| request.get(id) == value.as_ref());
+        if !same {
+            self.page
+                .request()
+                .update(|request| request.set(id, value.unwrap_or(Value::Null)));
+        }
+    }
+
+    /// Leaves an input open again.
+    pub fn put_back(self, id: InputId) {
+        self.set(id, None);
+    }
+
+    /// Sets several inputs by their keys at once.
+    pub fn apply(self, values: &Map<String, Value>) {
+        self.page.request().update(|request| {
+            for (key, value) in values {
+                if let Some(input) = Input::by_key(key) {
+                    request.set(input.id, value.clone());
+                }
+            }
+        });
+    }
+
+    /// The engine that is chosen, where what is typed names one.
+    pub fn engine(self) -> Option<EngineId> {
+        let input = InputId::EngineType.input();
+        let typed = self
+            .page
+            .request()
+            .with(|request| request.get(input.id).map(plain));
+        let InputDefault::Fixed(default) = input.default else {
+            return None;
+        };
+        let name = typed.as_deref().unwrap_or(default).to_ascii_lowercase();
+        let choice = input
+            .kind
+            .choices()
+            .iter()
+            .find(|choice| choice.value == name || choice.aliases.contains(&name.as_str()))?;
+        EngineId::from_key(choice.value)
+    }
+
+    /// What is wrong with an input, or must be known about it, at present.
+    pub fn issues(self, id: InputId) -> Vec<Issue> {
+        let input = id.input();
+        let about = |issue: &&Issue| issue.path == input.key || input.aliases.contains(&issue.path.as_str());
+        self.current.with(|current| {
+            let issues = match current {
+                Ok(answer) => answer.warnings.as_slice(),
+                Err(issues) => issues.as_slice(),
+            };
+            issues.iter().filter(about).cloned().collect()
+        })
+    }
+
+    /// Whether anything is typed for an input.
+    pub fn is_set(self, id: InputId) -> bool {
+        self.page.request().with(|request| request.has(id))
+    }
+
+    /// The value that the model's source gives to an input, as a person would type it.
+    pub fn given(self, id: InputId) -> Memo<Option<String>> {
+        let key = id.key();
+        Memo::new(move |_| {
+            self.answer.with(|answer| {
+                let field = answer
+                    .as_deref()?
+                    .model
+                    .fields
+                    .iter()
+                    .find(|field| field.path == key)?;
+                let value = field
+                    .source_value
+                    .as_ref()
+                    .or((!field.edited).then_some(&field.value))?;
+                (!value.is_null()).then(|| plain(value))
+            })
+        })
+    }
+
+    /// The value that holds for an input that was left open.
+    pub fn resolved(self, id: InputId) -> Option<String> {
+        let key = id.key();
+        self.answer.with(|answer| {
+            let assumed = answer
+                .as_deref()?
+                .assumed
+                .iter()
+                .find(|assumed| assumed.path == key)?;
+            (!assumed.value.is_null()).then(|| plain(&assumed.value))
+        })
+    }
+
+    /// Whether an architecture field is typed over what the model's source says.
+    pub fn changed(self, id: InputId) -> Memo<bool> {
+        let given = self.given(id);
+        Memo::new(move |_| {
+            let typed = self.page.request().with(|request| request.get(id).map(plain));
+            from_model(id.input())
+                && typed.is_some_and(|typed| {
+                    given.with(|given| given.as_ref().is_some_and(|given| *given != typed))
+                })
+        })
+    }
+
+    /// The question as it stands.
+    pub fn page_request(self) -> Request {
+        self.page.request().get_untracked()
+    }
+
+    /// Replaces the whole question.
+    pub fn replace(self, request: Request) {
+        self.page.request().set(request);
+        self.page.notes().set(Vec::new());
+    }
+}
+
+/// What is typed, as JSON: nothing for an empty field, a number where the text is exactly one, else the text.
+pub fn value_of(input: &Input, text: &str) -> Option<Value> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return None;
+    }
+    let number = match input.kind {
+        InputKind::Integer { .. } | InputKind::Count { .. } => trimmed.parse::<u64>().ok().map(Value::from),
+        InputKind::Number { .. } => trimmed
+            .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite())
+            .map(Value::from),
+        _ => None,
+    };
+    Some(
+        number
+            .filter(|number| plain(number) == text)
+            .unwrap_or_else(|| Value::from(text)),
+    )
+}

@@ -1,0 +1,110 @@
+//! The four tabs: which there are, the list of them, and their panels.
+
+mod accuracy;
+mod list;
+mod training;
+mod work;
+
+pub use list::TabList;
+
+use super::state::{PageStoreFields, use_form};
+use leptos::prelude::*;
+
+/// A tab of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tab {
+    /// Memory of a training step.
+    #[default]
+    Training,
+    /// Memory of serving.
+    Inference,
+    /// Traffic between nodes.
+    MultiNode,
+    /// Predicted against measured.
+    Accuracy,
+}
+
+impl Tab {
+    /// The tabs in their order.
+    pub const ALL: [Self; 4] = [Self::Training, Self::Inference, Self::MultiNode, Self::Accuracy];
+
+    /// Its place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its name for a person.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Training => "Training",
+            Self::Inference => "Inference",
+            Self::MultiNode => "Multi-node",
+            Self::Accuracy => "Accuracy",
+        }
+    }
+
+    /// Its key in the address.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Inference => "inference",
+            Self::MultiNode => "multi-node",
+            Self::Accuracy => "accuracy",
+        }
+    }
+
+    /// The tab with this key.
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tab| tab.key() == key)
+    }
+
+    /// Id of its button.
+    pub const fn button_id(self) -> &'static str {
+        match self {
+            Self::Training => "tab-training",
+            Self::Inference => "tab-inference",
+            Self::MultiNode => "tab-multi-node",
+            Self::Accuracy => "tab-accuracy",
+        }
+    }
+
+    /// Id of its panel.
+    pub const fn panel_id(self) -> &'static str {
+        match self {
+            Self::Training => "panel-training",
+            Self::Inference => "panel-inference",
+            Self::MultiNode => "panel-multi-node",
+            Self::Accuracy => "panel-accuracy",
+        }
+    }
+}
+
+/// The panels, of which one is shown. Their content is built when they are shown.
+#[component]
+pub fn TabPanels() -> impl IntoView {
+    let page = use_form().page;
+    let shown = Memo::new(move |_| page.tab().get());
+    let panels = Tab::ALL.map(|tab| {
+        let content = move || {
+            (shown.get() == tab).then(|| match tab {
+                Tab::Training => training::training(),
+                Tab::Inference => work::inference(),
+                Tab::MultiNode => work::multi_node(),
+                Tab::Accuracy => accuracy::accuracy(),
+            })
+        };
+        view! {
+            <div
+                role="tabpanel"
+                class="page"
+                id=tab.panel_id()
+                aria-labelledby=tab.button_id()
+                hidden=move || shown.get() != tab
+            >
+                {content}
+            </div>
+        }
+        .into_any()
+    });
+    view! { <main id="main" tabindex="-1">{panels.collect_view()}</main> }.into_any()
+}
