@@ -115,31 +115,55 @@ pub enum Mixer {
     Latent(Latent),
     /// Mamba 1: inner width, state size, convolution width, rank of the step projection.
     Mamba1 {
+        /// Inner width.
         inner: u64,
+        /// State size.
         state: u64,
+        /// Taps of the convolution.
         conv: u64,
+        /// Rank of the step projection.
         step_rank: u64,
     },
     /// Mamba 2: heads, head width, groups, state size, convolution width.
     Mamba2 {
+        /// Heads.
         heads: u64,
+        /// Width of a head.
         head_dim: u64,
+        /// Groups.
         groups: u64,
+        /// State size.
         state: u64,
+        /// Taps of the convolution.
         conv: u64,
     },
     /// Gated delta rule (Qwen3-Next, Qwen3.5; Kimi's variant): key heads, value heads, their widths, convolution width.
     GatedDelta {
+        /// Key heads.
         key_heads: u64,
+        /// Value heads.
         value_heads: u64,
+        /// Width of a key head.
         key_dim: u64,
+        /// Width of a value head.
         value_dim: u64,
+        /// Taps of the convolution.
         conv: u64,
     },
     /// Lightning attention (MiniMax): heads and width.
-    Lightning { heads: u64, head_dim: u64 },
+    Lightning {
+        /// Heads.
+        heads: u64,
+        /// Width of a head.
+        head_dim: u64,
+    },
     /// Short convolution (LFM2): width and taps.
-    ShortConvolution { width: u64, conv: u64 },
+    ShortConvolution {
+        /// Width.
+        width: u64,
+        /// Taps of the convolution.
+        conv: u64,
+    },
     /// Several mixers side by side on the same input (Falcon-H1), or one after another within a layer (LongCat).
     Several(Vec<Mixer>),
 }

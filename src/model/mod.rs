@@ -3,6 +3,8 @@
 //! Import of Hugging Face `config.json` and the catalogue live below. Nothing here knows about training, serving or
 //! hardware.
 
+pub mod catalogue;
+pub mod import;
 pub mod layer;
 pub mod network;
 pub mod tensor;

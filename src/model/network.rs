@@ -95,6 +95,57 @@ impl Network {
                 .sum()
     }
 
+    /// The token embedding alone; positions and other tables beside it are not counted.
+    pub fn embedding_parameters(&self) -> Count {
+        self.input_tensors
+            .iter()
+            .filter(|tensor| tensor.role == Role::Embedding)
+            .map(Tensor::elements)
+            .sum()
+    }
+
+    /// The head beyond the embedding: zero when it is tied and has no bias.
+    pub fn head_parameters(&self) -> Count {
+        self.output_tensors
+            .iter()
+            .filter(|tensor| matches!(tensor.role, Role::Head | Role::Bias) && !tensor.name.contains("norm"))
+            .map(Tensor::elements)
+            .sum()
+    }
+
+    /// The routed experts of all layers; shared experts and routers are not among them.
+    pub fn routed_expert_parameters(&self) -> Count {
+        self.parameters_where(|tensor| tensor.role == Role::RoutedExpert)
+    }
+
+    /// The vision and audio towers with their projectors.
+    pub fn tower_parameters(&self) -> Count {
+        self.towers
+            .iter()
+            .flat_map(|tower| &tower.tensors)
+            .map(Tensor::elements)
+            .sum()
+    }
+
+    /// The next-token-prediction layers, which are not part of the total.
+    pub fn next_token_parameters(&self) -> Count {
+        self.next_token_tensors.iter().map(Tensor::elements).sum()
+    }
+
+    /// Elements of buffers that checkpoints store beside the parameters (router correction biases).
+    pub fn buffer_elements(&self) -> Count {
+        self.layers().map(|layer| layer.buffers).sum()
+    }
+
+    /// Parameters of each layer, in order.
+    pub fn layer_parameters(&self) -> Vec<Count> {
+        let sizes: Vec<Count> = self.kinds.iter().map(Layer::parameters).collect();
+        self.order
+            .iter()
+            .filter_map(|kind| sizes.get(*kind).copied())
+            .collect()
+    }
+
     /// All parameters: a tied head once, towers included, next-token layers and buffers not.
     pub fn total_parameters(&self) -> Count {
         self.parameters_where(|_| true)
