@@ -1,5 +1,12 @@
 //! The parameter texts of the compatibility data, each with its count, code, message and warning.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
 use gpu_mem_calc::api::parse_parameter_count;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 
 use super::super::given::Given;
 use super::Report;
-use crate::request::{Availability, EngineId, InputId, InputKind};
+use crate::request::{Availability, EngineId, InputId};
 use crate::warn::Issue;
 
 /// What a job does with an input.
@@ -44,9 +44,6 @@ pub fn unused(given: &Given, engine: EngineId, ranks: u64, nodes: u64, report: &
                 )
                 .with_value(typed.to_json()),
             ),
-            Availability::Planned if !matches!(input.kind, InputKind::Choice(_)) => {
-                planned(id, given, report);
-            }
             Availability::Planned => planned(id, given, report),
             Availability::Built => {
                 if let Use::Not(why) = usage(id, given, engine, ranks, nodes) {
@@ -120,6 +117,9 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             !given.has(InputId::HfConfig),
             "The pasted config.json is the source of the architecture.",
         ),
+        InputId::NumNextnPredictLayers => Use::Not(
+            "Next-token prediction layers are counted apart; the training engines built so far do not load them.",
+        ),
         // Read by the resolution of the model, which reports what it does not use.
         InputId::ModelName
         | InputId::HfConfig
@@ -134,7 +134,6 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::Norm
         | InputId::MaxSeqLen
         | InputId::LargestLayerParams
-        | InputId::NumNextnPredictLayers
         | InputId::IncludeTowers
         | InputId::NumAttentionHeads
         | InputId::NumKeyValueHeads

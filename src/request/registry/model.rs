@@ -241,7 +241,6 @@ pub(super) static NUM_NEXTN_PREDICT_LAYERS: Input = input(
 )
 .fixed("0")
 .advanced()
-.planned()
 .help("Extra layers that predict further tokens (DeepSeek-V3, GLM-4.5). They are counted apart; the training engines built so far do not load them.");
 
 pub(super) static INCLUDE_TOWERS: Input = input(
