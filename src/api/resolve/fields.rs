@@ -102,6 +102,13 @@ pub fn edit(given: &Given, source: &mut Source, report: &mut Report) {
         if source::read(&source.config, id).as_ref() == Some(&typed) {
             continue;
         }
+        if id == InputId::MoeEnabled && source.kind != ModelSource::Fields {
+            report.warn(
+                "assumed",
+                id,
+                "The family of this model is dense or sparse for good: with experts switched it is read as a generic decoder of the same sizes.",
+            );
+        }
         if let Err(issue) = source::edit(&mut source.config, id, &typed) {
             report.add(issue.with_value(typed));
         }

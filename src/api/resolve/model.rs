@@ -46,7 +46,7 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
     if report.issues.iter().filter(|issue| issue.is_error()).count() > errors {
         return None;
     }
-    let network = match source::network(&source.config) {
+    let network = match source::network(&source) {
         Ok((network, warnings)) => {
             report.issues.extend(warnings);
             network

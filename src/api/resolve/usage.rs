@@ -117,6 +117,10 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             !given.has(InputId::HfConfig),
             "The pasted config.json is the source of the architecture.",
         ),
+        InputId::SlidingWindow => when(
+            given.choice(InputId::Attention) == Some("eager"),
+            "With fused attention a window saves the same tensors as full attention.",
+        ),
         InputId::NumNextnPredictLayers => Use::Not(
             "Next-token prediction layers are counted apart; the training engines built so far do not load them.",
         ),
@@ -139,7 +143,6 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::NumKeyValueHeads
         | InputId::HeadDim
         | InputId::AttentionBias
-        | InputId::SlidingWindow
         | InputId::LayerTypes
         | InputId::QLoraRank
         | InputId::KvLoraRank

@@ -89,9 +89,9 @@ fn typical_count(given: &Given, source: &Source, width: InputId, usual: u64) -> 
 }
 
 fn count_with(source: &Source, width: InputId, value: u64) -> Option<u64> {
-    let mut config = source.config.clone();
-    source::edit(&mut config, width, &Value::from(value)).ok()?;
-    source::network(&config)
+    let mut source = source.clone();
+    source::edit(&mut source.config, width, &Value::from(value)).ok()?;
+    source::network(&source)
         .ok()
         .map(|(network, _)| network.total_parameters().get())
 }

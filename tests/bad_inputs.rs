@@ -1,0 +1,254 @@
+//! The unusual and wrong inputs of the compatibility data: error or warning at the field that it is about, or an answer.
+//!
+//! Rows of functions that are not built yet are listed as open with their issue; every row is one or the other.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+use std::collections::BTreeMap;
+
+use gpu_mem_calc::api::{self, Request};
+use serde_json::{Value, json};
+
+const ROWS: &str = include_str!("compat/bad_inputs.jsonl");
+const BASES: &str = include_str!("compat/base_requests.json");
+
+/// Functions of later issues.
+const OPEN: [(&str, u64); 6] = [
+    ("calculateInference", 5),
+    ("calculateMultiNode", 7),
+    ("exportConfig", 8),
+    ("optimizeBatchSize", 3),
+    ("importHfConfig", 8),
+    ("fetchHfModel", 8),
+];
+
+#[derive(Debug)]
+enum Document {
+    Json(Value),
+    Text(String),
+}
+
+fn rows() -> Vec<Value> {
+    ROWS.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| serde_json::from_str(line).expect("a row"))
+        .collect()
+}
+
+fn base() -> Value {
+    let bases: Value = serde_json::from_str(BASES).expect("bases");
+    bases["calculate"].clone()
+}
+
+fn patched(patch: &Value) -> Document {
+    if let Some(text) = patch.as_str().and_then(|text| text.strip_prefix("<replace>")) {
+        return match serde_json::from_str(text) {
+            Ok(value) => Document::Json(value),
+            Err(_) => Document::Text(text.to_string()),
+        };
+    }
+    let mut value = base();
+    merge(&mut value, patch);
+    Document::Json(value)
+}
+
+fn merge(target: &mut Value, patch: &Value) {
+    let (Some(target), Some(patch)) = (target.as_object_mut(), patch.as_object()) else {
+        return;
+    };
+    for (key, value) in patch {
+        if value == "<delete>" {
+            target.remove(key);
+        } else if value.is_object() && target.get(key).is_some_and(Value::is_object) {
+            merge(target.get_mut(key).expect("present"), value);
+        } else {
+            target.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+/// The issues of a document: severity, code and path.
+fn issues(document: &Document) -> Vec<(bool, String, String)> {
+    let request = match document {
+        Document::Json(value) => Request::from_json(value),
+        Document::Text(text) => Request::from_text(text),
+    };
+    let issues = match request {
+        Err(issue) => vec![issue],
+        Ok(request) => api::validate(&request),
+    };
+    issues
+        .into_iter()
+        .map(|issue| (issue.is_error(), issue.code.to_string(), issue.path))
+        .collect()
+}
+
+/// An engine that is not built yet refuses every request, beside whatever else is wrong with it.
+fn without_engine(issues: Vec<(bool, String, String)>) -> Vec<(bool, String, String)> {
+    issues
+        .into_iter()
+        .filter(|(_, code, path)| !(code == "not_available_yet" && path.starts_with("engine.")))
+        .collect()
+}
+
+#[test]
+fn every_row_is_met_or_open() {
+    let mut failures = Vec::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in rows() {
+        let function = row["function"].as_str().expect("function");
+        if OPEN.iter().any(|(open, _)| *open == function) {
+            *counts.entry("open").or_default() += 1;
+            continue;
+        }
+        *counts.entry("met").or_default() += 1;
+        if function == "preset" {
+            if api::preset("nope").is_some() {
+                failures.push("preset nope".to_string());
+            }
+            continue;
+        }
+        let document = patched(&row["patch"]);
+        let found = issues(&document);
+        let has = |error: bool, code: &Value| {
+            found.iter().any(|(is_error, found_code, path)| {
+                *is_error == error && code == found_code.as_str() && row["path"] == path.as_str()
+            })
+        };
+        let met = match (row.get("error"), row.get("warning")) {
+            (Some(code), _) => has(true, code),
+            (_, Some(code)) => has(false, code) && !without_engine(found.clone()).iter().any(|issue| issue.0),
+            _ => !without_engine(found.clone()).iter().any(|issue| issue.0),
+        };
+        if !met {
+            failures.push(format!("{}: {found:?}", row["case"]));
+        }
+    }
+    assert_eq!(failures, Vec::<String>::new());
+    assert_eq!(counts.values().sum::<usize>(), 145);
+}
+
+/// The request on an engine that is built.
+fn on_ddp(patch: Value) -> Request {
+    let mut value = base();
+    value["engine"] = json!({"type": "pytorch_ddp"});
+    merge(&mut value, &patch);
+    Request::from_json(&value).expect("a request")
+}
+
+/// Everything that decides the answer.
+fn job(patch: Value) -> String {
+    match api::job(&on_ddp(patch.clone()), api::Strictness::default()) {
+        Ok(job) => format!("{:?} {:?} {:?}", job.training, job.card, job.mesh),
+        Err(issues) => unreachable!("{patch}: {issues:?}"),
+    }
+}
+
+#[test]
+fn a_correct_request_has_no_issues() {
+    assert_eq!(api::validate(&on_ddp(json!({}))), []);
+}
+
+#[test]
+fn spellings_of_one_value_give_one_answer() {
+    for (left, right) in [
+        (json!({"model": {"num_layers": "32"}}), json!({})),
+        (
+            json!({"model": {"vocab_size": null}}),
+            json!({"model": {"vocab_size": 32000}}),
+        ),
+        (json!({"training": {"optimizer": "AdamW"}}), json!({})),
+        (
+            json!({"training": {"optimizer": "ADAM"}}),
+            json!({"training": {"optimizer": "adam"}}),
+        ),
+        (
+            json!({"training": {"optimizer": "adamw-8bit"}}),
+            json!({"training": {"optimizer": "adamw_8bit"}}),
+        ),
+        (
+            json!({"training": {"dtype": "bfloat16"}}),
+            json!({"training": {"dtype": "BF16"}}),
+        ),
+        (
+            json!({"training": {"dtype": "float16"}}),
+            json!({"training": {"dtype": "fp16"}}),
+        ),
+        (
+            json!({"training": {"dtype": "float32"}}),
+            json!({"training": {"dtype": "fp32"}}),
+        ),
+        (json!({"engine": {"type": "ddp", "zero_stage": null}}), json!({})),
+        (json!({"engine": {"type": "pytorch"}}), json!({})),
+        (json!({"hardware": {"num_gpus": "8"}}), json!({})),
+        (json!({"parallelism": {"data_parallel_size": null}}), json!({})),
+        (
+            json!({"parallelism": {"data_parallel_size": "<delete>"}}),
+            json!({}),
+        ),
+        (
+            json!({"model": {"moe_enabled": true, "num_experts": "8", "top_k": 2, "expert_intermediate_size": 512}}),
+            json!({"model": {"moe_enabled": true, "num_experts": 8, "top_k": 2, "expert_intermediate_size": 512}}),
+        ),
+    ] {
+        assert_eq!(job(left.clone()), job(right), "{left}");
+    }
+}
+
+#[test]
+fn accepted_fields_change_the_answer() {
+    for patch in [
+        json!({"model": {"num_key_value_heads": 8, "intermediate_size": 11008}}),
+        json!({"model": {"num_attention_heads": 96, "head_dim": 128, "intermediate_size": 11008}}),
+        json!({"model": {"moe_enabled": true, "num_experts": 384, "top_k": 8, "expert_intermediate_size": 2048}}),
+        json!({"model": {"moe_enabled": true, "num_experts": 512, "top_k": 10, "expert_intermediate_size": 512}}),
+    ] {
+        assert_ne!(job(patch.clone()), job(json!({})), "{patch}");
+    }
+}
+
+#[test]
+fn only_model_and_training_are_answered_for_one_gpu() {
+    let mut value = base();
+    for section in ["parallelism", "engine", "hardware"] {
+        value.as_object_mut().expect("object").remove(section);
+    }
+    let request = Request::from_json(&value).expect("request");
+    let job = api::job(&request, api::Strictness::default()).expect("valid");
+    assert_eq!(job.mesh.gpus, 1);
+    assert_eq!(job.card.gpu.id, "h100-sxm-80gb");
+    let assumed: Vec<_> = job
+        .warnings
+        .iter()
+        .map(|issue| (issue.code, issue.path.as_str()))
+        .collect();
+    assert_eq!(assumed, [("assumed", "engine"), ("assumed", "hardware")]);
+}
+
+#[test]
+fn two_mistakes_are_reported_at_once() {
+    let request = on_ddp(json!({"model": {"num_layers": -5}, "training": {"dtype": "bf61"}}));
+    let issues = api::validate(&request);
+    let paths: Vec<_> = issues.iter().map(|issue| issue.path.as_str()).collect();
+    assert!(
+        paths.contains(&"model.num_layers") && paths.contains(&"training.dtype"),
+        "{paths:?}"
+    );
+}
+
+#[test]
+fn strict_reading_refuses_unknown_keys() {
+    let request = on_ddp(json!({"model": {"num_hidden_layres": 32}}));
+    assert!(api::job(&request, api::Strictness::default()).is_ok());
+    let strict = api::Strictness { unknown_fields: true };
+    let issues = api::job(&request, strict).expect_err("refused");
+    assert_eq!(
+        (issues[0].code, issues[0].path.as_str()),
+        ("unknown_field", "model.num_hidden_layres")
+    );
+}

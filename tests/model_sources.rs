@@ -1,0 +1,188 @@
+//! Where an architecture comes from, what is typed over it, and what contradicts it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+use gpu_mem_calc::api::{self, InputId, ModelReport, ModelSource, Request};
+use serde_json::{Value, json};
+
+fn report(model: Value) -> ModelReport {
+    let request = Request::from_json(&json!({"model": model})).expect("a request");
+    match api::model_report(&request, true) {
+        Ok(report) => report,
+        Err(issues) => unreachable!("{model}: {issues:#?}"),
+    }
+}
+
+fn codes(report: &ModelReport) -> Vec<(&'static str, &str)> {
+    report
+        .warnings
+        .iter()
+        .map(|issue| (issue.code, issue.path.as_str()))
+        .collect()
+}
+
+fn llama_fields() -> Value {
+    json!({"num_layers": 32, "hidden_size": 4096, "intermediate_size": 11008, "num_attention_heads": 32,
+        "vocab_size": 32000, "max_seq_len": 4096})
+}
+
+#[test]
+fn typed_fields_count_as_the_catalogue_does() {
+    let typed = report(llama_fields());
+    let listed = report(json!({"id": "llama-2-7b"}));
+    assert_eq!(typed.summary.total_parameters.get(), 6_738_415_616);
+    assert_eq!(typed.summary.total_parameters, listed.summary.total_parameters);
+    assert_eq!(typed.summary.source, ModelSource::Fields);
+    assert_eq!(codes(&typed), []);
+    assert_eq!(listed.summary.id.as_deref(), Some("llama-2-7b"));
+    let elements = |report: &ModelReport| {
+        let rows = report.tensors.as_ref().expect("tensors");
+        rows.iter().map(|row| row.elements.get()).sum::<u64>()
+    };
+    assert_eq!(elements(&typed), 6_738_415_616);
+    assert_eq!(elements(&listed), 6_738_415_616);
+}
+
+#[test]
+fn fields_typed_over_a_source_are_marked_and_keep_its_value() {
+    let report = report(json!({"id": "llama-2-7b", "num_layers": 16, "hidden_size": 4096}));
+    let field = |id: InputId| {
+        report
+            .summary
+            .fields
+            .iter()
+            .find(|field| field.path == id.key())
+            .expect("listed")
+            .clone()
+    };
+    let layers = field(InputId::NumLayers);
+    assert!(layers.edited);
+    assert_eq!((layers.value, layers.source_value), (json!(16), Some(json!(32))));
+    assert!(!field(InputId::HiddenSize).edited);
+    assert_eq!(report.num_layers, 16);
+}
+
+#[test]
+fn a_name_of_the_catalogue_is_a_source() {
+    let named = report(json!({"name": "llama2-7b", "num_layers": 32}));
+    assert_eq!(named.summary.source, ModelSource::Catalogue);
+    let other = report(
+        json!({"name": "mine", "num_layers": 32, "hidden_size": 4096, "num_attention_heads": 32,
+        "num_parameters": "7B"}),
+    );
+    assert_eq!(
+        (other.summary.source, other.summary.name.as_str()),
+        (ModelSource::Fields, "mine")
+    );
+}
+
+#[test]
+fn a_pasted_config_comes_first() {
+    let config = json!({"model_type": "llama", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "intermediate_size": 512, "vocab_size": 1000, "max_position_embeddings": 128});
+    let pasted = report(json!({"id": "llama-2-7b", "hf_config": config}));
+    assert_eq!(pasted.summary.source, ModelSource::HfConfig);
+    assert_eq!(pasted.num_layers, 2);
+    let as_text = report(json!({"hf_config": config.to_string()}));
+    assert_eq!(as_text.summary.total_parameters, pasted.summary.total_parameters);
+}
+
+#[test]
+fn a_count_alone_takes_the_nearest_architecture_and_says_so() {
+    let report = report(json!({"num_parameters": "7B"}));
+    assert_eq!(report.summary.source, ModelSource::ParameterCount);
+    assert_eq!(codes(&report), [("nearest_architecture", "model.num_parameters")]);
+    assert!(
+        report.warnings[0].message.contains("Llama-2-7b"),
+        "{:?}",
+        report.warnings
+    );
+}
+
+#[test]
+fn a_missing_width_follows_from_the_count() {
+    let mut fields = llama_fields();
+    fields
+        .as_object_mut()
+        .expect("object")
+        .remove("intermediate_size");
+    fields["num_parameters"] = json!("6738415616");
+    let solved = report(fields.clone());
+    assert_eq!(solved.summary.total_parameters.get(), 6_738_415_616);
+    assert_eq!(codes(&solved), []);
+    fields["num_parameters"] = json!("2B");
+    let contradicted = report(fields.clone());
+    assert_eq!(
+        codes(&contradicted),
+        [("count_differs_from_architecture", "model.num_parameters")]
+    );
+    fields["num_parameters"] = json!("1M");
+    let impossible = report(fields);
+    assert!(
+        impossible.warnings[0].message.contains("No width"),
+        "{:?}",
+        impossible.warnings
+    );
+}
+
+#[test]
+fn a_count_that_contradicts_is_shown_beside_the_exact_one() {
+    let mut fields = llama_fields();
+    fields["num_parameters"] = json!("7B");
+    let report = report(fields);
+    assert_eq!(report.summary.given_parameters, Some(7_000_000_000));
+    assert_eq!(report.summary.total_parameters.get(), 6_738_415_616);
+    assert_eq!(report.warnings[0].code, "count_differs_from_architecture");
+    assert_eq!(
+        report.warnings[0].fixes[0]["model.num_parameters"],
+        json!(6_738_415_616u64)
+    );
+}
+
+#[test]
+fn experts_can_be_switched_on_and_off() {
+    let sparse = report(
+        json!({"num_layers": 4, "hidden_size": 1024, "intermediate_size": 2816,
+        "num_attention_heads": 16, "moe_enabled": true, "num_experts": 16, "top_k": 4, "expert_intermediate_size": 512}),
+    );
+    assert_eq!(sparse.summary.expert_parameters.get(), 4 * 16 * 3 * 512 * 1024);
+    assert!(sparse.summary.active_parameters < sparse.summary.total_parameters);
+    let switched =
+        report(json!({"id": "llama-2-7b", "moe_enabled": true, "expert_intermediate_size": 11008}));
+    assert!(switched.summary.expert_parameters.get() > 0);
+    assert!(codes(&switched).contains(&("assumed", "model.moe_enabled")));
+}
+
+#[test]
+fn latent_attention_can_be_typed() {
+    let latent = report(
+        json!({"num_layers": 4, "hidden_size": 1024, "intermediate_size": 2816,
+        "num_attention_heads": 16, "kv_lora_rank": 256, "q_lora_rank": 512, "qk_nope_head_dim": 64,
+        "qk_rope_head_dim": 32, "v_head_dim": 64}),
+    );
+    let mixer = serde_json::to_value(&latent.layers[0].mixer).expect("JSON");
+    assert_eq!(mixer["latent"]["kv_rank"], json!(256), "{mixer}");
+}
+
+#[test]
+fn unknown_models_are_not_found_with_suggestions() {
+    let request = Request::new().with(InputId::ModelId, "llama-2-7c");
+    let issues = api::model_report(&request, false).expect_err("not found");
+    assert_eq!(
+        (issues[0].code, issues[0].path.as_str()),
+        ("not_found", "model.id")
+    );
+    assert!(
+        issues[0]
+            .hint
+            .as_deref()
+            .unwrap_or_default()
+            .contains("llama-2-7b"),
+        "{issues:?}"
+    );
+}

@@ -1,0 +1,381 @@
+//! The rules of validation: product of the mesh, nodes, capacity, precision by engine, what is not used, what is planned.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+use gpu_mem_calc::api::{self, Job, Request};
+use serde_json::{Value, json};
+
+fn request(patch: Value) -> Request {
+    let mut value = json!({
+        "model": {"num_layers": 4, "hidden_size": 1024, "intermediate_size": 2816, "num_attention_heads": 16},
+        "training": {"batch_size": 1, "seq_length": 512},
+        "engine": {"type": "pytorch_ddp"},
+        "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 8},
+    });
+    for (section, fields) in patch.as_object().expect("sections") {
+        for (name, field) in fields.as_object().expect("fields") {
+            value[section][name] = field.clone();
+        }
+    }
+    Request::from_json(&value).expect("a request")
+}
+
+fn job(patch: Value) -> Job {
+    match api::job(&request(patch.clone()), api::Strictness::default()) {
+        Ok(job) => job,
+        Err(issues) => unreachable!("{patch}: {issues:?}"),
+    }
+}
+
+/// Issues as "code path", errors marked with `!`.
+fn issues(patch: Value) -> Vec<String> {
+    api::validate(&request(patch))
+        .iter()
+        .map(|issue| {
+            format!(
+                "{}{} {}",
+                if issue.is_error() { "!" } else { "" },
+                issue.code,
+                issue.path
+            )
+        })
+        .collect()
+}
+
+#[track_caller]
+fn expect(patch: Value, expected: &[&str]) {
+    assert_eq!(issues(patch.clone()), expected, "{patch}");
+}
+
+#[test]
+fn the_product_of_the_mesh_is_the_number_of_gpus() {
+    expect(json!({}), &[]);
+    expect(json!({"parallelism": {"data_parallel_size": 8}}), &[]);
+    expect(
+        json!({"parallelism": {"data_parallel_size": 4}}),
+        &["!gpu_count_mismatch parallelism"],
+    );
+    let found = api::validate(&request(json!({"parallelism": {"data_parallel_size": 4}})));
+    let fixes: Vec<Value> = found[0].fixes.iter().cloned().map(Value::Object).collect();
+    assert_eq!(
+        fixes,
+        [
+            json!({"parallelism.data_parallel_size": 8}),
+            json!({"hardware.num_gpus": 4})
+        ]
+    );
+}
+
+#[test]
+fn gpus_follow_from_the_mesh_where_they_are_not_given() {
+    let mut asked = request(json!({"parallelism": {"data_parallel_size": 4}}));
+    asked.clear(api::InputId::NumGpus);
+    let job = api::job(&asked, api::Strictness::default()).expect("valid");
+    assert_eq!((job.mesh.gpus, job.training.data_parallel), (4, 4));
+    assert!(
+        job.assumed
+            .iter()
+            .any(|assumed| assumed.path == "hardware.num_gpus" && assumed.value == 4)
+    );
+}
+
+#[test]
+fn parallel_sizes_of_other_engines_are_refused() {
+    for name in [
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "context_parallel_size",
+        "expert_parallel_size",
+    ] {
+        let found = issues(json!({"parallelism": {name: 2}}));
+        assert!(
+            found.contains(&format!("!not_supported_by_engine parallelism.{name}")),
+            "{name}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn nodes_divide_the_gpus_evenly() {
+    expect(json!({"node_config": {"num_nodes": 2}}), &[]);
+    expect(
+        json!({"node_config": {"num_nodes": 3}}),
+        &["!not_divisible node_config.num_nodes"],
+    );
+    expect(
+        json!({"node_config": {"num_nodes": 16}}),
+        &["!out_of_range node_config.num_nodes"],
+    );
+    expect(
+        json!({"node_config": {"num_nodes": 2, "gpus_per_node": 8}}),
+        &["!gpu_count_mismatch node_config.gpus_per_node"],
+    );
+    expect(
+        json!({"node_config": {"interconnect_type": "ethernet_25g"}}),
+        &["not_used node_config.interconnect_type"],
+    );
+    let nodes = job(json!({"node_config": {"gpus_per_node": 4}}))
+        .nodes
+        .expect("two nodes");
+    assert_eq!(
+        (
+            nodes.num_nodes,
+            nodes.gpus_per_node,
+            nodes.interconnect_bandwidth_gbps
+        ),
+        (2, 4, 200.0)
+    );
+    assert!(job(json!({})).nodes.is_none());
+}
+
+#[test]
+fn the_card_gives_its_capacity() {
+    let usable = |patch: Value| {
+        let card = job(patch).card;
+        (
+            card.known.then_some(card.gpu.id),
+            card.usable.expected.get() >> 20,
+        )
+    };
+    assert_eq!(usable(json!({})), (Some("h100-sxm-80gb".into()), 81_079));
+    assert_eq!(
+        usable(json!({"hardware": {"used_memory_gb": 1}})).1,
+        81_079 - 1024
+    );
+    assert_eq!(
+        usable(json!({"hardware": {"gpu": null, "gpu_memory_gb": 24}})),
+        (None, 24 * 1024)
+    );
+    assert_eq!(
+        usable(json!({"hardware": {"gpu_memory_gb": 24}})),
+        (Some("h100-sxm-80gb".into()), 24 * 1024)
+    );
+    assert_eq!(
+        usable(json!({"hardware": {"gpu": null}})).0,
+        Some("h100-sxm-80gb".into())
+    );
+    expect(
+        json!({"hardware": {"gpu": "h1000"}}),
+        &["!unknown_value hardware.gpu"],
+    );
+    expect(
+        json!({"hardware": {"used_memory_gb": 90}}),
+        &["!out_of_range hardware.used_memory_gb"],
+    );
+    expect(json!({"hardware": {"ecc": true}}), &["not_used hardware.ecc"]);
+    expect(
+        json!({"hardware": {"unified_memory_gb": 20}}),
+        &["not_used hardware.unified_memory_gb"],
+    );
+    expect(
+        json!({"hardware": {"total_gpu_memory_gb": 640}}),
+        &["not_used hardware.total_gpu_memory_gb"],
+    );
+    expect(
+        json!({"hardware": {"gpu_memory_gb": 80, "total_gpu_memory_gb": 640}}),
+        &[],
+    );
+}
+
+#[test]
+fn precision_is_resolved_from_type_mode_and_engine() {
+    use gpu_mem_calc::training::Precision;
+    use gpu_mem_calc::units::DType::{Bf16, Fp16, Fp32};
+    let precision = |patch: Value| {
+        api::job(&request(patch), api::Strictness::default())
+            .expect("valid")
+            .training
+            .precision
+    };
+    assert_eq!(precision(json!({})), Precision::Autocast(Bf16));
+    assert_eq!(
+        precision(json!({"training": {"precision_mode": "mixed"}})),
+        Precision::Autocast(Bf16)
+    );
+    assert_eq!(
+        precision(json!({"training": {"precision_mode": "pure"}})),
+        Precision::Pure(Bf16)
+    );
+    assert_eq!(
+        precision(json!({"training": {"dtype": "fp16"}})),
+        Precision::Autocast(Fp16)
+    );
+    assert_eq!(
+        precision(json!({"training": {"dtype": "fp32"}})),
+        Precision::Pure(Fp32)
+    );
+    let mixed = |compute, reduce| Precision::ShardedMixed { compute, reduce };
+    let fsdp = |training: Value, reduce: Value| {
+        precision(json!({"engine": {"type": "fsdp", "reduce_dtype": reduce}, "training": training}))
+    };
+    assert_eq!(fsdp(json!({}), json!(null)), mixed(Bf16, Fp32));
+    assert_eq!(fsdp(json!({}), json!("bf16")), mixed(Bf16, Bf16));
+    assert_eq!(
+        fsdp(json!({"precision_mode": "pure"}), json!(null)),
+        Precision::Pure(Bf16)
+    );
+    expect(
+        json!({"engine": {"type": "fsdp"}, "training": {"precision_mode": "autocast"}}),
+        &["!not_available_yet training.precision_mode"],
+    );
+    expect(
+        json!({"training": {"dtype": "fp32", "precision_mode": "mixed"}}),
+        &["not_used training.precision_mode"],
+    );
+    expect(
+        json!({"training": {"dtype": "int4"}}),
+        &["!not_available_yet training.dtype"],
+    );
+}
+
+#[test]
+fn the_optimizer_runs_as_the_version_does() {
+    use gpu_mem_calc::training::OptimizerImplementation::{Foreach, Fused, Loop};
+    let implementation = |patch: Value| {
+        api::job(&request(patch), api::Strictness::default())
+            .expect("valid")
+            .training
+            .implementation
+    };
+    assert_eq!(implementation(json!({})), Fused);
+    assert_eq!(implementation(json!({"engine": {"version": "2.7.1"}})), Foreach);
+    assert_eq!(implementation(json!({"training": {"optimizer": "sgd"}})), Foreach);
+    assert_eq!(
+        implementation(json!({"training": {"optimizer_implementation": "loop"}})),
+        Loop
+    );
+    expect(
+        json!({"training": {"momentum": 0.5}}),
+        &["not_used training.momentum"],
+    );
+    expect(
+        json!({"training": {"loss_chunks": 4}}),
+        &["not_used training.loss_chunks"],
+    );
+    expect(
+        json!({"engine": {"version": "newest"}}),
+        &["!unknown_value engine.version"],
+    );
+    expect(
+        json!({"engine": {"version": "1.13"}}),
+        &["!not_available_yet engine.version"],
+    );
+    expect(
+        json!({"engine": {"transformers_version": "4.48"}}),
+        &["not_available_yet engine.transformers_version"],
+    );
+}
+
+#[test]
+fn settings_of_fsdp_agree_or_are_refused() {
+    let fsdp = |fields: Value| {
+        let mut patch = json!({"engine": {"type": "fsdp"}});
+        for (name, field) in fields.as_object().expect("fields") {
+            patch["engine"][name] = field.clone();
+        }
+        issues(patch)
+    };
+    assert_eq!(
+        fsdp(json!({"sharding_strategy": "shard_grad_op"})),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        fsdp(json!({"sharding_strategy": "shard_grad_op", "reshard_after_forward": false})),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        fsdp(json!({"sharding_strategy": "full_shard", "reshard_after_forward": false})),
+        ["!unsupported_combination engine.reshard_after_forward"]
+    );
+    assert_eq!(
+        fsdp(json!({"fsdp_version": 1})),
+        ["!not_available_yet engine.fsdp_version"]
+    );
+    assert_eq!(
+        fsdp(json!({"sharding_strategy": "hybrid_shard"})),
+        ["!not_available_yet engine.sharding_strategy"]
+    );
+    assert_eq!(fsdp(json!({"zero_stage": 0})), Vec::<String>::new());
+    assert_eq!(
+        fsdp(json!({"gradient_as_bucket_view": true})),
+        ["not_used engine.gradient_as_bucket_view"]
+    );
+}
+
+#[test]
+fn engines_that_are_not_built_are_refused_by_name() {
+    for engine in ["deepspeed", "megatron", "megatron_deepspeed"] {
+        expect(
+            json!({"engine": {"type": engine}}),
+            &["!not_available_yet engine.type"],
+        );
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    for name in ["weight_decay", "learning_rate", "warmup_steps"] {
+        expect(
+            json!({"training": {name: 7}}),
+            &[format!("not_used training.{name}").as_str()],
+        );
+    }
+    expect(
+        json!({"training": {"dropout": 0.1}}),
+        &["!not_available_yet training.dropout"],
+    );
+    expect(json!({"training": {"dropout": 0}}), &[]);
+    expect(
+        json!({"model": {"num_experts": 8}}),
+        &["not_used model.num_experts"],
+    );
+}
+
+#[test]
+fn the_sequence_is_typed_or_assumed() {
+    let length = |patch: Value| {
+        let job = api::job(&request(patch), api::Strictness::default()).expect("valid");
+        job.training.sequence_length
+    };
+    assert_eq!(length(json!({})), 512);
+    assert_eq!(
+        length(json!({"training": {"seq_length": null}, "model": {"max_seq_len": 4096}})),
+        4096
+    );
+    assert_eq!(length(json!({"training": {"seq_length": null}})), 2048);
+    expect(
+        json!({"training": {"seq_length": 8192}, "model": {"max_seq_len": 4096}}),
+        &["longer_than_model training.seq_length"],
+    );
+}
+
+#[test]
+fn every_preset_validates_and_states_whether_it_fits() {
+    use api::PresetState;
+    assert_eq!(api::presets().len(), 10);
+    for preset in api::presets() {
+        match preset.state() {
+            PresetState::Answered(_) => {}
+            PresetState::NotAvailable(issues) => {
+                for issue in issues.iter().filter(|issue| issue.is_error()) {
+                    assert_eq!(issue.code, "not_available_yet", "{}: {issue:?}", preset.id);
+                }
+                assert!(
+                    issues.iter().any(|issue| issue.path == "engine.type"),
+                    "{}",
+                    preset.id
+                );
+            }
+        }
+    }
+    assert_eq!(
+        api::preset_request("nope").expect_err("unknown").code,
+        "not_found"
+    );
+    assert!(api::preset_request("LLaMA2-7b").is_ok());
+}
