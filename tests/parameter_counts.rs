@@ -9,7 +9,16 @@ use gpu_mem_calc::model::{Network, Role};
 const PENDING: bool = true;
 
 /// Cells that differ for a stated reason: model, column, reason.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("step-3.7-flash", "exact_total", STEP),
+    ("step-3.7-flash", "exact_active", STEP),
+    ("step-3.7-flash", "embedding", STEP),
+    ("step-3.7-flash", "lm_head", STEP),
+];
+
+/// The table was counted with the default vocabulary of the class.
+const STEP: &str =
+    "its file states 128,896 rows, the table has the class default of 128,815: 2 x 81 x 4,096 fewer";
 
 fn cell(network: &Network, column: &str) -> Option<u64> {
     let role = |wanted: Role| network.parameters_where(|tensor| tensor.role == wanted).get();

@@ -2,6 +2,7 @@
 
 mod generic;
 mod gpt2;
+mod hybrid;
 mod llama;
 mod qwen;
 
@@ -26,13 +27,16 @@ const TABLE: &[(&str, Build)] = &[
 
 /// The function of a `model_type`.
 pub fn find(model_type: &str) -> Option<Build> {
-    TABLE
-        .iter()
+    all()
         .find(|(name, _)| *name == model_type)
         .map(|(_, build)| *build)
 }
 
 /// Every `model_type` that is known.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    TABLE.iter().map(|(name, _)| *name)
+    all().map(|(name, _)| *name)
+}
+
+fn all() -> impl Iterator<Item = &'static (&'static str, Build)> {
+    TABLE.iter().chain(hybrid::TABLE)
 }
