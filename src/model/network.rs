@@ -163,7 +163,10 @@ impl Network {
                 let routed = layer
                     .parameters_where(|tensor| tensor.role == Role::RoutedExpert)
                     .get();
-                let idle = routed / moe.experts.max(1) * moe.experts.saturating_sub(moe.top_k);
+                // Choices that cost nothing are taken in proportion.
+                let choices = u128::from(moe.experts.saturating_add(moe.zero_experts).max(1));
+                let used = u128::from(routed) * u128::from(moe.top_k) / choices;
+                let idle = routed.saturating_sub(u64::try_from(used).unwrap_or(routed));
                 Some(Count::new(idle) * self.layers_of(kind))
             })
             .sum();

@@ -84,5 +84,6 @@ impl Tensor {
                 | Role::SharedExpert
                 | Role::Router
         ) && self.shape.len() >= 2
+            && !self.name.ends_with("bias")
     }
 }

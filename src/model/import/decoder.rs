@@ -425,3 +425,19 @@ pub fn span_at(spans: &[Span], depth: u64) -> Span {
         .and_then(|depth| spans.get(depth).copied())
         .unwrap_or(Span::Full)
 }
+
+/// Elements of a head that are rotated, by `partial_rotary_factor` or `rotary_pct`.
+pub fn rotary_dim(c: &Config, head_dim: u64, default: f64) -> u64 {
+    const KEYS: &[&str] = &["partial_rotary_factor", "rotary_pct"];
+    let inner = c
+        .get(&["rope_parameters"])
+        .and_then(|(_, rope)| rope.get("partial_rotary_factor"))
+        .and_then(serde_json::Value::as_f64)
+        .filter(|factor| (0.0..=1.0).contains(factor));
+    let factor = c.real(KEYS, 1.0, inner.unwrap_or(default));
+    // Thousandths are exact enough: the factors are quarters, halves and 0.4.
+    let thousandths = (1..=1000u32)
+        .rev()
+        .find(|n| f64::from(*n) <= factor * 1000.0 + 0.5);
+    head_dim * u64::from(thousandths.unwrap_or(0)) / 1000
+}
