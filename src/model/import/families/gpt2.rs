@@ -7,6 +7,16 @@ use crate::model::import::softmax::plain;
 use crate::model::import::weights::{Cut, Weights};
 use crate::model::{Attention, Dense, FeedForward, Mixer, Network, NormKind, Role, Split};
 
+/// A table of learned positions.
+pub fn learned_positions(ends: &mut Ends, name: &str, rows: u64, width: u64) {
+    ends.input.tensor(
+        format!("{name}.weight"),
+        &[rows, width],
+        Role::PositionEmbedding,
+        Split::Replicated,
+    );
+}
+
 /// `gpt2`.
 pub fn gpt2(c: &Config) -> Network {
     let mut dims = Dims::without_heads(
@@ -50,11 +60,11 @@ pub fn gpt2(c: &Config) -> Network {
         "transformer.wte",
         Some(("transformer.ln_f", NormKind::Layer)),
     );
-    ends.input.tensor(
-        "transformer.wpe.weight",
-        &[dims.positions.unwrap_or(1024), hidden],
-        Role::PositionEmbedding,
-        Split::Replicated,
+    learned_positions(
+        &mut ends,
+        "transformer.wpe",
+        dims.positions.unwrap_or(1024),
+        hidden,
     );
     ends.dropout = c.dropout(&["embd_pdrop"], 0.1);
     network(c, &dims, Stack::uniform(dims.layers, block), ends)

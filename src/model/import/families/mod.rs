@@ -1,11 +1,14 @@
 //! One function per family (`model_type`), in one table. A new family is a function and a line here.
 
+mod bloom;
 mod deepseek;
 mod gemma;
 mod generic;
 mod gpt2;
 mod hybrid;
+mod layer_norm;
 mod llama;
+mod llama_like;
 mod moe;
 mod qwen;
 
@@ -20,35 +23,65 @@ pub type Build = fn(&Config) -> Network;
 /// The families by `model_type` of the text stack.
 const TABLE: &[(&str, Build)] = &[
     (CUSTOM, generic),
+    ("baichuan", llama_like::baichuan),
+    ("bloom", bloom::bloom),
+    ("chatglm", llama_like::chatglm),
     ("code_llama", llama::llama),
+    ("cohere", layer_norm::cohere),
+    ("cohere2", layer_norm::cohere2),
     ("dbrx", moe::dbrx),
     ("deepseek", deepseek::deepseek),
     ("deepseek_v2", deepseek::deepseek_v2),
     ("deepseek_v3", deepseek::deepseek_v3),
     ("deepseek_v32", deepseek::deepseek_v32),
+    ("ernie4_5", llama_like::ernie),
     ("ernie4_5_moe", moe::ernie_moe),
+    ("exaone4", llama_like::exaone4),
+    ("falcon", bloom::falcon),
     ("gemma", gemma::gemma),
     ("gemma2", gemma::gemma2),
     ("gemma3_text", gemma::gemma3),
+    ("glm", llama_like::glm),
+    ("glm4", llama_like::glm4),
     ("glm4_moe", moe::glm4_moe),
     ("glm4_moe_lite", deepseek::glm4_moe_lite),
     ("glm_moe_dsa", deepseek::glm_moe_dsa),
     ("gpt2", gpt2::gpt2),
+    ("gpt_bigcode", layer_norm::gpt_bigcode),
+    ("gpt_neox", layer_norm::gpt_neox),
     ("gpt_oss", moe::gpt_oss),
+    ("gptj", layer_norm::gptj),
+    ("granite", llama_like::granite),
     ("grok-1", moe::grok),
     ("hunyuan_v1_moe", moe::hunyuan),
+    ("internlm2", llama_like::internlm2),
+    ("internlm3", llama_like::internlm3),
     ("kimi_k2", deepseek::deepseek_v3),
     ("llama", llama::llama),
     ("longcat_flash", deepseek::longcat),
+    ("mimo", llama_like::mimo),
     ("minimax_m2", moe::minimax_m2),
     ("mistral", llama::mistral),
     ("mixtral", moe::mixtral),
+    ("mpt", bloom::mpt),
+    ("nemotron", layer_norm::nemotron),
+    ("olmo", layer_norm::olmo),
+    ("olmo2", llama_like::olmo2),
+    ("olmo3", llama_like::olmo3),
     ("olmoe", moe::olmoe),
+    ("opt", bloom::opt),
+    ("phi", layer_norm::phi),
+    ("phi3", llama_like::phi3),
     ("phimoe", moe::phimoe),
+    ("qwen", llama_like::qwen1),
     ("qwen2", qwen::qwen2),
     ("qwen2_moe", moe::qwen2_moe),
     ("qwen3", qwen::qwen3),
     ("qwen3_moe", moe::qwen3_moe),
+    ("seed_oss", llama_like::seed_oss),
+    ("smollm3", llama_like::smollm3),
+    ("stablelm", layer_norm::stablelm),
+    ("starcoder2", layer_norm::starcoder2),
 ];
 
 /// The function of a `model_type`.
