@@ -186,3 +186,51 @@ fn unknown_models_are_not_found_with_suggestions() {
         "{issues:?}"
     );
 }
+
+#[test]
+fn fields_are_found_under_the_names_of_each_family() {
+    for (id, field, value) in [
+        ("mixtral-8x7b", "expert_intermediate_size", 4096),
+        ("mixtral-8x7b", "num_experts", 16),
+        ("qwen3-30b-a3b", "expert_intermediate_size", 512),
+        ("qwen3-30b-a3b", "num_key_value_heads", 8),
+        ("gpt2", "hidden_size", 1536),
+        ("gpt2", "num_layers", 24),
+        ("deepseek-v3", "kv_lora_rank", 256),
+        ("deepseek-v3", "top_k", 4),
+        ("llama-3.1-8b", "head_dim", 64),
+        ("gemma-2-9b", "num_layers", 50),
+    ] {
+        let mut model = json!({"id": id});
+        model[field] = json!(value);
+        let report = report(model);
+        let path = format!("model.{field}");
+        let found = report
+            .summary
+            .fields
+            .iter()
+            .find(|field| field.path == path)
+            .expect("listed");
+        assert_eq!(found.value, json!(value), "{id}: {field}: {:?}", report.warnings);
+        assert!(found.edited, "{id}: {field}");
+    }
+}
+
+#[test]
+fn every_model_can_have_fewer_and_more_layers() {
+    let mut failures = Vec::new();
+    for model in api::models() {
+        let usual = report(json!({"id": model.id}));
+        for layers in [usual.num_layers.div_ceil(2), usual.num_layers + 2] {
+            let request = Request::new()
+                .with(InputId::ModelId, model.id)
+                .with(InputId::NumLayers, layers);
+            match api::model_report(&request, false) {
+                Ok(changed) if changed.num_layers == layers => {}
+                Ok(changed) => failures.push(format!("{}: {layers}: {}", model.id, changed.num_layers)),
+                Err(issues) => failures.push(format!("{}: {layers}: {issues:?}", model.id)),
+            }
+        }
+    }
+    assert_eq!(failures, Vec::<String>::new());
+}

@@ -6,7 +6,6 @@ use super::job::Job;
 use super::measure::{Outcome, measure};
 use super::resolve::Model;
 use crate::memory::{Entry, Group, InstantId, Interval, Ledger};
-use crate::model::Role;
 use crate::request::{
     Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
     SymbolRow, Validation, Verdict,
@@ -276,7 +275,6 @@ fn recommend(job: &Job, outcome: &Outcome, components: &[Component]) -> (Option<
 /// What the answer says about the model.
 pub fn model_summary(model: &Model) -> ModelSummary {
     let network = &model.network;
-    let of = |role| network.parameters_where(|tensor| tensor.role == role);
     ModelSummary {
         name: model.name.clone(),
         source: model.source,
@@ -284,21 +282,12 @@ pub fn model_summary(model: &Model) -> ModelSummary {
         family: network.model_type.clone(),
         total_parameters: network.total_parameters(),
         active_parameters: network.active_parameters(),
-        embedding_parameters: of(Role::Embedding),
-        head_parameters: of(Role::Head),
-        expert_parameters: of(Role::RoutedExpert),
-        tower_parameters: of(Role::Tower),
-        mtp_parameters: network
-            .next_token_tensors
-            .iter()
-            .map(|tensor| tensor.elements())
-            .sum(),
-        buffer_elements: network
-            .kinds
-            .iter()
-            .enumerate()
-            .map(|(kind, layer)| layer.buffers * network.layers_of(kind))
-            .sum(),
+        embedding_parameters: network.embedding_parameters(),
+        head_parameters: network.head_parameters(),
+        expert_parameters: network.routed_expert_parameters(),
+        tower_parameters: network.tower_parameters(),
+        mtp_parameters: network.next_token_parameters(),
+        buffer_elements: network.buffer_elements(),
         given_parameters: model.given_parameters,
         fields: model.fields.clone(),
     }

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::super::given::Given;
 use super::Report;
+use super::observe::observe;
 use super::source::{self, Source};
+use crate::model::Network;
 use crate::request::{InputId, ModelField, ModelSource};
 use crate::warn::Issue;
 
@@ -64,7 +66,7 @@ pub fn value(given: &Given, source: &Source, id: InputId) -> Option<Value> {
     given
         .get(id)
         .map(super::super::read::Typed::to_json)
-        .or_else(|| source::read(&source.config, id))
+        .or_else(|| source.original(id))
 }
 
 fn whole(given: &Given, source: &Source, id: InputId) -> Option<u64> {
@@ -99,7 +101,7 @@ pub fn edit(given: &Given, source: &mut Source, report: &mut Report) {
             );
             continue;
         }
-        if source::read(&source.config, id).as_ref() == Some(&typed) {
+        if source.original(id).as_ref() == Some(&typed) {
             continue;
         }
         if id == InputId::MoeEnabled && source.kind != ModelSource::Fields {
@@ -169,24 +171,22 @@ pub fn check(given: &Given, source: &Source, report: &mut Report) {
     }
 }
 
-/// Every field that has a value, with the value of the source.
-pub fn list(given: &Given, before: &Value, source: &Source) -> Vec<ModelField> {
-    let typed_alone = source.kind == ModelSource::Fields;
+/// Every field that the network has, with the value of the source.
+pub fn list(given: &Given, source: &Source, network: &Network) -> Vec<ModelField> {
     ARCHITECTURE
         .into_iter()
         .filter_map(|id| {
-            let value = source::read(&source.config, id)?;
-            let source_value = if typed_alone {
-                None
-            } else {
-                source::read(before, id)
+            let value = observe(network, id).or_else(|| source::read(&source.config, id))?;
+            let source_value = match source.kind {
+                ModelSource::Fields => None,
+                _ => source.original(id),
             };
-            let edited = !typed_alone && given.get(id).is_some() && source_value.as_ref() != Some(&value);
+            let differs = source_value.as_ref() != Some(&value);
             Some(ModelField {
                 path: id.key(),
+                edited: source.kind != ModelSource::Fields && given.get(id).is_some() && differs,
                 value,
                 source_value,
-                edited,
             })
         })
         .collect()

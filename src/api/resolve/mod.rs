@@ -7,6 +7,7 @@ pub(super) mod fields;
 mod hardware;
 mod mesh;
 mod model;
+mod observe;
 mod precision;
 pub(super) mod source;
 mod step;

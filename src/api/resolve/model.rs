@@ -37,7 +37,6 @@ pub struct Model {
 pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
     let errors = report.issues.iter().filter(|issue| issue.is_error()).count();
     let mut source = choose(given, report)?;
-    let before = source.config.clone();
     fields::edit(given, &mut source, report);
     fields::check(given, &source, report);
     if source.kind == ModelSource::Fields && !complete(given, &mut source, report) {
@@ -62,7 +61,7 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
     compare_count(count, &source, network.total_parameters(), report);
     compare_largest(given, &network, report);
     Some(Model {
-        fields: fields::list(given, &before, &source),
+        fields: fields::list(given, &source, &network),
         network: Arc::new(network),
         nearest: source.kind == ModelSource::ParameterCount,
         source: source.kind,

@@ -1,6 +1,10 @@
 //! The one place where the door meets the import and the catalogue of models.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::observe::observe;
 
 use crate::model::Network;
 use crate::model::catalogue::{self, Entry};
@@ -19,6 +23,10 @@ pub struct Source {
     pub name: Option<String>,
     /// The configuration, with typed fields put in.
     pub config: Value,
+    /// The configuration before anything was typed over it.
+    before: Value,
+    /// The network of the configuration before anything was typed over it, where it has one.
+    pub original: Option<Arc<Network>>,
     /// Whether a width was solved from the parameter count.
     pub solved: bool,
 }
@@ -26,13 +34,27 @@ pub struct Source {
 impl Source {
     /// A source without a name.
     pub fn new(kind: ModelSource, config: Value) -> Self {
+        let original = match kind {
+            ModelSource::Fields => None,
+            _ => network_from_config(&config)
+                .ok()
+                .map(|imported| Arc::new(imported.network)),
+        };
         Self {
             kind,
             id: None,
             name: None,
+            before: config.clone(),
             config,
+            original,
             solved: false,
         }
+    }
+
+    /// The value of an input before anything was typed over it.
+    pub fn original(&self, id: InputId) -> Option<Value> {
+        let observed = self.original.as_ref().and_then(|network| observe(network, id));
+        observed.or_else(|| read(&self.before, id))
     }
 }
 
@@ -41,7 +63,13 @@ fn keys(id: InputId) -> &'static [&'static str] {
     match id {
         InputId::NumLayers => &["num_hidden_layers", "n_layer", "num_layers", "n_layers"],
         InputId::HiddenSize => &["hidden_size", "n_embd", "d_model", "model_dim"],
-        InputId::IntermediateSize => &["intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim"],
+        InputId::IntermediateSize => &[
+            "intermediate_size",
+            "n_inner",
+            "ffn_hidden_size",
+            "ffn_dim",
+            "intermediate_size_mlp",
+        ],
         InputId::MlpGated => &["mlp_gated"],
         InputId::HiddenAct => &["hidden_act", "hidden_activation", "activation_function"],
         InputId::VocabSize => &["vocab_size", "padded_vocab_size"],
@@ -65,10 +93,21 @@ fn keys(id: InputId) -> &'static [&'static str] {
             "moe_num_experts",
         ],
         InputId::TopK => &["num_experts_per_tok", "moe_k", "num_experts_per_token"],
-        InputId::ExpertIntermediateSize => &["moe_intermediate_size"],
+        InputId::ExpertIntermediateSize => &[
+            "moe_intermediate_size",
+            "intermediate_size",
+            "expert_ffn_hidden_size",
+            "moe_ffn_hidden_size",
+        ],
         InputId::NumSharedExperts => &["n_shared_experts", "num_shared_experts"],
-        InputId::SharedExpertIntermediateSize => &["shared_expert_intermediate_size"],
-        InputId::FirstKDenseReplace => &["first_k_dense_replace"],
+        InputId::SharedExpertIntermediateSize => {
+            &["shared_expert_intermediate_size", "shared_intermediate_size"]
+        }
+        InputId::FirstKDenseReplace => &[
+            "first_k_dense_replace",
+            "num_dense_layers",
+            "moe_layer_start_index",
+        ],
         InputId::MoeLayerFreq => &["moe_layer_freq", "decoder_sparse_step"],
         InputId::NumNextnPredictLayers => &["num_nextn_predict_layers"],
         _ => &[],
@@ -100,11 +139,9 @@ pub fn nearest(count: u64) -> Option<Source> {
 
 fn of_entry(kind: ModelSource, entry: &Entry) -> Source {
     Source {
-        kind,
         id: Some(entry.id.clone()),
         name: Some(entry.short_name().to_string()),
-        config: entry.config.clone(),
-        solved: false,
+        ..Source::new(kind, entry.config.clone())
     }
 }
 
@@ -132,36 +169,27 @@ pub fn read(config: &Value, id: InputId) -> Option<Value> {
         .cloned()
 }
 
-/// Puts the value of an input into a configuration, under the key that the family uses.
-pub fn edit(config: &mut Value, id: InputId, value: &Value) -> Result<(), Issue> {
-    let stack = match section(config) {
+/// The text stack of a configuration.
+fn stack(config: &mut Value) -> Option<&mut Map<String, Value>> {
+    match section(config) {
         Some(key) => config.get_mut(key),
-        None => Some(&mut *config),
-    };
-    let Some(stack) = stack.and_then(Value::as_object_mut) else {
-        return Ok(());
-    };
+        None => Some(config),
+    }
+    .and_then(Value::as_object_mut)
+}
+
+/// Puts the value of an input into a configuration, under the key that the family uses.
+///
+/// Families name things differently and some names mean different things, so the keys are tried: the one after which the
+/// network has the value is the right one.
+pub fn edit(config: &mut Value, id: InputId, value: &Value) -> Result<(), Issue> {
     if id == InputId::MoeEnabled {
-        for (id, default) in [(InputId::NumExperts, 8), (InputId::TopK, 2)] {
-            match (value.as_bool(), keys(id).first()) {
-                (Some(true), Some(key)) => {
-                    stack.insert((*key).to_string(), Value::from(default));
-                }
-                _ => stack.retain(|key, _| !keys(id).contains(&key.as_str())),
-            }
-        }
-        // A family is dense or sparse for good; the generic decoder is either.
-        stack.insert("model_type".to_string(), Value::from("custom"));
-        if let Some(file) = config.as_object_mut() {
-            file.insert("model_type".to_string(), Value::from("custom"));
-        }
+        switch_experts(config, value.as_bool() == Some(true));
         return Ok(());
     }
-    let key = keys(id)
-        .iter()
-        .find(|key| stack.contains_key(**key))
-        .or(keys(id).first());
-    let Some(key) = key else {
+    let present = |key: &&&str| stack_of(config).is_some_and(|stack| stack.contains_key(**key));
+    let known: Vec<&str> = keys(id).iter().filter(present).chain(keys(id)).copied().collect();
+    let Some(usual) = known.first() else {
         return Err(Issue::error(
             "not_available_yet",
             id.key(),
@@ -169,8 +197,112 @@ pub fn edit(config: &mut Value, id: InputId, value: &Value) -> Result<(), Issue>
         )
         .with_hint("Choose a model or paste a config.json of a family that has it."));
     };
-    stack.insert((*key).to_string(), value.clone());
-    Ok(())
+    let depth = (id == InputId::NumLayers)
+        .then(|| network_from_config(config).ok())
+        .flatten()
+        .map(|imported| Value::from(imported.network.depth()));
+    let with = |key: &str| {
+        let mut changed = config.clone();
+        if let Some(stack) = stack(&mut changed) {
+            let before = stack.insert(key.to_string(), value.clone());
+            if id == InputId::NumLayers {
+                resize_lists(stack, depth.as_ref().or(before.as_ref()), value);
+            }
+        }
+        changed
+    };
+    let mut refused = false;
+    for key in &known {
+        let changed = with(key);
+        match network_from_config(&changed) {
+            Err(_) => refused = true,
+            Ok(imported) => match observe(&imported.network, id) {
+                Some(observed) if observed != *value => {}
+                None if is_observable(id) => {}
+                _ => {
+                    *config = changed;
+                    return Ok(());
+                }
+            },
+        }
+    }
+    if refused {
+        // What the import refuses, it explains.
+        *config = with(usual);
+        return Ok(());
+    }
+    Err(Issue::warning(
+        "not_used",
+        id.key(),
+        format!(
+            "{} cannot be changed in this family of models; its own value holds.",
+            id.input().label
+        ),
+    ))
+}
+
+/// Lists with one entry per layer follow the number of layers: their pattern goes on from its start.
+fn resize_lists(stack: &mut Map<String, Value>, before: Option<&Value>, layers: &Value) {
+    let length = |value: &Value| value.as_u64().and_then(|layers| usize::try_from(layers).ok());
+    if let (Some(before), Some(layers)) = (before.and_then(length), length(layers)) {
+        resize(stack, before, layers);
+    }
+}
+
+fn resize(stack: &mut Map<String, Value>, before: usize, layers: usize) {
+    for (key, value) in stack.iter_mut() {
+        match value {
+            // Some lists count the next-token layers as well.
+            Value::Array(list) if (before..=before + 2).contains(&list.len()) => {
+                *list = list.iter().take(before).cycle().take(layers).cloned().collect();
+            }
+            Value::String(pattern) if key.ends_with("pattern") && pattern.chars().count() == before => {
+                *pattern = pattern.chars().cycle().take(layers).collect();
+            }
+            Value::Object(section) => resize(section, before, layers),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a network shows the field, where it has it.
+fn is_observable(id: InputId) -> bool {
+    !matches!(
+        id,
+        InputId::AttentionBias
+            | InputId::LayerTypes
+            | InputId::NumSharedExperts
+            | InputId::MoeLayerFreq
+            | InputId::NumNextnPredictLayers
+    )
+}
+
+fn stack_of(config: &Value) -> Option<&Map<String, Value>> {
+    section(config)
+        .and_then(|key| config.get(key))
+        .unwrap_or(config)
+        .as_object()
+}
+
+/// A family is dense or sparse for good; the generic decoder is either.
+fn switch_experts(config: &mut Value, on: bool) {
+    for key in ["model_type"] {
+        if let Some(file) = config.as_object_mut() {
+            file.insert(key.to_string(), Value::from("custom"));
+        }
+        if let Some(stack) = stack(config) {
+            stack.insert(key.to_string(), Value::from("custom"));
+        }
+    }
+    let Some(stack) = stack(config) else { return };
+    for (id, default) in [(InputId::NumExperts, 8), (InputId::TopK, 2)] {
+        match keys(id).first() {
+            Some(key) if on => {
+                stack.insert((*key).to_string(), Value::from(default));
+            }
+            _ => stack.retain(|key, _| !keys(id).contains(&key.as_str())),
+        }
+    }
 }
 
 /// The network of a source, with warnings. Issues on keys that an input holds are issues of that input, where the fields
