@@ -154,6 +154,7 @@ pub fn build(keys: &Keys<'_>) -> Network {
     let head_dim = keys.count_or("head_dim", 512);
     let vocabulary = keys.count_or("vocab_size", 129_280);
     keys.known(&[
+        "partial_rotary_factor",
         "num_key_value_heads",
         "attention_bias",
         "compress_rope_theta",

@@ -2,6 +2,8 @@
 //! experts beside the dense feed-forward where `enable_moe_block` says so; optional embeddings per layer and layers that
 //! reuse keys and values.
 
+use serde_json::Value;
+
 use super::keys::Keys;
 use super::sheet::{Projections, Sheet, Stack, gated_dense, gated_moe, layer, norms, plain_attention, times};
 use crate::model::{Attention, FeedForward, Layer, Mixer, Network, NormKind, QkNorm, Role, Span, Split};
@@ -21,10 +23,9 @@ struct Text {
 }
 
 impl Text {
-    fn layer(&self, full: bool, reuses_kv: bool) -> Layer {
+    fn layer(&self, part: &Attention, reuses_kv: bool) -> Layer {
         let hidden = self.hidden;
         let mut sheet = Sheet::default();
-        let part = if full { &self.full } else { &self.sliding };
         let form = Projections {
             bias: self.bias,
             output_bias: self.bias,
@@ -181,19 +182,25 @@ pub fn build(keys: &Keys<'_>) -> Network {
     if text.side > 0 {
         let all = times(&[depth, text.side]);
         let table = &[rows, all];
+        let prefix = if keys.is_nested() {
+            "model.language_model"
+        } else {
+            "model"
+        };
+        let name = |piece: &str| format!("{prefix}.{piece}");
         stack.before.add(
-            "model.embed_tokens_per_layer.weight",
+            name("embed_tokens_per_layer.weight"),
             table,
             Role::PositionEmbedding,
             Split::Axis(0),
         );
         stack.before.whole(
-            "model.per_layer_model_projection",
+            &name("per_layer_model_projection"),
             (all, hidden),
             Role::FeedForward,
             false,
         );
-        stack.before.norm("model.per_layer_projection_norm", text.side);
+        stack.before.norm(&name("per_layer_projection_norm"), text.side);
     }
     for index in 0..depth {
         // The class makes the last layer full whatever the list says.
@@ -203,7 +210,47 @@ pub fn build(keys: &Keys<'_>) -> Network {
                 None => (index + 1).is_multiple_of(6),
             };
         let reuses = index >= depth.saturating_sub(reusing);
-        stack.layers.push(text.layer(full, reuses));
+        let mut part = if full {
+            text.full.clone()
+        } else {
+            text.sliding.clone()
+        };
+        overridden(keys, index, &mut part);
+        stack.layers.push(text.layer(&part, reuses));
     }
     stack.finish()
+}
+
+/// Applies the head width and KV heads that a saved file states layer by layer instead of the two global keys.
+fn overridden(keys: &Keys<'_>, index: u64, part: &mut Attention) {
+    let layers = keys.value("per_layer_config").and_then(Value::as_object);
+    let found = layers.and_then(|layers| layers.iter().find(|(key, _)| key.parse() == Ok(index)));
+    let Some((_, entry)) = found else {
+        return;
+    };
+    let stated = |key: &str, most: u64| {
+        let value = entry.get(key).filter(|value| !value.is_null())?;
+        let number = value.as_u64().filter(|number| (1..=most).contains(number));
+        if number.is_none() {
+            keys.error(
+                "per_layer_config",
+                &format!("has a {key} for layer {index} that is no width or number"),
+            );
+        }
+        number
+    };
+    if let Some(width) = stated("head_dim", 65_536) {
+        part.head_dim = width;
+        part.value_dim = width;
+        part.rotary_dim = if part.span == Span::Full {
+            keys.rotary_dim(width, 0.25)
+        } else {
+            width
+        };
+    }
+    if let Some(kv_heads) = stated("num_key_value_heads", part.heads) {
+        part.kv_heads = kv_heads;
+    } else if part.span == Span::Full && keys.maybe("num_global_key_value_heads").is_none() {
+        part.kv_heads = keys.kv_heads(part.heads, Some(4));
+    }
 }

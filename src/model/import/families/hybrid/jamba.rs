@@ -24,6 +24,7 @@ pub fn build(keys: &Keys<'_>) -> Network {
         bias: keys.flag("mamba_proj_bias", false),
         inner_norms: true,
     };
+    keys.known(&["use_associative_scan"]);
     let width = keys.count_or("intermediate_size", 14_336);
     let experts = keys.count_of(&["num_experts", "num_local_experts"], 16);
     let top_k = keys.top_k(2, experts);

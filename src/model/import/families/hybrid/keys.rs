@@ -89,7 +89,7 @@ impl<'a> Keys<'a> {
     pub fn section(&self, key: &'a str) -> Option<Self> {
         self.config.get(&[key])?;
         let section = self.config.section(key);
-        section.ignore(&["dtype", "torch_dtype"]);
+        section.ignore(&["attention_dropout", "dtype", "torch_dtype"]);
         (!section.is_empty()).then_some(Self {
             config: section,
             fields: false,
@@ -277,6 +277,16 @@ impl<'a> Keys<'a> {
         self.config.word(&["hidden_act", "hidden_activation"], default)
     }
 
+    /// A stated multiple of a width, rounded down.
+    pub fn ratio_of(&self, key: &'a str, width: u64, default: f64) -> u64 {
+        multiple_of(self.config.real(&[key], 1024.0, default), width).max(1)
+    }
+
+    /// The value under a key as it stands.
+    pub fn value(&self, key: &'a str) -> Option<&'a Value> {
+        self.config.get(&[key]).map(|(_, value)| value)
+    }
+
     /// Whether a key holds a list.
     pub fn is_list(&self, key: &'a str) -> bool {
         self.config.get(&[key]).is_some_and(|(_, value)| value.is_array())
@@ -420,6 +430,17 @@ impl<'a> Keys<'a> {
             .real(&["partial_rotary_factor"], 1.0, nested.unwrap_or(default));
         share_of(share, head_dim)
     }
+}
+
+/// A multiple of a width, rounded down.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a small multiple of a small width"
+)]
+fn multiple_of(ratio: f64, width: u64) -> u64 {
+    (ratio.clamp(0.0, 1024.0) * width as f64) as u64
 }
 
 /// A share of a width, rounded down.

@@ -123,6 +123,8 @@ pub fn linear(keys: &Keys<'_>) -> Network {
         "head_dim",
         "qk_head_dim",
         "mla_use_nope",
+        "attention_dropout",
+        "moe_layer_freq",
         "num_nextn_predict_layers",
     ]);
     let latent = Latent {

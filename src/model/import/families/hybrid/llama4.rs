@@ -47,6 +47,7 @@ pub fn build(keys: &Keys<'_>) -> Network {
         stack.names = names;
         stack.towers = super::towers::llama4(&keys.outer(), hidden);
     }
+    keys.known(&["for_llm_compressor", "attn_scale", "floor_scale"]);
     let form = Projections {
         bias,
         output_bias: bias,

@@ -10,6 +10,12 @@ use crate::model::{FeedForward, Network, NormKind};
 pub fn build(keys: &Keys<'_>) -> Network {
     let hidden = keys.count_or("hidden_size", 768);
     let expanded = times(&[keys.count_or("expand", 2), hidden]);
+    keys.known(&[
+        "hidden_act",
+        "mixer_rms_eps",
+        "use_associative_scan",
+        "use_falcon_mambapy",
+    ]);
     let mixer = Mamba1 {
         hidden,
         inner: keys.maybe("intermediate_size").unwrap_or(expanded),

@@ -197,6 +197,9 @@ pub fn third(keys: &Keys<'_>) -> Network {
     };
     keys.known(&[
         "use_gemma_norm",
+        "index_block_size",
+        "index_local_blocks",
+        "index_topk_blocks",
         "attention_output_gate",
         "use_qk_norm",
         "qk_norm_type",

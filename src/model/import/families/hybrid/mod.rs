@@ -17,10 +17,13 @@ mod minimax;
 mod ministral3;
 mod nemotron_h;
 mod nemotron_nas;
+mod nested;
+mod pixtral;
 mod qwen_next;
 mod qwen_vision;
 mod qwen_vl;
 mod sheet;
+mod siglip;
 mod state_space;
 mod step;
 mod tower;
@@ -34,12 +37,14 @@ pub const TABLE: &[(&str, Build)] = &[
     ("deepseek_v4", |c| deepseek_v4::build(&Keys::new(c))),
     ("falcon_h1", |c| falcon_h1::build(&Keys::new(c))),
     ("falcon_mamba", |c| mamba::build(&Keys::new(c))),
+    ("gemma3", nested::gemma3),
     ("gemma3n", |c| gemma3n::build(&Keys::new(c))),
     ("gemma3n_text", |c| gemma3n::build(&Keys::new(c))),
     ("gemma4", |c| gemma4::build(&Keys::new(c))),
     ("gemma4_text", |c| gemma4::build(&Keys::new(c))),
     ("granitemoehybrid", |c| granite_hybrid::build(&Keys::new(c))),
     ("jamba", |c| jamba::build(&Keys::new(c))),
+    ("kimi_k25", nested::kimi_k25),
     ("kimi_k3", |c| kimi::linear(&Keys::new(c))),
     ("kimi_linear", |c| kimi::linear(&Keys::new(c))),
     ("lfm2_moe", |c| lfm2_moe::build(&Keys::new(c))),
@@ -53,6 +58,7 @@ pub const TABLE: &[(&str, Build)] = &[
     ("minimax_m3_vl_text", |c| minimax::third(&Keys::new(c))),
     ("minimax_text_01", |c| minimax::first(&Keys::new(c))),
     ("ministral3", |c| ministral3::build(&Keys::new(c))),
+    ("mistral3", nested::mistral3),
     ("nemotron-nas", |c| nemotron_nas::build(&Keys::new(c))),
     ("nemotron_h", |c| nemotron_h::build(&Keys::new(c))),
     ("qwen3_5", |c| qwen_next::three_five(&Keys::new(c))),

@@ -125,6 +125,7 @@ impl Shape {
             "attention_bias",
             "mamba_proj_bias",
             "n_shared_experts",
+            "hidden_dropout",
             "mamba_hidden_act",
             "moe_shared_expert_overlap",
             "partial_rotary_factor",

@@ -26,6 +26,7 @@ pub fn build(keys: &Keys<'_>) -> Network {
         ..Projections::default()
     };
     let dense_width = keys.count_or("intermediate_size", if routed { 5632 } else { 22_016 });
+    keys.known(&["sliding_window"]);
     let activation = keys.activation("silu");
     let (experts, width, step) = if routed {
         (

@@ -134,6 +134,10 @@ pub fn build(keys: &Keys<'_>) -> Network {
     };
     keys.known(&[
         "n_shared_experts",
+        "mtp_layer_types",
+        "mtp_mlp_layer_types",
+        "per_layer_config",
+        "use_bidirectional_attention",
         "moe_router_scaling_factor",
         "swiglu_limits",
         "swiglu_limits_shared",
@@ -156,6 +160,7 @@ pub fn build(keys: &Keys<'_>) -> Network {
             "model.language_model.norm",
             "lm_head",
         ];
+        stack.towers = super::towers::step(&outer, hidden);
     }
     let kind = |index: u64| {
         types

@@ -1,4 +1,4 @@
-//! Vision towers and projectors of Llama 4, Gemma 4 and MiniMax-M3. Each is read from `vision_config`; a file without it
+//! Vision towers and projectors of Llama 4, Gemma 4, MiniMax-M3 and Step-3.7. Each is read from `vision_config`; a file without it
 //! gets none.
 
 use super::keys::Keys;
@@ -32,6 +32,8 @@ pub fn llama4(keys: &Keys<'_>, text_width: u64) -> Vec<Tower> {
         "num_attention_heads",
         "hidden_act",
         "pixel_shuffle_ratio",
+        "projector_dropout",
+        "vision_feature_select_strategy",
         "multi_modal_projector_bias",
     ]);
     let mut tower = Writer::default();
@@ -159,7 +161,11 @@ pub fn minimax_m3(keys: &Keys<'_>, text_width: u64) -> Vec<Tower> {
         .or_else(|| compressed("spatial_merge_size"))
         .unwrap_or(2);
     if let Some(section) = &compression {
-        section.known(&["image_token_compression_method"]);
+        section.known(&[
+            "image_token_compression_method",
+            "spatial_merge_size",
+            "temporal_patch_size",
+        ]);
     }
     vision.known(&[
         "num_attention_heads",
@@ -175,6 +181,7 @@ pub fn minimax_m3(keys: &Keys<'_>, text_width: u64) -> Vec<Tower> {
         "image_grid_pinpoints",
         "image_seq_length",
         "img_token_compression_config",
+        "merged_hidden_size",
         "multimodal_projector_bias",
         "num_reward_heads",
         "process_image_mode",
@@ -211,5 +218,68 @@ pub fn minimax_m3(keys: &Keys<'_>, text_width: u64) -> Vec<Tower> {
     let merged = times(&[text_width, merge, merge]);
     projector.linear(&name("merge_linear_1"), between, merged, true);
     projector.linear(&name("merge_linear_2"), text_width, between, true);
+    vec![tower.finish("vision tower"), projector.finish("projector")]
+}
+
+/// Step-3.7: blocks with two scales, two convolutions that halve the grid and double the width, one matrix to the text.
+pub fn step(keys: &Keys<'_>, text_width: u64) -> Vec<Tower> {
+    let Some(vision) = keys.section("vision_config") else {
+        return Vec::new();
+    };
+    let hidden = vision.count_of(&["width", "hidden_size"], 1536);
+    let inner = vision.ratio_of("mlp_ratio", hidden, 8960.0 / 1536.0);
+    let channels = vision.count_or("num_channels", 3);
+    let patch = vision.count_or("patch_size", 14);
+    let side = vision.count_or("image_size", 728) / patch;
+    let blocks = if vision.has("layers") {
+        vision.small("layers", 47)
+    } else {
+        vision.small("num_hidden_layers", 47)
+    };
+    vision.known(&[
+        "heads",
+        "hidden_act",
+        "intermediate_size",
+        "layer_scale_init_value",
+        "ls_init_value",
+        "max_position_embeddings",
+        "num_attention_heads",
+        "num_hidden_layers",
+    ]);
+    let mut tower = Writer::default();
+    let name = |piece: &str| format!("model.vision_model.{piece}");
+    tower.add(
+        name("embeddings.patch_embedding.weight"),
+        &[hidden, channels, patch, patch],
+    );
+    tower.add(
+        name("embeddings.position_embedding.weight"),
+        &[times(&[side, side]), hidden],
+    );
+    tower.layer_norm(&name("pre_layernorm"), hidden);
+    tower.repeat(blocks, |tower| {
+        let name = |piece: &str| format!("model.vision_model.layers.{piece}");
+        tower.add(name("lambda_1"), &[hidden]);
+        tower.add(name("lambda_2"), &[hidden]);
+        projections(
+            tower,
+            &name("self_attn"),
+            ["k_proj", "v_proj", "q_proj", "out_proj"],
+            hidden,
+            true,
+        );
+        tower.linear(&name("mlp.fc1"), inner, hidden, true);
+        tower.linear(&name("mlp.fc2"), hidden, inner, true);
+        tower.layer_norm(&name("layernorm_before"), hidden);
+        tower.layer_norm(&name("layernorm_after"), hidden);
+    });
+    let (double, quadruple) = (hidden.saturating_mul(2), hidden.saturating_mul(4));
+    tower.add(name("downsampler1.weight"), &[double, hidden, 3, 3]);
+    tower.add(name("downsampler1.bias"), &[double]);
+    tower.add(name("downsampler2.weight"), &[quadruple, double, 3, 3]);
+    tower.add(name("downsampler2.bias"), &[quadruple]);
+    let mut projector = Writer::default();
+    let bias = keys.flag("projector_bias", false);
+    projector.linear("model.multi_modal_projector", text_width, quadruple, bias);
     vec![tower.finish("vision tower"), projector.finish("projector")]
 }
