@@ -4,7 +4,7 @@ use super::keys::Keys;
 use super::{pixtral, siglip};
 use crate::model::import::config::Config;
 use crate::model::import::families;
-use crate::model::{Network, Tower};
+use crate::model::{Network, Role, Split, Tensor, Tower};
 
 /// Builds the text stack by its own `model_type`, or as `usual`.
 fn text(c: &Config<'_>, usual: &str) -> Network {
@@ -15,16 +15,32 @@ fn text(c: &Config<'_>, usual: &str) -> Network {
     let build = known
         .or_else(|| families::find(usual))
         .unwrap_or(families::generic);
-    build(c)
+    let mut network = build(c);
+    let outer = Keys::new(c).outer();
+    Keys::new(c).known(&["tie_word_embeddings"]);
+    if c.is_nested() && outer.has("tie_word_embeddings") {
+        tie(&mut network, outer.flag("tie_word_embeddings", true));
+    }
+    network
+}
+
+/// The whole file decides whether head and embedding are one, whatever its text stack says.
+fn tie(network: &mut Network, tied: bool) {
+    network.head.tied = tied;
+    network.output_tensors.retain(|tensor| tensor.role != Role::Head);
+    if !tied {
+        let shape = [network.vocabulary, network.hidden_size];
+        let head = Tensor::new("lm_head.weight", &shape, Role::Head, Split::Axis(0));
+        network.output_tensors.push(head);
+    }
 }
 
 fn with_towers(c: &Config<'_>, usual: &str, towers: fn(&Keys<'_>, u64) -> Vec<Tower>) -> Network {
     let mut network = text(c, usual);
+    Keys::new(c).known(&["use_bidirectional_attention"]);
     if c.is_nested() {
         let outer = Keys::new(c).outer();
         network.towers = towers(&outer, network.hidden_size);
-        outer.known(&["tie_word_embeddings"]);
-        Keys::new(c).known(&["tie_word_embeddings"]);
     }
     network
 }
