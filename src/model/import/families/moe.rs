@@ -408,7 +408,9 @@ pub fn ernie_moe(c: &Config) -> Network {
         let tensor = crate::model::Tensor::new(name, &[1, count], Role::Router, Split::Replicated);
         layer.tensors.push(tensor);
     }
-    network(c, &dims, stack, Ends::new(&dims, NormKind::Rms))
+    let mut ends = Ends::new(&dims, NormKind::Rms);
+    ends.head_bias = bias;
+    network(c, &dims, stack, ends)
 }
 
 /// `grok-1`: four norms per layer, one matrix at the ends.
