@@ -286,15 +286,11 @@ fn stack_of(config: &Value) -> Option<&Map<String, Value>> {
 
 /// A family is dense or sparse for good; the generic decoder is either.
 fn switch_experts(config: &mut Value, on: bool) {
-    for key in ["model_type"] {
-        if let Some(file) = config.as_object_mut() {
-            file.insert(key.to_string(), Value::from("custom"));
-        }
-        if let Some(stack) = stack(config) {
-            stack.insert(key.to_string(), Value::from("custom"));
-        }
+    if let Some(file) = config.as_object_mut() {
+        file.insert("model_type".to_string(), Value::from("custom"));
     }
     let Some(stack) = stack(config) else { return };
+    stack.insert("model_type".to_string(), Value::from("custom"));
     for (id, default) in [(InputId::NumExperts, 8), (InputId::TopK, 2)] {
         match keys(id).first() {
             Some(key) if on => {
