@@ -234,3 +234,17 @@ fn every_model_can_have_fewer_and_more_layers() {
     }
     assert_eq!(failures, Vec::<String>::new());
 }
+
+#[test]
+fn quantised_releases_are_trained_unquantised_and_it_is_said() {
+    let report = report(json!({"id": "deepseek-v3"}));
+    let found = report.warnings.iter().find(|issue| issue.message.contains("fp8"));
+    assert_eq!(
+        found.map(|issue| issue.code),
+        Some("assumed"),
+        "{:?}",
+        report.warnings
+    );
+    assert_eq!(report.summary.total_parameters.get(), 671_026_404_352);
+    assert!(report.summary.mtp_parameters.get() > 0);
+}

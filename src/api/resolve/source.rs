@@ -305,7 +305,17 @@ fn switch_experts(config: &mut Value, on: bool) {
 /// are typed.
 pub fn network(source: &Source) -> Result<(Network, Vec<Issue>), Vec<Issue>> {
     match network_from_config(&source.config) {
-        Ok(imported) => Ok((imported.network, renamed(source, imported.warnings))),
+        Ok(imported) => {
+            let mut warnings = renamed(source, imported.warnings);
+            warnings.extend(imported.weight_format.map(|format| {
+                Issue::warning(
+                    "assumed",
+                    "model",
+                    format!("The released weights are in {format}; training is calculated for weights in the types of the precision mode."),
+                )
+            }));
+            Ok((imported.network, warnings))
+        }
         Err(issues) => Err(renamed(source, issues)),
     }
 }
