@@ -39,9 +39,18 @@ pub fn build(keys: &Keys<'_>) -> Network {
         norm: true,
     };
     let attention_bias = keys.flag("attention_bias", false);
-    let width = keys.count_or("intermediate_size", 11_008);
-    let shared_width = keys.count_or("shared_intermediate_size", 1024);
     let experts = keys.natural("num_local_experts", 8);
+    let width = if experts > 0 {
+        keys.expert_width(11_008)
+    } else {
+        keys.known(&["intermediate_size"]);
+        1
+    };
+    let shared_width = if experts > 0 {
+        keys.count_or("shared_intermediate_size", 1024)
+    } else {
+        keys.dense_width("shared_intermediate_size", 1024)
+    };
     let top_k = if experts > 0 { keys.top_k(2, experts) } else { 0 };
     keys.known(&["num_experts_per_tok"]);
     let activation = keys.activation("silu");

@@ -186,6 +186,21 @@ impl<'a> Keys<'a> {
         self.config.whole(&[key], 0..=10_000).unwrap_or(default)
     }
 
+    /// The width of a dense feed-forward under a key of another meaning.
+    pub fn dense_width(&self, key: &'a str, default: u64) -> u64 {
+        self.config
+            .field(Field::IntermediateSize, &[key])
+            .unwrap_or(default)
+    }
+
+    /// The width of the experts where `intermediate_size` says it.
+    pub fn expert_width(&self, default: u64) -> u64 {
+        let keys = ["intermediate_size"];
+        self.config
+            .field(Field::ExpertIntermediateSize, &keys)
+            .unwrap_or(default)
+    }
+
     /// A number of at least one, where there is one.
     pub fn maybe(&self, key: &'a str) -> Option<u64> {
         self.read(&[key], 1)

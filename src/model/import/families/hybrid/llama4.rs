@@ -21,7 +21,7 @@ pub fn build(keys: &Keys<'_>) -> Network {
     attention.dropout = keys.share("attention_dropout");
     let normed = keys.flag("use_qk_norm", true);
     let bias = keys.flag("attention_bias", false);
-    let width = keys.count_or("intermediate_size", 8192);
+    let width = keys.expert_width(8192);
     let dense_width = keys.count_or("intermediate_size_mlp", 16_384);
     let experts = keys.count_or("num_local_experts", 16);
     let top_k = keys.top_k(1, experts);

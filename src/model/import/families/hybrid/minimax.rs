@@ -19,7 +19,7 @@ pub fn first(keys: &Keys<'_>) -> Network {
     if let Some(rotated) = keys.maybe("rotary_dim") {
         attention.rotary_dim = rotated.min(head_dim);
     }
-    let width = keys.count_or("intermediate_size", 14_336);
+    let width = keys.expert_width(14_336);
     let experts = keys.count_of(&["num_local_experts", "num_experts"], 8);
     let top_k = keys.top_k(2, experts);
     let activation = keys.activation("silu");
@@ -190,7 +190,7 @@ pub fn third(keys: &Keys<'_>) -> Network {
         ),
         dense_width: keys.count_or("dense_intermediate_size", 12_288),
         shared_width: keys.count_or("shared_intermediate_size", 3072),
-        width: keys.count_or("intermediate_size", 3072),
+        width: keys.expert_width(3072),
         experts,
         top_k: keys.top_k(4, experts),
         activation: keys.activation("silu"),

@@ -7,7 +7,7 @@ use crate::model::import::families;
 use crate::model::{Network, Role, Split, Tensor, Tower};
 
 /// Builds the text stack by its own `model_type`, or as `usual`.
-fn text(c: &Config<'_>, usual: &str) -> Network {
+fn text(c: &Config<'_>, usual: &str, whole_decides: bool) -> Network {
     let inner = c.word(&["model_type"], usual);
     let inner = if c.is_nested() { inner.as_str() } else { usual };
     let whole = c.outer().word(&["model_type"], "");
@@ -18,7 +18,7 @@ fn text(c: &Config<'_>, usual: &str) -> Network {
     let mut network = build(c);
     let outer = Keys::new(c).outer();
     Keys::new(c).known(&["tie_word_embeddings"]);
-    if c.is_nested() && outer.has("tie_word_embeddings") {
+    if whole_decides && c.is_nested() && outer.has("tie_word_embeddings") {
         tie(&mut network, outer.flag("tie_word_embeddings", true));
     }
     network
@@ -36,7 +36,7 @@ fn tie(network: &mut Network, tied: bool) {
 }
 
 fn with_towers(c: &Config<'_>, usual: &str, towers: fn(&Keys<'_>, u64) -> Vec<Tower>) -> Network {
-    let mut network = text(c, usual);
+    let mut network = text(c, usual, true);
     Keys::new(c).known(&["use_bidirectional_attention"]);
     if c.is_nested() {
         let outer = Keys::new(c).outer();
@@ -63,9 +63,9 @@ pub fn mistral3(c: &Config<'_>) -> Network {
     network
 }
 
-/// `kimi_k25`: the text is DeepSeek-V3's; the tower is left out, as in the published counts.
+/// `kimi_k25`: the text is DeepSeek-V3's and decides about tying; the tower is left out, as in the published counts.
 pub fn kimi_k25(c: &Config<'_>) -> Network {
-    let network = text(c, "deepseek_v3");
+    let network = text(c, "deepseek_v3", false);
     let outer = Keys::new(c).outer();
     outer.known(&[
         "tie_word_embeddings",
