@@ -5,11 +5,14 @@
 
 pub mod config;
 pub mod decoder;
+mod edit;
 mod families;
 pub mod feed_forward;
 pub mod field;
 mod known;
 pub mod latent;
+mod observe;
+mod pattern;
 pub mod softmax;
 pub mod sparse;
 pub mod weights;
@@ -21,7 +24,9 @@ use super::Network;
 use crate::units::DType;
 use crate::warn::Issue;
 
+pub use edit::{Edited, base_config, edit, read_fields};
 pub use field::Field;
+pub use observe::observe;
 
 /// Most parameters that are believed.
 const LIMIT: u64 = 1_000_000_000_000_000;
