@@ -175,39 +175,58 @@ pub fn edit(config: &Value, field: Field, value: u64) -> Result<Edited, Issue> {
     if let Some(new) = new {
         set(&mut edited.config, &place, new);
     }
-    if field == Field::SlidingWindow && value > 0 {
+    if field == Field::FirstKDenseReplace {
+        lead_dense(&mut edited.config, value);
+    }
+    if field == Field::SlidingWindow && value > 0 && !shows(&edited.config, field, value) {
         window_on(&mut edited.config);
     }
-    if field == Field::HeadDim || field == Field::IntermediateSize {
-        return check(edited, field, value, family);
+    let beyond =
+        field == Field::SlidingWindow && before.max_positions.is_some_and(|longest| value >= longest);
+    if beyond || shows(&edited.config, field, value) {
+        return Ok(edited);
     }
-    Ok(edited)
+    let what = format!("{} follows from other fields in the family {family}.", field.id());
+    Err(Issue::error("not_applicable", path, what).with_value(value))
 }
 
-/// Refuses a change that the family does not take.
-fn check(edited: Edited, field: Field, value: u64, family: &str) -> Result<Edited, Issue> {
-    let Value::Object(file) = &edited.config else {
-        return Ok(edited);
+/// Whether the network has the value, as far as it shows it; a configuration with errors shows nothing.
+fn shows(config: &Value, field: Field, value: u64) -> bool {
+    let Value::Object(file) = config else {
+        return true;
     };
     let (network, findings) = survey(file);
     let sound = !findings.issues.iter().any(Issue::is_error);
-    if sound && observe(&network, field).is_some_and(|held| held != value) {
-        let path = format!("model.{}", field.id());
-        let what = format!("{} follows from other fields in the family {family}.", field.id());
-        return Err(Issue::error("not_applicable", path, what).with_value(value));
-    }
-    Ok(edited)
+    !sound || observe(&network, field).is_none_or(|held| held == value)
 }
 
-/// Where windows are switched by a flag of their own, a typed window switches it on.
-fn window_on(config: &mut Value) {
-    let stack = match config.get("text_config") {
-        Some(Value::Object(_)) => config.get_mut("text_config"),
-        _ => Some(config),
+/// The text stack of a configuration.
+fn stack(config: &mut Value) -> Option<&mut Map<String, Value>> {
+    let nested = config.get("text_config").is_some_and(Value::is_object);
+    let place = if nested {
+        config.get_mut("text_config")
+    } else {
+        Some(config)
     };
-    if let Some(Value::Object(stack)) = stack
-        && stack.get("use_sliding_window") == Some(&Value::Bool(false))
+    place.and_then(Value::as_object_mut)
+}
+
+/// A list of feed-forward kinds follows the number of dense leading layers.
+fn lead_dense(config: &mut Value, first: u64) {
+    let list = stack(config).and_then(|stack| stack.get_mut("mlp_layer_types"));
+    for (depth, kind) in list
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .enumerate()
     {
+        *kind = Value::from(if (depth as u64) < first { "dense" } else { "sparse" });
+    }
+}
+
+/// Where windows are switched by a flag of their own, a typed window switches it on for every layer.
+fn window_on(config: &mut Value) {
+    if let Some(stack) = stack(config) {
         stack.insert("use_sliding_window".to_string(), Value::Bool(true));
         stack.insert("max_window_layers".to_string(), Value::from(0));
     }
@@ -368,6 +387,7 @@ fn switch_experts(config: &Value, on: bool) -> Result<Edited, Issue> {
     match first.and_then(|(_, paths)| paths.first()) {
         Some(place) => {
             set(&mut edited.config, place, Value::from(network.depth()));
+            lead_dense(&mut edited.config, network.depth());
             Ok(edited)
         }
         None => refuse("off"),
@@ -479,6 +499,44 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// Another value that keeps the configuration sound.
+    fn other(field: Field, value: u64) -> u64 {
+        match field {
+            _ if field.is_switch() => 1 - value,
+            Field::NumLayers | Field::NumExperts | Field::VocabSize => value + 8,
+            Field::SlidingWindow => 96,
+            Field::NumKeyValueHeads | Field::TopK => 1,
+            Field::FirstKDenseReplace | Field::NumSharedExperts => value + 1,
+            _ => value * 2,
+        }
+    }
+
+    #[test]
+    fn a_change_shows_or_is_refused() {
+        let mut wrong = Vec::new();
+        for entry in catalogue::all() {
+            for (field, value) in read_fields(&entry.config) {
+                let wanted = other(field, value);
+                let Ok(edited) = edit(&entry.config, field, wanted) else {
+                    continue;
+                };
+                let held = read_fields(&edited.config);
+                let held = held
+                    .iter()
+                    .find(|(known, _)| *known == field)
+                    .map(|found| found.1);
+                if held != Some(wanted) && network_from_config(&edited.config).is_ok() {
+                    wrong.push(format!(
+                        "{} ({}): {field:?} {value} -> {wanted}: {held:?}",
+                        entry.id,
+                        entry.family()
+                    ));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
     }
 
     #[test]
