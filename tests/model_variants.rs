@@ -16,6 +16,14 @@ fn changed_configurations_are_exact() {
         match network_from_config(&row["config"]) {
             Ok(imported) if imported.generic => wrong.push(format!("{}: {family} is not known", line + 1)),
             Ok(imported) => {
+                // A file as the library saves it has every key of its class: none of them may be unknown.
+                let unknown = imported
+                    .warnings
+                    .iter()
+                    .filter(|issue| issue.code == "unknown_field");
+                if row["saved"] == true {
+                    wrong.extend(unknown.map(|issue| format!("{}: {family}: {}", line + 1, issue.path)));
+                }
                 let found = imported.network.total_parameters().get();
                 if found == expected {
                     exact += 1;

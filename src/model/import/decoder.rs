@@ -102,8 +102,10 @@ impl Dims {
         let mut dims = Self::without_heads(c, defaults);
         dims.heads = c.require(Field::NumAttentionHeads, HEADS);
         dims.kv_heads = match defaults.kv_heads {
-            Some(default) => c.or_default(Field::NumKeyValueHeads, KV_HEADS, default),
-            None => c.field(Field::NumKeyValueHeads, KV_HEADS).unwrap_or(dims.heads),
+            Some(default) if !KV_HEADS.iter().any(|key| c.has(key)) => {
+                c.or_default(Field::NumKeyValueHeads, KV_HEADS, default)
+            }
+            _ => c.field(Field::NumKeyValueHeads, KV_HEADS).unwrap_or(dims.heads),
         };
         dims.head_dim = match (c.field(Field::HeadDim, HEAD_DIM), defaults.head_dim) {
             (Some(width), _) => width,

@@ -74,6 +74,7 @@ pub fn mpt(c: &Config) -> Network {
     section.ignore(&[
         "alibi",
         "alibi_bias_max",
+        "dtype",
         "attn_impl",
         "attn_type",
         "prefix_lm",

@@ -1,6 +1,6 @@
 //! DeepSeek and the families that took over its latent attention: Kimi-K2, GLM-4.7-Flash, GLM-5, LongCat-Flash.
 
-use super::moe::{Core, Mixed, leading_dense, next_token_layers, shared_experts};
+use super::moe::{Core, Mixed, next_token_layers, shared_experts, some_dense};
 use crate::model::import::config::Config;
 use crate::model::import::decoder::{Defaults, Dims, Ends, HEADS, Stack, layer, network, norm};
 use crate::model::import::feed_forward::{Experts, Mlp};
@@ -32,7 +32,7 @@ pub fn deepseek(c: &Config) -> Network {
     };
     let experts = shared_experts(c, &dims, defaults, 2, false);
     let sparse = sparse_layers(c, dims.layers, 1);
-    let mlp = leading_dense(c, &sparse, 10_944);
+    let mlp = some_dense(c, &sparse, 10_944);
     Mixed::new(Core::Softmax(attention), mlp, experts, sparse).network(c, &dims)
 }
 
@@ -75,10 +75,10 @@ fn build(c: &Config, family: &Family) -> Network {
     }
     let experts = shared_experts(c, &dims, family.sparse, family.shared, family.corrected);
     let sparse = sparse_layers(c, dims.layers, family.first_dense);
-    let mlp = leading_dense(c, &sparse, family.dense_width);
+    let mlp = some_dense(c, &sparse, family.dense_width);
     let mut plan = Mixed::new(Core::Latent(latent), mlp, experts, sparse);
     plan.without_indexer = without_indexer(c, dims.layers);
-    c.ignore(&["attention_dropout", "layer_types"]);
+    c.ignore(&["attention_dropout", "layer_types", "mlp_bias"]);
     let mut network = plan.network(c, &dims);
     next_token_layers(c, &mut network);
     network
@@ -239,4 +239,19 @@ pub fn longcat(c: &Config) -> Network {
     block.buffers = Count::new(routed.shape.experts + routed.shape.zero_experts);
     let stack = Stack::uniform(dims.layers, block);
     network(c, &dims, stack, Ends::new(&dims, NormKind::Rms))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::catalogue;
+
+    #[test]
+    fn correction_buffers_are_counted_apart() {
+        let buffers = |id: &str| {
+            let network = catalogue::find(id).and_then(catalogue::Entry::network);
+            network.map(|network| (network.total_parameters() + network.buffer_elements()).get())
+        };
+        // What the published file holds: a value per expert in each of 58 sparse layers more than the parameters.
+        assert_eq!(buffers("deepseek-v3"), Some(671_026_404_352 + 58 * 256));
+    }
 }

@@ -178,3 +178,41 @@ pub fn warn_assumptions(c: &Config, model_type: &str) {
         assume("no vision or audio tower");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::model::catalogue;
+    use crate::model::import::network_from_config;
+
+    fn renamed(id: &str) -> Value {
+        let mut config = catalogue::find(id).unwrap().config.clone();
+        config["model_type"] = json!("unheard_of");
+        config
+    }
+
+    #[test]
+    fn an_unknown_family_is_read_with_every_assumption_named() {
+        for id in ["llama-3.1-8b", "mixtral-8x7b", "mistral-nemo-12b"] {
+            let imported = network_from_config(&renamed(id)).unwrap();
+            assert!(imported.generic);
+            let total = catalogue::find(id).unwrap().network().unwrap().total_parameters();
+            assert_eq!(imported.network.total_parameters(), total, "{id}");
+            let codes: Vec<_> = imported.warnings.iter().map(|issue| issue.code).collect();
+            assert!(
+                codes.contains(&"unknown_family")
+                    && codes.iter().filter(|code| **code == "assumed").count() >= 3
+            );
+        }
+    }
+
+    #[test]
+    fn more_experts_per_token_than_experts_is_an_error() {
+        let mut config = renamed("mixtral-8x7b");
+        config["num_experts_per_tok"] = json!(9);
+        let issues = network_from_config(&config).unwrap_err();
+        assert_eq!(issues[0].code, "top_k_exceeds_experts");
+        assert_eq!(issues[0].path, "model.hf_config.num_experts_per_tok");
+    }
+}

@@ -184,6 +184,7 @@ pub fn gpt_bigcode(c: &Config) -> Network {
     );
     dims.heads = c.require(Field::NumAttentionHeads, &["n_head", "num_attention_heads"]);
     dims.head_dim = dims.head_width_from_hidden(c);
+    c.ignore(&["num_key_value_heads"]);
     dims.kv_heads = if c.flag(&["multi_query"], true) {
         1
     } else {

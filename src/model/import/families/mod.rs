@@ -10,6 +10,7 @@ mod layer_norm;
 mod llama;
 mod llama_like;
 mod moe;
+mod moe_more;
 mod qwen;
 
 use crate::model::Network;
@@ -29,13 +30,13 @@ const TABLE: &[(&str, Build)] = &[
     ("code_llama", llama::llama),
     ("cohere", layer_norm::cohere),
     ("cohere2", layer_norm::cohere2),
-    ("dbrx", moe::dbrx),
+    ("dbrx", moe_more::dbrx),
     ("deepseek", deepseek::deepseek),
     ("deepseek_v2", deepseek::deepseek_v2),
     ("deepseek_v3", deepseek::deepseek_v3),
     ("deepseek_v32", deepseek::deepseek_v32),
     ("ernie4_5", llama_like::ernie),
-    ("ernie4_5_moe", moe::ernie_moe),
+    ("ernie4_5_moe", moe_more::ernie_moe),
     ("exaone4", llama_like::exaone4),
     ("falcon", bloom::falcon),
     ("gemma", gemma::gemma),
@@ -49,18 +50,18 @@ const TABLE: &[(&str, Build)] = &[
     ("gpt2", gpt2::gpt2),
     ("gpt_bigcode", layer_norm::gpt_bigcode),
     ("gpt_neox", layer_norm::gpt_neox),
-    ("gpt_oss", moe::gpt_oss),
+    ("gpt_oss", moe_more::gpt_oss),
     ("gptj", layer_norm::gptj),
     ("granite", llama_like::granite),
-    ("grok-1", moe::grok),
-    ("hunyuan_v1_moe", moe::hunyuan),
+    ("grok-1", moe_more::grok),
+    ("hunyuan_v1_moe", moe_more::hunyuan),
     ("internlm2", llama_like::internlm2),
     ("internlm3", llama_like::internlm3),
     ("kimi_k2", deepseek::deepseek_v3),
     ("llama", llama::llama),
     ("longcat_flash", deepseek::longcat),
     ("mimo", llama_like::mimo),
-    ("minimax_m2", moe::minimax_m2),
+    ("minimax_m2", moe_more::minimax_m2),
     ("mistral", llama::mistral),
     ("mixtral", moe::mixtral),
     ("mpt", bloom::mpt),
@@ -72,7 +73,7 @@ const TABLE: &[(&str, Build)] = &[
     ("opt", bloom::opt),
     ("phi", layer_norm::phi),
     ("phi3", llama_like::phi3),
-    ("phimoe", moe::phimoe),
+    ("phimoe", moe_more::phimoe),
     ("qwen", llama_like::qwen1),
     ("qwen2", qwen::qwen2),
     ("qwen2_moe", moe::qwen2_moe),
