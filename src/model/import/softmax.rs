@@ -12,6 +12,17 @@ pub enum Projection {
     Fused(&'static str),
 }
 
+/// How norms over all heads are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QkStorage {
+    /// One vector.
+    Vector,
+    /// One matrix (heads, head width).
+    Matrix,
+    /// A vector per head.
+    PerHead,
+}
+
 /// The plan of a softmax attention.
 #[derive(Clone, Debug)]
 pub struct Softmax {
@@ -31,6 +42,8 @@ pub struct Softmax {
     pub qk_names: (&'static str, &'static str),
     /// Whether those norms have a bias.
     pub qk_bias: bool,
+    /// How they are stored where they go over all heads.
+    pub qk_storage: QkStorage,
 }
 
 /// Full rotary attention with these heads and no extras.
@@ -65,6 +78,7 @@ impl Softmax {
             out_bias: false,
             qk_names: ("q_norm", "k_norm"),
             qk_bias: false,
+            qk_storage: QkStorage::Vector,
         }
     }
 
@@ -117,8 +131,9 @@ impl Softmax {
                 weights.norm(&name(k_norm), shape.head_dim, self.qk_bias);
             }
             QkNorm::AllHeads(_) => {
-                weights.norm(&name(q_norm), queries, self.qk_bias);
-                weights.norm(&name(k_norm), keys, self.qk_bias);
+                for (part, heads) in [(q_norm, shape.heads), (k_norm, shape.kv_heads)] {
+                    self.norm_all(&name(part), heads, weights);
+                }
             }
         }
         if shape.sinks {
@@ -128,6 +143,24 @@ impl Softmax {
             fused_qkv: matches!(self.projection, Projection::Fused(_)),
             ..shape.clone()
         })
+    }
+}
+
+impl Softmax {
+    fn norm_all(&self, name: &str, heads: u64, weights: &mut Weights) {
+        let width = self.shape.head_dim;
+        match self.qk_storage {
+            QkStorage::Vector => weights.norm(name, heads * width, self.qk_bias),
+            QkStorage::Matrix => weights.tensor(
+                format!("{name}.weight"),
+                &[heads, width],
+                Role::Norm,
+                Split::Replicated,
+            ),
+            QkStorage::PerHead => weights.copies(heads, |weights| {
+                weights.norm(&format!("{name}.norms.*"), width, self.qk_bias);
+            }),
+        }
     }
 }
 

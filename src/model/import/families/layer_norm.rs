@@ -10,7 +10,7 @@ use crate::model::import::decoder::{
 };
 use crate::model::import::feed_forward::Mlp;
 use crate::model::import::field::Field;
-use crate::model::import::softmax::{Projection, Softmax, per_head_if};
+use crate::model::import::softmax::{Projection, QkStorage, Softmax, per_head_if};
 use crate::model::import::weights::Weights;
 use crate::model::{Layer, Network, NormKind, QkNorm, Residual};
 
@@ -230,6 +230,7 @@ pub fn stablelm(c: &Config) -> Network {
     attention.shape.rotary_dim = rotary_dim(c, dims.head_dim, 0.25);
     if c.flag(&["qk_layernorm"], false) {
         attention.shape.qk_norm = QkNorm::AllHeads(NormKind::Layer);
+        attention.qk_storage = QkStorage::PerHead;
         attention.qk_names = ("q_layernorm", "k_layernorm");
     }
     let mlp = Mlp::gated(dims.ffn(c, 6912), activation(c, "silu"));
@@ -290,6 +291,7 @@ fn cohere_parts(c: &Config) -> (Dims, Softmax, Mlp) {
     let mut attention = biased(c, &dims, &["attention_bias"], false);
     if c.flag(&["use_qk_norm"], false) {
         attention.shape.qk_norm = QkNorm::AllHeads(COHERE);
+        attention.qk_storage = QkStorage::Matrix;
     }
     let mlp = Mlp::gated(dims.ffn(c, 22_528), activation(c, "silu"));
     (dims, attention, mlp)
