@@ -1,12 +1,19 @@
 //! How well the predictions agree with measured runs: readers of record files, their mapping to questions, statistics.
 //!
-//! A record is read ([`record`]), what it measured is told ([`quantity`]), and its run becomes a request ([`trace`],
-//! [`published`]). Measured values are never an input of a prediction. Nothing here prints.
+//! A record is read ([`record`]), what it measured is told ([`quantity`]), its run becomes a request ([`trace`],
+//! [`published`]), the request goes through the same door as everybody's ([`predict`]), and [`report`] compares. Measured
+//! values are never an input of a prediction. Nothing here prints.
 
+pub mod evidence;
+pub mod predict;
 pub mod published;
 pub mod quantity;
 pub mod question;
 pub mod record;
+pub mod report;
 pub mod software;
 pub mod statistics;
 pub mod trace;
+
+pub use evidence::evidence;
+pub use report::{Report, Table, compare};

@@ -1,2 +1,49 @@
-//! The native command line `gpu-mem-calc`.
-fn main() {}
+//! The native command line `gpu-mem-calc`: a thin shell that turns flags and files into a request and prints the answer.
+//!
+//! Flags are generated from the input registry, so a new input has its flag at once. Results go to standard output, errors
+//! to standard error. Exit codes: 0 answered, 1 a file could not be read or written, 2 bad input, 3 does not fit and
+//! `--fail-if-does-not-fit` was given.
+
+mod accuracy;
+mod args;
+mod calculate;
+mod failure;
+mod lists;
+mod model;
+mod output;
+mod quick;
+mod sources;
+mod table;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let matches = args::command().get_matches();
+    match run(&matches) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.report(output::wants_json(&matches));
+            failure.code()
+        }
+    }
+}
+
+fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    match matches.subcommand() {
+        Some(("calculate", given)) => calculate::run(given),
+        Some(("quick", given)) => quick::run(given),
+        Some(("validate", given)) => validate::run(given),
+        Some(("model", given)) => model::run(given),
+        Some(("presets", given)) => lists::presets(given),
+        Some(("gpus", given)) => lists::gpus(given),
+        Some(("models", given)) => lists::models(given),
+        Some(("schema", given)) => lists::schema(given),
+        Some(("accuracy", given)) => accuracy::run(given),
+        _ => Err(Failure::usage("No command was given; see --help.")),
+    }
+}

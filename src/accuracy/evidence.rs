@@ -1,0 +1,34 @@
+//! The committed statistics over the project's own records, `assets/accuracy.json`, as the page and the README show them.
+//! A test keeps the file equal to what the records give.
+
+use std::sync::OnceLock;
+
+use super::report::Table;
+use super::statistics::Row;
+
+const TABLE: &str = include_str!("../../assets/accuracy.json");
+
+/// The statistics over the project's own records.
+pub fn evidence() -> &'static Table {
+    static PARSED: OnceLock<Table> = OnceLock::new();
+    PARSED.get_or_init(|| serde_json::from_str(TABLE).unwrap_or_default())
+}
+
+/// The row of an engine (as records name it) and a quantity, where at least one record was predicted.
+pub fn row(engine: &str, quantity: &str) -> Option<&'static Row> {
+    evidence()
+        .rows
+        .iter()
+        .find(|row| row.engine == engine && row.quantity == quantity && row.mapped > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_table_is_readable() {
+        assert!(serde_json::from_str::<Table>(TABLE).is_ok());
+        assert_eq!(row("no such engine", "max_allocated"), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! `accuracy`: predictions against the measured values of record files.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use gpu_mem_calc::accuracy::record::{Record, read};
+use gpu_mem_calc::accuracy::statistics::{Line, Row};
+use gpu_mem_calc::accuracy::{Report, compare};
+
+use crate::failure::Failure;
+use crate::table::{Align, Table};
+use crate::{output, sources};
+
+/// Runs the command.
+pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
+    let mut records = Vec::new();
+    for path in given.get_many::<String>("files").into_iter().flatten() {
+        for file in files(path)? {
+            records.extend(records_of(&file)?);
+        }
+    }
+    let report = compare(&records);
+    let worst = given.get_one::<usize>("worst").copied();
+    let text = match output::format(given) {
+        "json" => json(&report, worst)?,
+        "jsonl" => report.objects().map(|object| format!("{object}\n")).collect(),
+        _ => table(&report, worst),
+    };
+    output::write(given, &text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The record files of a folder in the order of their names, or the file itself.
+fn files(path: &str) -> Result<Vec<String>, Failure> {
+    if path == "-" || !Path::new(path).is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |error: std::io::Error| Failure::Io(format!("{path}: {error}"));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|extension| extension == "jsonl") {
+            files.push(file.to_string_lossy().into_owned());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn records_of(path: &str) -> Result<Vec<Record>, Failure> {
+    read(&sources::read(path)?).map_err(|error| Failure::usage(format!("{path}: {error}")))
+}
+
+fn json(report: &Report, worst: Option<usize>) -> Result<String, Failure> {
+    let table = report.table();
+    match worst {
+        None => output::json(&table),
+        Some(most) => {
+            let worst: Vec<_> = report.worst(most).into_iter().map(Line::to_json).collect();
+            output::json(&serde_json::json!({
+                "records": table.records, "mapped": table.mapped, "rows": table.rows, "worst": worst,
+            }))
+        }
+    }
+}
+
+fn table(report: &Report, worst: Option<usize>) -> String {
+    let table = report.table();
+    let mut text = format!("{} records, {} mapped\n\n", table.records, table.mapped);
+    let mut rows = Table::headed(&[
+        ("engine", Align::Left),
+        ("quantity", Align::Left),
+        ("records", Align::Right),
+        ("mapped", Align::Right),
+        ("median %", Align::Right),
+        ("p90 %", Align::Right),
+        ("p95 %", Align::Right),
+        ("worst %", Align::Right),
+        ("inside %", Align::Right),
+        ("width %", Align::Right),
+    ]);
+    for row in &table.rows {
+        rows.row(cells(row));
+    }
+    text.push_str(&rows.text(0));
+    text.push_str(&failed(&table.rows));
+    text.push_str(&reasons(&table.rows));
+    if let Some(most) = worst {
+        text.push_str(&worst_table(report, most));
+    }
+    text
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let mut cells = vec![
+        row.engine.clone(),
+        row.quantity.clone(),
+        row.records.to_string(),
+        row.mapped.to_string(),
+    ];
+    if row.mapped == 0 {
+        cells.push("not validated".into());
+        cells.resize(10, String::new());
+        return cells;
+    }
+    cells.extend(
+        [
+            row.median_percent,
+            row.p90_percent,
+            row.p95_percent,
+            row.worst_percent,
+            row.inside_percent,
+            row.median_width_percent,
+        ]
+        .map(percent),
+    );
+    cells
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.2}"))
+}
+
+fn failed(rows: &[Row]) -> String {
+    let mut table = Table::headed(&[
+        ("engine", Align::Left),
+        ("failed runs", Align::Right),
+        ("expected need reaches the card, %", Align::Right),
+        ("high end reaches it, %", Align::Right),
+    ]);
+    for row in rows.iter().filter(|row| row.failed_runs > 0) {
+        table.row([
+            row.engine.clone(),
+            row.failed_runs.to_string(),
+            percent(row.failed_expected_percent),
+            percent(row.failed_high_percent),
+        ]);
+    }
+    match table.is_empty() {
+        true => String::new(),
+        false => format!("\nRuns that failed for memory\n{}", table.text(0)),
+    }
+}
+
+fn reasons(rows: &[Row]) -> String {
+    let mut table = Table::headed(&[
+        ("engine", Align::Left),
+        ("quantity", Align::Left),
+        ("not mapped", Align::Right),
+        ("reason", Align::Left),
+    ]);
+    for row in rows {
+        for (reason, count) in &row.not_mapped {
+            table.row([
+                row.engine.clone(),
+                row.quantity.clone(),
+                count.to_string(),
+                reason.clone(),
+            ]);
+        }
+    }
+    match table.is_empty() {
+        true => String::new(),
+        false => format!("\n{}", table.text(0)),
+    }
+}
+
+fn worst_table(report: &Report, most: usize) -> String {
+    let mut table = Table::headed(&[
+        ("record", Align::Left),
+        ("engine", Align::Left),
+        ("quantity", Align::Left),
+        ("measured GiB", Align::Right),
+        ("expected GiB", Align::Right),
+        ("error %", Align::Right),
+        ("inside", Align::Left),
+    ]);
+    for line in report.worst(most) {
+        table.row([
+            line.id.clone(),
+            line.engine.key().to_owned(),
+            line.quantity.key().to_owned(),
+            line.measured
+                .map_or_else(String::new, |bytes| format!("{:.3}", bytes.to_gib())),
+            format!("{:.3}", line.predicted.expected.to_gib()),
+            percent(line.error_percent()),
+            if line.inside() == Some(true) { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    format!("\nWorst\n{}", table.text(0))
+}

@@ -1,0 +1,282 @@
+//! The commands and their flags. Every input of the registry is a flag of every command that asks a question.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command};
+use gpu_mem_calc::api::{INPUTS, Input, InputDefault, InputId, InputKind, Level};
+
+/// The whole command line.
+pub fn command() -> Command {
+    Command::new("gpu-mem-calc")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Will this LLM train on these GPUs, what takes the memory, and at which instant is it tightest?")
+        .after_help(
+            "Exit codes: 0 answered; 1 a file could not be read or written; 2 bad input; \
+             3 does not fit (with --fail-if-does-not-fit).\n\
+             Example: gpu-mem-calc calculate --hf-config config.json --engine fsdp --gpus 16 --gpu h100-sxm-80gb",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(calculate())
+        .subcommand(quick())
+        .subcommand(validate())
+        .subcommand(model())
+        .subcommand(list("presets", "List the built-in training setups").args(inputs()))
+        .subcommand(
+            list("gpus", "List the GPUs with the memory that a program gets of them")
+                .arg(Arg::new("search").help("Only GPUs whose id or name contains this"))
+                .args(inputs_but(&[])),
+        )
+        .subcommand(
+            list("models", "List the models of the catalogue")
+                .arg(Arg::new("search").help("Only models whose id or name contains this"))
+                .args(inputs()),
+        )
+        .subcommand(
+            Command::new("schema")
+                .about("Print the JSON Schema of a request")
+                .arg(Arg::new("name").help("Which schema; without a name that of a request"))
+                .arg(output())
+                .arg(force()),
+        )
+        .subcommand(accuracy())
+}
+
+fn calculate() -> Command {
+    Command::new("calculate")
+        .about("Answer a training request: memory per GPU, verdict, instants, every tensor")
+        .after_help(
+            "Example: gpu-mem-calc calculate --model llama-3.1-8b --engine fsdp --gpus 8 --batch-size 2 --format json",
+        )
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(judgement())
+        .arg(switch("ledger", "Print every tensor of the ledger in the table, not only the largest"))
+        .args(inputs())
+}
+
+fn quick() -> Command {
+    Command::new("quick")
+        .about("Answer from a parameter count alone, with the nearest typical architecture")
+        .after_help("Example: gpu-mem-calc quick 7 --gpus 8 --engine fsdp")
+        .arg(
+            Arg::new("params")
+                .required(true)
+                .value_name("PARAMS")
+                .help("Billions of parameters (7), or a count with a suffix (7B, 500M)"),
+        )
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(judgement())
+        .arg(switch(
+            "ledger",
+            "Print every tensor of the ledger in the table, not only the largest",
+        ))
+        .args(inputs())
+}
+
+fn validate() -> Command {
+    Command::new("validate")
+        .about("Check a request and list every issue, without calculating")
+        .after_help("Example: gpu-mem-calc validate request.json")
+        .arg(
+            Arg::new("path")
+                .value_name("FILE")
+                .help("A request; - for standard input"),
+        )
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(strict())
+        .args(inputs())
+}
+
+fn model() -> Command {
+    Command::new("model")
+        .about("Describe a model: architecture, exact counts, warnings, every weight tensor")
+        .after_help("Example: gpu-mem-calc model qwen3-30b-a3b --tensors --format json")
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .help("Id, Hugging Face name or alias of a model of the catalogue"),
+        )
+        .arg(switch("tensors", "List every weight tensor"))
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(inputs())
+}
+
+fn accuracy() -> Command {
+    Command::new("accuracy")
+        .about("Compare predictions with measured runs")
+        .after_help("Example: gpu-mem-calc accuracy tests/measured --worst 10")
+        .arg(
+            Arg::new("files")
+                .value_name("FILE")
+                .required(true)
+                .num_args(1..)
+                .help("Record files (one JSON object per line), folders of them, or - for standard input"),
+        )
+        .arg(format_of(&["table", "json", "jsonl"]))
+        .arg(
+            Arg::new("worst")
+                .long("worst")
+                .value_name("N")
+                .value_parser(clap::value_parser!(usize))
+                .help("Also list so many of the worst predictions"),
+        )
+        .arg(output())
+        .arg(force())
+}
+
+fn list(name: &'static str, about: &'static str) -> Command {
+    Command::new(name)
+        .about(about)
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+}
+
+fn sources() -> [Arg; 2] {
+    [
+        Arg::new("config")
+            .short('c')
+            .long("config")
+            .value_name("FILE")
+            .conflicts_with("preset")
+            .help("A request as JSON; - for standard input. Flags override what it says"),
+        Arg::new("preset")
+            .short('p')
+            .long("preset")
+            .value_name("NAME")
+            .help("A preset, or a model of the catalogue, by id or alias"),
+    ]
+}
+
+fn format_of(values: &'static [&'static str]) -> Arg {
+    Arg::new("format")
+        .short('f')
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(PossibleValuesParser::new(values))
+        .default_value("table")
+        .help("How to print the result")
+}
+
+fn output() -> Arg {
+    Arg::new("output")
+        .short('o')
+        .long("output")
+        .value_name("FILE")
+        .help("Write the result to a file")
+}
+
+fn force() -> Arg {
+    switch("force", "Overwrite the file of --output")
+}
+
+fn strict() -> Arg {
+    switch("strict", "Refuse unknown keys and inputs that have no effect")
+}
+
+fn judgement() -> [Arg; 2] {
+    [
+        strict(),
+        switch(
+            "fail-if-does-not-fit",
+            "Exit with code 3 when the verdict is \"does not fit\"",
+        )
+        .visible_alias("fail-if-oom"),
+    ]
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+/// One flag per input of the registry.
+pub fn inputs() -> Vec<Arg> {
+    inputs_but(&[])
+}
+
+fn inputs_but(left_out: &[InputId]) -> Vec<Arg> {
+    INPUTS
+        .iter()
+        .filter(|input| !left_out.contains(&input.id))
+        .map(|input| flag(input))
+        .collect()
+}
+
+fn flag(input: &'static Input) -> Arg {
+    let mut arg = Arg::new(input.key)
+        .long(input.flag.trim_start_matches('-'))
+        .value_name(placeholder(input))
+        .help(short_help(input))
+        .long_help(long_help(input))
+        .help_heading(input.group.title())
+        .allow_negative_numbers(true)
+        .hide_short_help(input.level == Level::Advanced);
+    if matches!(input.kind, InputKind::Toggle) {
+        arg = arg.num_args(0..=1).default_missing_value("true");
+    }
+    for (id, aliases, short) in ALIASES {
+        if *id == input.id {
+            arg = arg.visible_aliases(aliases.iter().copied());
+            if let Some(short) = short {
+                arg = arg.short(*short);
+            }
+        }
+    }
+    arg
+}
+
+/// Shorter names of some flags.
+const ALIASES: &[(InputId, &[&str], Option<char>)] = &[
+    (InputId::NumGpus, &["num-gpus"], Some('g')),
+    (InputId::GpuMemoryGb, &["gpu-mem"], Some('m')),
+    (InputId::EngineType, &[], Some('e')),
+    (InputId::Dtype, &[], Some('d')),
+    (InputId::SeqLength, &["seq", "seq-len"], None),
+    (InputId::BatchSize, &["batch"], None),
+    (InputId::DataParallelSize, &["dp"], None),
+    (InputId::TensorParallelSize, &["tp"], None),
+    (InputId::PipelineParallelSize, &["pp"], None),
+    (InputId::ContextParallelSize, &["cp"], None),
+    (InputId::ExpertParallelSize, &["ep"], None),
+];
+
+fn placeholder(input: &Input) -> &'static str {
+    match input.kind {
+        InputKind::Integer { .. } | InputKind::Number { .. } => "N",
+        InputKind::Count { .. } => "COUNT",
+        InputKind::Toggle => "true|false",
+        InputKind::Choice(_) => "CHOICE",
+        InputKind::Text { .. } => "TEXT",
+        InputKind::List { .. } => "A,B,...",
+        InputKind::Json => "FILE",
+    }
+}
+
+fn short_help(input: &Input) -> String {
+    let unit = input.unit.map(|unit| format!(", {unit}")).unwrap_or_default();
+    let choices: Vec<&str> = input.kind.choices().iter().map(|choice| choice.value).collect();
+    let choices = match choices.is_empty() {
+        true => String::new(),
+        false => format!(": {}", choices.join(", ")),
+    };
+    let default = match input.default {
+        InputDefault::Fixed(value) => format!(" [default: {value}]"),
+        InputDefault::Derived(_) | InputDefault::None => String::new(),
+    };
+    format!("{}{unit}{choices}{default}", input.label)
+}
+
+fn long_help(input: &Input) -> String {
+    let derived = match input.default {
+        InputDefault::Derived(from) => format!("\nDefault: {from}."),
+        InputDefault::Fixed(_) | InputDefault::None => String::new(),
+    };
+    format!("{}\n{}{derived}", short_help(input), input.help)
+}

@@ -1,0 +1,93 @@
+//! From files, presets and flags to one request. Later sources override earlier ones: preset or file, then flags.
+
+use std::io::Read as _;
+
+use clap::ArgMatches;
+use gpu_mem_calc::api::{self, INPUTS, Input, InputId, InputKind, Issue, Request};
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// The text of a file, or of standard input for "-".
+pub fn read(path: &str) -> Result<String, Failure> {
+    if path == "-" {
+        let mut text = String::new();
+        return match std::io::stdin().lock().read_to_string(&mut text) {
+            Ok(_) => Ok(text),
+            Err(error) => Err(Failure::Io(format!("standard input: {error}"))),
+        };
+    }
+    std::fs::read_to_string(path).map_err(|error| Failure::Io(format!("{path}: {error}")))
+}
+
+/// The request that the flags of a command describe.
+pub fn request(given: &ArgMatches) -> Result<Request, Failure> {
+    let mut request = match (text(given, "config"), text(given, "preset")) {
+        (Some(path), _) => from_file(path)?,
+        (None, Some(name)) => api::preset_request(name).map_err(|issue| Failure::Input(vec![issue]))?,
+        (None, None) => Request::new(),
+    };
+    flags(given, &mut request)?;
+    Ok(request)
+}
+
+/// A request from a file.
+pub fn from_file(path: &str) -> Result<Request, Failure> {
+    Request::from_text(&read(path)?).map_err(|issue| Failure::Input(vec![issue]))
+}
+
+/// Sets every input that was given as a flag.
+pub fn flags(given: &ArgMatches, request: &mut Request) -> Result<(), Failure> {
+    for input in INPUTS {
+        if let Some(word) = text(given, input.key) {
+            request.set(input.id, value(input, word)?);
+        }
+    }
+    Ok(())
+}
+
+/// A text argument; `None` where the command does not have it or it was not given.
+pub fn text<'a>(given: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    given
+        .try_get_one::<String>(name)
+        .ok()
+        .flatten()
+        .map(String::as_str)
+}
+
+/// Whether a switch was given.
+pub fn switch(given: &ArgMatches, name: &str) -> bool {
+    given.try_get_one::<bool>(name).ok().flatten() == Some(&true)
+}
+
+/// The JSON value of a word, by the kind of its input. A word that is not of that kind stays text, for the validation to
+/// refuse by field.
+fn value(input: &Input, word: &str) -> Result<Value, Failure> {
+    let number = || match serde_json::from_str(word) {
+        Ok(number @ Value::Number(_)) => number,
+        _ => Value::from(word),
+    };
+    Ok(match input.kind {
+        InputKind::Integer { .. } | InputKind::Number { .. } | InputKind::Count { .. } => number(),
+        InputKind::Toggle => match word {
+            "true" | "yes" | "on" | "1" => Value::Bool(true),
+            "false" | "no" | "off" | "0" => Value::Bool(false),
+            other => Value::from(other),
+        },
+        InputKind::Choice(_) | InputKind::Text { .. } => Value::from(word),
+        InputKind::List { .. } => word.split(',').map(str::trim).map(Value::from).collect(),
+        InputKind::Json => json_file(input.id, word)?,
+    })
+}
+
+fn json_file(id: InputId, path: &str) -> Result<Value, Failure> {
+    let text = read(path)?;
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+        let message = format!(
+            "{path} is not valid JSON: line {}, column {}.",
+            error.line(),
+            error.column()
+        );
+        Failure::Input(vec![Issue::error("json_invalid", id.key(), message)])
+    })
+}

@@ -1,0 +1,50 @@
+//! `validate`: every issue of a request, without calculating.
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use gpu_mem_calc::api::{self, Issue};
+use serde_json::json;
+
+use crate::failure::{self, Failure};
+use crate::{output, sources};
+
+/// Runs the command. Exit code 0 for a valid request, 2 for another.
+pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
+    let request = match sources::text(given, "path") {
+        None => sources::request(given)?,
+        Some(path) => {
+            let mut request = sources::from_file(path)?;
+            sources::flags(given, &mut request)?;
+            request
+        }
+    };
+    let issues = api::validate(&request);
+    let strict = sources::switch(given, "strict");
+    let valid = !issues
+        .iter()
+        .any(|issue| issue.is_error() || strict && failure::is_without_effect(issue));
+    let text = match output::format(given) {
+        "json" => {
+            let errors: Vec<&str> = issues
+                .iter()
+                .filter(|issue| issue.is_error())
+                .map(|issue| issue.message.as_str())
+                .collect();
+            output::json(&json!({"valid": valid, "errors": errors, "issues": issues}))?
+        }
+        _ => table(&issues, valid),
+    };
+    output::write(given, &text)?;
+    Ok(if valid {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
+}
+
+fn table(issues: &[Issue], valid: bool) -> String {
+    let mut text: String = issues.iter().map(failure::line).collect();
+    text.push_str(if valid { "valid\n" } else { "not valid\n" });
+    text
+}

@@ -1,0 +1,384 @@
+//! The command line as a user runs it: the real binary, its output, its exit codes.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use gpu_mem_calc::api::{INPUTS, Request, calculate};
+use serde_json::Value;
+
+const LLAMA: &str = r#"{"model_type":"llama","vocab_size":128256,"hidden_size":4096,"intermediate_size":14336,
+    "num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":8,"max_position_embeddings":8192}"#;
+
+fn run_with(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gpu-mem-calc"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("standard input");
+    // A command that does not read its input closes it early.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("the binary ends")
+}
+
+fn run(arguments: &[&str]) -> Output {
+    run_with(arguments, "")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+#[track_caller]
+fn ok(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", err(&output));
+    out(&output)
+}
+
+#[track_caller]
+fn ok_json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&ok(arguments)).expect("JSON")
+}
+
+#[track_caller]
+fn refused(arguments: &[&str], code: i32, words: &str) {
+    let output = run(arguments);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{arguments:?}: {}",
+        err(&output)
+    );
+    assert!(err(&output).contains(words), "{arguments:?}: {}", err(&output));
+    assert_eq!(out(&output), "", "nothing on standard output");
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("a temporary file");
+    path
+}
+
+#[test]
+fn every_command_has_help_and_every_input_a_flag() {
+    for command in [
+        "calculate",
+        "quick",
+        "validate",
+        "model",
+        "presets",
+        "gpus",
+        "models",
+        "schema",
+        "accuracy",
+    ] {
+        assert!(ok(&[command, "--help"]).contains("Usage"), "{command}");
+    }
+    let help = ok(&["calculate", "--help"]);
+    for input in INPUTS {
+        assert!(help.contains(input.flag), "{} has no flag", input.key);
+    }
+    assert!(ok(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+#[ignore = "needs the ledger of a training step, which is not built yet"]
+fn a_config_json_alone_is_answered() {
+    let path = file("llama.json", LLAMA);
+    let path = path.to_str().expect("a path");
+    let answer = ok_json(&["calculate", "--hf-config", path, "--format", "json"]);
+    assert_eq!(answer["model"]["total_parameters"], 8_030_261_248u64);
+    assert!(answer["total_memory_per_gpu_bytes"].as_u64() > Some(1 << 30));
+    let table = ok(&["calculate", "--hf-config", path]);
+    for words in [
+        "8,030,261,248",
+        "allocated (torch)",
+        "<- binds",
+        "Memory utilization",
+    ] {
+        assert!(table.contains(words), "{words}");
+    }
+}
+
+#[test]
+#[ignore = "needs the ledger of a training step, which is not built yet"]
+fn the_command_line_answers_what_the_library_answers() {
+    let flags = [
+        "calculate",
+        "--model",
+        "llama-3-8b",
+        "--engine",
+        "fsdp",
+        "--gpus",
+        "8",
+        "--batch-size",
+        "2",
+        "--seq-length",
+        "4096",
+        "--activation-checkpointing",
+        "full",
+        "--format",
+        "json",
+    ];
+    let mut answer = ok_json(&flags);
+    let request = serde_json::json!({
+        "model": {"id": "llama-3-8b"}, "engine": {"type": "fsdp"}, "hardware": {"num_gpus": 8},
+        "training": {"batch_size": 2, "seq_length": 4096, "activation_checkpointing": "full"},
+    });
+    let library = calculate(&Request::from_json(&request).expect("a request")).expect("an answer");
+    let mut library = serde_json::to_value(library).expect("JSON");
+    assert_eq!(answer, library);
+    let output = run_with(
+        &["calculate", "--config", "-", "--format", "json"],
+        &request.to_string(),
+    );
+    answer = serde_json::from_slice(&output.stdout).expect("JSON");
+    library["model"]["fields"].take();
+    answer["model"]["fields"].take();
+    assert_eq!(answer, library, "from standard input");
+}
+
+#[test]
+#[ignore = "needs the ledger of a training step, which is not built yet"]
+fn flags_override_a_file() {
+    let path = file(
+        "request.json",
+        r#"{"model":{"id":"llama-3-8b"},"training":{"batch_size":4}}"#,
+    );
+    let path = path.to_str().expect("a path");
+    let four = ok_json(&["calculate", "--config", path, "--format", "json"]);
+    let one = ok_json(&[
+        "calculate",
+        "--config",
+        path,
+        "--batch-size",
+        "1",
+        "--format",
+        "json",
+    ]);
+    assert!(four["peak_allocated_bytes"].as_u64() > one["peak_allocated_bytes"].as_u64());
+}
+
+#[test]
+fn bad_input_is_refused_by_field_with_code_2() {
+    refused(
+        &["calculate", "--model", "llama-3-8b", "--batch-size", "-1"],
+        2,
+        "training.batch_size",
+    );
+    refused(
+        &["calculate", "--model", "llama-3-8b", "--batch-size", "x"],
+        2,
+        "training.batch_size",
+    );
+    refused(&["calculate", "--model", "no-such-model"], 2, "model.id");
+    refused(
+        &["calculate", "--model", "llama-3-8b", "--gpu", "h1000"],
+        2,
+        "hardware.gpu",
+    );
+    refused(&["calculate", "--no-such-flag"], 2, "no-such-flag");
+    refused(&["calculate", "--preset", "no-such-preset"], 2, "no-such-preset");
+    refused(
+        &["calculate", "--model", "llama-3-8b", "--engine", "deepspeed"],
+        2,
+        "not_available_yet",
+    );
+    let output = run_with(&["calculate", "--config", "-"], "{nonsense");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("json_invalid"));
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let output = run(&[
+        "calculate",
+        "--model",
+        "llama-3-8b",
+        "--batch-size",
+        "0",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    let error: Value = serde_json::from_slice(&output.stderr).expect("JSON");
+    assert_eq!(error["type"], "validation_error");
+    assert_eq!(error["errors"][0]["path"], "training.batch_size");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_code_1() {
+    refused(
+        &["calculate", "--config", "/no/such/file.json"],
+        1,
+        "/no/such/file.json",
+    );
+    refused(&["accuracy", "/no/such/file.jsonl"], 1, "/no/such/file.jsonl");
+}
+
+#[test]
+#[ignore = "needs the ledger of a training step, which is not built yet"]
+fn what_does_not_fit_is_answered_and_can_fail() {
+    let too_large = ["calculate", "--model", "llama-3-70b", "--gpu", "l4"];
+    assert!(ok(&too_large).contains("does not fit"));
+    let output = run(&[&too_large[..], &["--fail-if-does-not-fit"]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    let output = run(&[&too_large[..], &["--fail-if-oom"]].concat());
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+#[ignore = "needs the ledger of a training step, which is not built yet"]
+fn strict_turns_warnings_into_errors() {
+    let request = r#"{"model":{"id":"llama-3-8b"},"training":{"batch_sise":4}}"#;
+    let output = run_with(&["calculate", "--config", "-"], request);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("training.batch_sise"));
+    let output = run_with(&["calculate", "--config", "-", "--strict"], request);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("training.batch_sise"));
+}
+
+#[test]
+#[ignore = "needs the ledger of a training step, which is not built yet"]
+fn an_output_file_is_written_once_unless_forced() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("answer.json");
+    let _ = std::fs::remove_file(&path);
+    let path = path.to_str().expect("a path");
+    let command = [
+        "calculate",
+        "--model",
+        "llama-3-8b",
+        "--format",
+        "json",
+        "--output",
+        path,
+    ];
+    ok(&command);
+    let written = std::fs::read_to_string(path).expect("the file");
+    assert!(serde_json::from_str::<Value>(&written).is_ok());
+    refused(&command, 1, "--force");
+    ok(&[&command[..], &["--force"]].concat());
+}
+
+#[test]
+#[ignore = "needs the ledger of a training step, which is not built yet"]
+fn quick_answers_from_a_count() {
+    let command = [
+        "quick", "7", "--gpus", "8", "--engine", "fsdp", "--format", "json",
+    ];
+    let answer = ok_json(&command);
+    assert_eq!(answer["model"]["given_parameters"], 7_000_000_000u64);
+    let same = ok_json(&["quick", "7B", "-g", "8", "-e", "fsdp", "-f", "json"]);
+    assert_eq!(answer["peak_allocated_bytes"], same["peak_allocated_bytes"]);
+    assert_eq!(
+        ok_json(&["quick", "500M", "-f", "json"])["model"]["given_parameters"],
+        500_000_000u64
+    );
+    refused(&["quick", "0"], 2, "model.num_parameters");
+    refused(&["quick", "seven"], 2, "model.num_parameters");
+}
+
+#[test]
+fn validate_lists_issues() {
+    let good = file("good.json", r#"{"model":{"id":"llama-3-8b"}}"#);
+    assert!(ok(&["validate", good.to_str().expect("a path")]).ends_with("valid\n"));
+    let bad = file(
+        "bad.json",
+        r#"{"model":{"id":"llama-3-8b"},"training":{"batch_size":0}}"#,
+    );
+    let output = run(&["validate", bad.to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(out(&output).contains("training.batch_size"));
+    let output = run(&["validate", bad.to_str().expect("a path"), "--format", "json"]);
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(result["valid"], false);
+}
+
+#[test]
+fn a_model_is_described_with_its_tensors() {
+    let model = ok_json(&["model", "llama-3-8b", "--format", "json"]);
+    assert_eq!(model["total_parameters"], 8_030_261_248u64);
+    assert!(model.get("tensors").is_none());
+    let path = file("model.json", LLAMA);
+    let model = ok_json(&[
+        "model",
+        "--hf-config",
+        path.to_str().expect("a path"),
+        "--tensors",
+        "-f",
+        "json",
+    ]);
+    assert_eq!(model["total_parameters"], 8_030_261_248u64);
+    assert_eq!(model["embedding_parameters"], 525_336_576u64);
+    assert!(
+        model["tensors"]
+            .as_array()
+            .is_some_and(|tensors| tensors.len() > 9)
+    );
+    assert!(ok(&["model", "llama-3-8b"]).contains("8,030,261,248"));
+    refused(&["model", "no-such-model"], 2, "no-such-model");
+}
+
+#[test]
+fn lists_are_searched() {
+    let gpus = ok_json(&["gpus", "--format", "json"]);
+    let gpus = gpus.as_array().expect("a list");
+    assert!(gpus.len() >= 141);
+    let h100 = gpus
+        .iter()
+        .find(|gpu| gpu["id"] == "h100-sxm-80gb")
+        .expect("the card");
+    assert_eq!(h100["usable_bytes"], 81_079u64 << 20);
+    assert!(ok(&["gpus", "mi300x"]).contains("instinct-mi300x"));
+    assert!(ok(&["models", "llama-3.1"]).contains("llama-3.1-8b"));
+    assert!(ok(&["presets"]).contains("llama2-7b"));
+    assert!(ok_json(&["schema"])["properties"]["training"].is_object());
+    refused(&["schema", "nonsense"], 2, "request");
+}
+
+#[test]
+fn accuracy_reads_any_file_of_records() {
+    let line = r#"{"id":"mine","source_group":"g","model":"x","strategy":"Megatron","quantity":"max_allocated","unit":"bytes","value_raw":5}"#;
+    let output = run_with(&["accuracy", "-", "--format", "jsonl"], line);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let object: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(object["id"], "mine");
+    assert_eq!(object["reason"], "engine megatron is not built yet");
+    let output = run_with(&["accuracy", "-"], "{broken");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("line 1"));
+}
+
+#[test]
+#[ignore = "needs the ledger of a training step, which is not built yet"]
+fn accuracy_prints_predictions_in_three_formats() {
+    let traces = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/measured/torch-trace.jsonl");
+    let text = ok(&["accuracy", traces, "--format", "jsonl"]);
+    let first: Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+    let keys: Vec<&String> = first.as_object().expect("an object").keys().collect();
+    assert_eq!(
+        keys,
+        ["id", "engine", "quantity", "measured", "low", "expected", "high"]
+    );
+    let table = ok_json(&["accuracy", traces, "--format", "json", "--worst", "3"]);
+    assert_eq!(table["records"], 271);
+    assert_eq!(table["worst"].as_array().map(Vec::len), Some(3));
+    assert!(ok(&["accuracy", traces, "--worst", "2"]).contains("Worst"));
+}
