@@ -4,6 +4,7 @@
 //! [`published`]), the request goes through the same door as everybody's ([`predict`]), and [`report`] compares. Measured
 //! values are never an input of a prediction. Nothing here prints.
 
+pub mod compiled;
 pub mod evidence;
 pub mod predict;
 pub mod published;

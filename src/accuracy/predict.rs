@@ -7,7 +7,7 @@ use super::record::{Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
 use super::{published, trace};
 use crate::api;
-use crate::request::{Answer, Range};
+use crate::request::{Answer, Meters, Range};
 use crate::units::Bytes;
 
 /// What became of one record.
@@ -69,7 +69,7 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, String>
             let failed = one.bytes.is_none();
             let predicted = match failed {
                 true => of(answer.need),
-                false => meter(&answer, one.quantity, question.differences)
+                false => meter(&answer.meters, rest(&answer), one.quantity, question.differences)
                     .ok_or_else(|| format!("{} is not predicted", one.quantity.key()))?,
             };
             Ok(Line {
@@ -92,54 +92,44 @@ fn of(range: Range) -> Predicted {
     }
 }
 
-/// The meter of an answer that stands for a quantity.
-fn meter(answer: &Answer, quantity: Quantity, differences: Differences) -> Option<Predicted> {
-    let rest = rest(answer);
-    let predicted = match quantity {
-        Quantity::MaxAllocated => of(answer.meters.allocated),
+/// The meter that stands for a quantity; `rest` is what is allocated between two steps.
+fn meter(
+    meters: &Meters,
+    rest: Option<Bytes>,
+    quantity: Quantity,
+    differences: Differences,
+) -> Option<Predicted> {
+    let eager = match quantity {
+        Quantity::MaxAllocated => of(meters.allocated),
         // Blocks that wait for a stream come on top of the live ones, a few per cent at most.
         Quantity::MaxActive => {
-            let allocated = of(answer.meters.allocated);
+            let allocated = of(meters.allocated);
             Predicted {
                 high: allocated.high.scaled(1.03),
                 ..allocated
             }
         }
-        Quantity::MaxReserved => of(answer.meters.reserved),
-        Quantity::Device => of(answer.meters.device),
+        Quantity::MaxReserved => of(meters.reserved),
+        Quantity::Device => of(meters.device),
         Quantity::StaticAllocated => {
             let rest = rest?;
-            Predicted {
+            return Some(Predicted {
                 low: rest.scaled(0.99),
                 expected: rest,
                 high: rest.scaled(1.01),
-            }
+            });
         }
         Quantity::Unstated => Predicted {
-            low: answer.meters.allocated.low_bytes,
-            expected: answer.meters.reserved.expected_bytes,
-            high: answer.meters.device.high_bytes,
+            low: meters.allocated.low_bytes,
+            expected: meters.reserved.expected_bytes,
+            high: meters.device.high_bytes,
         },
         _ => return None,
     };
-    Some(match (quantity, rest) {
-        (Quantity::StaticAllocated, _) | (_, None) => predicted,
-        (_, Some(rest)) => compiled(predicted, rest, differences),
+    Some(match (differences.compiled, rest) {
+        (Some(compiled), Some(rest)) => compiled.adjust(eager, rest),
+        _ => eager,
     })
-}
-
-/// A compiled run saves fewer activations than the eager one that was asked for; what is at rest does not change. The
-/// share of the rest that remains was measured as 0.6 to 1 of the eager one.
-fn compiled(predicted: Predicted, rest: Bytes, differences: Differences) -> Predicted {
-    if !differences.compiled {
-        return predicted;
-    }
-    let shrunk = |bytes: Bytes, share: f64| rest.min(bytes) + bytes.saturating_sub(rest).scaled(share);
-    Predicted {
-        low: shrunk(predicted.low, 0.6),
-        expected: shrunk(predicted.expected, 0.85),
-        high: predicted.high,
-    }
 }
 
 /// What is allocated between two steps.
@@ -149,4 +139,63 @@ fn rest(answer: &Answer) -> Option<Bytes> {
         .iter()
         .find(|instant| instant.id == "rest")
         .map(|instant| instant.allocated_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accuracy::compiled::{Compiled, Saved};
+
+    fn range(low: u64, expected: u64, high: u64) -> Range {
+        Range {
+            low_bytes: Bytes::new(low),
+            expected_bytes: Bytes::new(expected),
+            high_bytes: Bytes::new(high),
+        }
+    }
+
+    fn meters() -> Meters {
+        Meters {
+            allocated: range(900, 1000, 1100),
+            reserved: range(1000, 1200, 1400),
+            device: range(1500, 1800, 2000),
+        }
+    }
+
+    #[track_caller]
+    fn predicts(quantity: Quantity, differences: Differences, expected: (u64, u64, u64)) {
+        let found = meter(&meters(), Some(Bytes::new(400)), quantity, differences).expect("predicted");
+        assert_eq!(
+            (found.low.get(), found.expected.get(), found.high.get()),
+            expected,
+            "{}",
+            quantity.key()
+        );
+    }
+
+    #[test]
+    fn each_quantity_has_its_own_meter() {
+        let same = Differences::default();
+        predicts(Quantity::MaxAllocated, same, (900, 1000, 1100));
+        predicts(Quantity::MaxActive, same, (900, 1000, 1133));
+        predicts(Quantity::MaxReserved, same, (1000, 1200, 1400));
+        predicts(Quantity::Device, same, (1500, 1800, 2000));
+        predicts(Quantity::Unstated, same, (900, 1200, 2000));
+        predicts(Quantity::StaticAllocated, same, (396, 400, 404));
+        assert_eq!(meter(&meters(), None, Quantity::KvCache, same), None);
+        assert_eq!(meter(&meters(), None, Quantity::StaticAllocated, same), None);
+    }
+
+    #[test]
+    fn a_compiled_run_keeps_its_resting_memory() {
+        let compiled = Differences {
+            compiled: Some(Compiled {
+                saved: Saved::Operations,
+                with_loss: false,
+            }),
+            ..Differences::default()
+        };
+        predicts(Quantity::StaticAllocated, compiled, (396, 400, 404));
+        predicts(Quantity::MaxAllocated, compiled, (825, 964, 1100));
+    }
 }

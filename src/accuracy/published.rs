@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::compiled::{Compiled, Saved};
 use super::question::Question;
 use super::record::{EngineName, Record};
 use super::software;
@@ -21,7 +22,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
     activations(&mut question, record)?;
     versions(&mut question, record)?;
     card(&mut question, record);
-    question.differences.compiled = record.flag("compile");
+    question.differences.compiled = compiled(record, &question);
     Ok(question)
 }
 
@@ -198,7 +199,12 @@ fn workload(question: &mut Question, record: &Record) -> Result<(), String> {
 }
 
 fn activations(question: &mut Question, record: &Record) -> Result<(), String> {
-    let checkpointing = record.text("act_ckpt").unwrap_or("none").to_lowercase();
+    // torchtitan's own configurations recompute at op level unless they say otherwise.
+    let unstated = match record.text("engine") {
+        Some(engine) if engine.starts_with("torchtitan") => "selective (per-op)",
+        _ => "none",
+    };
+    let checkpointing = record.text("act_ckpt").unwrap_or(unstated).to_lowercase();
     question.set(
         InputId::ActivationCheckpointing,
         match checkpointing.as_str() {
@@ -242,6 +248,28 @@ fn versions(question: &mut Question, record: &Record) -> Result<(), String> {
         software::version_of("transformers", software),
     );
     Ok(())
+}
+
+/// How the run was compiled, where it was.
+fn compiled(record: &Record, question: &Question) -> Option<Compiled> {
+    if !record.flag("compile") {
+        return None;
+    }
+    let given = |input| question.request.get(input).and_then(Value::as_str);
+    let minor = given(InputId::EngineVersion)
+        .and_then(|version| version.split_once('.'))
+        .and_then(|(_, minor)| minor.parse::<u16>().ok());
+    let torchtitan = record
+        .text("engine")
+        .is_some_and(|engine| engine.starts_with("torchtitan"));
+    Some(Compiled {
+        saved: match given(InputId::ActivationCheckpointing) {
+            Some("operations" | "every_n") => Saved::Operations,
+            Some("full") => Saved::Inputs,
+            _ => Saved::Everything,
+        },
+        with_loss: torchtitan && minor.is_some_and(|minor| minor >= 8),
+    })
 }
 
 /// The card, with its memory where the record states another than the table's.

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use super::compiled::Compiled;
 use crate::request::{InputId, Request};
 
 /// What a record's run did that no input describes, and that the interval therefore has to cover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// The run was compiled (`torch.compile`): fused kernels save fewer and smaller activations.
-    pub compiled: bool,
+    /// The run was compiled (`torch.compile`).
+    pub compiled: Option<Compiled>,
     /// The version of torch follows only from the date.
     pub version_inferred: bool,
 }
