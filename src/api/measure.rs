@@ -1,7 +1,12 @@
 //! One evaluation of a job: ledger, meters and verdict.
 
+use super::job::Job;
+use crate::memory::meters::{self, Fit, Pattern};
 use crate::memory::{Interval, Ledger};
+use crate::model::{Layer, Mixer};
 use crate::request::{Component, Verdict};
+use crate::training::{Engine, evaluate};
+use crate::units::Bytes;
 use crate::warn::Issue;
 
 /// What one evaluation gives.
@@ -23,10 +28,84 @@ pub struct Outcome {
 }
 
 /// Evaluates the job with this micro-batch.
-pub fn measure(_job: &super::job::Job, _micro_batch: u64) -> Result<Outcome, Issue> {
-    Err(Issue::error(
-        "not_available_yet",
-        "engine.type",
-        "The ledger of a training step is not built yet.",
-    ))
+pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
+    let mut training = job.training.clone();
+    training.micro_batch = micro_batch;
+    let ledger = evaluate(&training);
+    let peak = ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
+    if peak == Bytes::MAX {
+        return Err(Issue::error(
+            "out_of_range",
+            "training.batch_size",
+            "The sum is more than 16 EiB, which no machine has: check model and batch.",
+        ));
+    }
+    let (below, above) = spread(job);
+    let allocated = Interval::new(peak.scaled(1.0 - below), peak, peak.scaled(1.0 + above));
+    let pattern = match training.engine {
+        Engine::Single => Pattern::Single,
+        Engine::Ddp { .. } => Pattern::Replicated,
+        Engine::Fsdp2 { .. } => Pattern::Sharded,
+    };
+    let context = meters::context();
+    let mut outside = vec![component(
+        "cuda_context",
+        "CUDA context and kernels of the libraries",
+        context,
+        "measured: nvidia-smi less max_memory_allocated where the pool was nearly full (fms-acceleration)",
+    )];
+    let mut beyond = context;
+    if training.data_parallel > 1 {
+        let communicator = meters::communicator();
+        outside.push(component(
+            "nccl",
+            "NCCL's buffers of one communicator",
+            communicator,
+            "NVIDIA/nccl issues 964, 864 and 986",
+        ));
+        beyond = beyond + communicator;
+    }
+    let reserved = meters::reserved(allocated, pattern);
+    let need = meters::need(allocated, beyond);
+    let verdict = match meters::fit(need, job.card.usable.expected) {
+        Fit::Fits => Verdict::Fits,
+        Fit::Tight => Verdict::Tight,
+        Fit::DoesNotFit => Verdict::DoesNotFit,
+    };
+    Ok(Outcome {
+        ledger,
+        allocated,
+        device: reserved + beyond,
+        reserved,
+        need,
+        outside,
+        verdict,
+    })
+}
+
+/// How far the allocated peak can lie below and above what is expected, as shares of it.
+///
+/// A known architecture: the 95th percentile of the error over the traced runs is about 3 % (tests/measured). Mixers of
+/// linear time have no measured run. A parameter count alone leaves depth, width and vocabulary open: at equal counts the
+/// saved activations of common architectures differ by half.
+fn spread(job: &Job) -> (f64, f64) {
+    let unmeasured = |layer: &Layer| !matches!(layer.mixer, Mixer::Attention(_) | Mixer::Latent(_));
+    if job.model.nearest {
+        (0.30, 0.50)
+    } else if job.training.network.kinds.iter().any(unmeasured) {
+        (0.15, 0.25)
+    } else {
+        (0.03, 0.03)
+    }
+}
+
+fn component(id: &str, label: &str, size: Interval, source: &str) -> Component {
+    Component {
+        id: id.to_string(),
+        label: label.to_string(),
+        group: "overhead",
+        bytes: size.expected,
+        formula: format!("{:.1} - {:.1} GiB", size.low.to_gib(), size.high.to_gib()),
+        source: source.to_string(),
+    }
 }

@@ -7,6 +7,7 @@ mod entry;
 mod instant;
 mod interval;
 mod ledger;
+pub mod meters;
 
 pub use entry::{Entry, Group, Symbol};
 pub use instant::{Instant, InstantId};

@@ -1,10 +1,22 @@
 //! Training: what one step of an engine holds, tensor by tensor, as a ledger.
 //!
-//! `job` says what runs; `evaluate` lists what it holds. Saved activations, loss, optimizer and each engine have their
-//! own file. Nothing here knows requests, GPUs or the page.
+//! `job` says what runs and [`evaluate`] lists what it holds. `tape` and `ops` play the operations of a block forwards and
+//! backwards, `block` and `head` say which operations those are, `states` counts weights, gradients and optimizer states,
+//! `engines` when they are alive, and `evaluate` puts the timeline together. Nothing here knows requests, GPUs or the page.
 
+mod block;
+mod engines;
+mod evaluate;
+mod head;
 pub mod job;
+mod names;
+mod ops;
+mod plan;
+mod sheet;
+mod states;
+mod tape;
 
+pub use evaluate::evaluate;
 pub use job::{
     AttentionKernel, Engine, LossKind, Optimizer, OptimizerImplementation, Precision, Recomputation,
     TrainingJob,

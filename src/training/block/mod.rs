@@ -1,0 +1,190 @@
+//! A layer as the reference class of its family computes it, recorded on a tape: norms, mixer, feed-forward, residuals.
+//!
+//! `attention`, `latent`, `linear_time` record mixers, `feed_forward` and `experts` what follows them, `reference` holds
+//! what is particular to a family's class. What one operation keeps is decided in `training::ops`.
+
+mod attention;
+mod experts;
+mod feed_forward;
+mod latent;
+mod linear_time;
+mod reference;
+
+pub use reference::Reference;
+
+use super::names;
+use super::ops::{Recorder, Types};
+use super::tape::{Rows, Shape, Storage, Tape, Var};
+use super::AttentionKernel;
+use crate::model::{FeedForward, Layer, Mixer, Network, Norm, Residual};
+use crate::units::DType;
+
+/// What is common to all layers of a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Types of the arithmetic.
+    pub types: Types,
+    /// Tokens per micro-batch.
+    pub tokens: u64,
+    /// Tokens per sequence.
+    pub sequence: u64,
+    /// Hidden size.
+    pub hidden: u64,
+    /// How attention is computed.
+    pub kernel: AttentionKernel,
+    /// What is particular to the family.
+    pub reference: Reference,
+}
+
+impl Setting {
+    /// The type of the residual stream: that of the embedding's weights.
+    pub const fn stream(&self) -> DType {
+        self.types.weights
+    }
+
+    /// The hidden state between layers.
+    pub const fn hidden_state(&self) -> Storage {
+        let shape = Shape {
+            axis: &names::WIDTH,
+            width: self.hidden,
+            rows: Rows::Tokens(self.tokens),
+        };
+        Storage::new(&names::HIDDEN_STATE, shape, self.stream())
+    }
+
+    /// What a job with these sizes and types has in common.
+    pub fn new(network: &Network, types: Types, (batch, sequence): (u64, u64), kernel: AttentionKernel) -> Self {
+        Self {
+            types,
+            tokens: batch.saturating_mul(sequence),
+            sequence,
+            hidden: network.hidden_size,
+            kernel,
+            reference: Reference::of(&network.model_type),
+        }
+    }
+}
+
+/// A layer on its tape.
+pub struct Block {
+    /// The tape; its first storage is the layer's input.
+    pub tape: Tape,
+    /// The layer's output.
+    pub output: Var,
+}
+
+/// A layer being recorded.
+struct Layout<'a> {
+    recorder: Recorder,
+    setting: &'a Setting,
+}
+
+/// Records a layer.
+pub fn record(layer: &Layer, setting: &Setting) -> Block {
+    let (tape, input) = Tape::new(setting.hidden_state());
+    let mut layout = Layout {
+        recorder: Recorder {
+            tape,
+            types: setting.types,
+            tokens: setting.tokens,
+        },
+        setting,
+    };
+    let output = match layer.residual {
+        Residual::Sequential => layout.sequential(layer, input),
+        Residual::Parallel => layout.parallel(layer, input),
+    };
+    Block {
+        tape: layout.recorder.tape,
+        output,
+    }
+}
+
+impl Layout<'_> {
+    /// One branch after another, each with its norm before it, or norms before and after it.
+    fn sequential(&mut self, layer: &Layer, input: Var) -> Var {
+        let branches = usize::from(layer.mixer != Mixer::None) + usize::from(layer.feed_forward != FeedForward::None);
+        let each = layer.norms.len() / branches.max(1);
+        let mut norms = layer.norms.iter().copied();
+        let mut stream = input;
+        if layer.mixer != Mixer::None {
+            let (before, after) = Self::around(&mut norms, each);
+            let normed = self.norm(stream, before);
+            let mixed = self.mixer(&layer.mixer, normed);
+            let mixed = self.norm(mixed, after);
+            let mixed = self.recorder.dropout(mixed, layer.residual_dropout);
+            stream = self.recorder.add(stream, mixed, &names::RESIDUAL);
+        }
+        if layer.feed_forward != FeedForward::None {
+            let (before, after) = Self::around(&mut norms, each);
+            let normed = self.norm(stream, before);
+            let fed = self.feed_forward(&layer.feed_forward, normed);
+            let fed = self.norm(fed, after);
+            let fed = self.recorder.dropout(fed, layer.residual_dropout);
+            stream = self.recorder.add(stream, fed, &names::RESIDUAL);
+        }
+        stream
+    }
+
+    /// Mixer and feed-forward from the same input, through one norm or one each.
+    fn parallel(&mut self, layer: &Layer, input: Var) -> Var {
+        let mut norms = layer.norms.iter().copied();
+        let first = self.norm(input, norms.next());
+        let mixed = self.mixer(&layer.mixer, first);
+        let mixed = self.recorder.dropout(mixed, layer.residual_dropout);
+        let second = match norms.next() {
+            Some(norm) => self.norm(input, Some(norm)),
+            None => first,
+        };
+        let fed = self.feed_forward(&layer.feed_forward, second);
+        let fed = self.recorder.dropout(fed, layer.residual_dropout);
+        let sum = self.recorder.add(fed, mixed, &names::RESIDUAL);
+        self.recorder.add(sum, input, &names::RESIDUAL)
+    }
+
+    fn around(norms: &mut impl Iterator<Item = Norm>, each: usize) -> (Option<Norm>, Option<Norm>) {
+        let before = norms.next();
+        let after = if each >= 2 { norms.next() } else { None };
+        (before, after)
+    }
+
+    fn norm(&mut self, input: Var, norm: Option<Norm>) -> Var {
+        norm.map_or(input, |norm| self.recorder.norm(input, norm.kind, 1))
+    }
+
+    fn mixer(&mut self, mixer: &Mixer, input: Var) -> Var {
+        match mixer {
+            Mixer::None => input,
+            Mixer::Attention(attention) => self.attention(attention, input),
+            Mixer::Latent(latent) => self.latent(latent, input),
+            Mixer::Several(mixers) => {
+                let outputs: Vec<Var> = mixers.iter().map(|mixer| self.mixer(mixer, input)).collect();
+                self.sum(&outputs, input)
+            }
+            other => self.linear_time(other, input),
+        }
+    }
+
+    fn feed_forward(&mut self, part: &FeedForward, input: Var) -> Var {
+        match part {
+            FeedForward::None => input,
+            FeedForward::Dense(dense) => self.dense(dense, input),
+            FeedForward::Moe(moe) => self.experts(moe, input),
+            FeedForward::Several(parts) => {
+                let outputs: Vec<Var> = parts.iter().map(|part| self.feed_forward(part, input)).collect();
+                self.sum(&outputs, input)
+            }
+        }
+    }
+
+    fn sum(&mut self, outputs: &[Var], otherwise: Var) -> Var {
+        let mut outputs = outputs.iter().copied();
+        let first = outputs.next().unwrap_or(otherwise);
+        outputs.fold(first, |sum, next| self.recorder.add(sum, next, &names::BLOCK_OUTPUT))
+    }
+
+    /// The hidden size as a shape.
+    fn hidden(&self) -> Shape {
+        self.recorder.rows(&names::WIDTH, self.setting.hidden)
+    }
+}

@@ -1,0 +1,272 @@
+//! The engines: what each holds of weights, gradients, states and buffers at every moment of a step. One file per engine;
+//! activations and the timeline are the same for all and live elsewhere.
+
+mod fsdp2;
+mod replicated;
+
+use super::plan::{GRADIENTS, Moment, Plan};
+use super::sheet::{EntryId, Held, Item, Sheet};
+use super::states::{Kind, Piece};
+use super::{Engine, Optimizer, OptimizerImplementation, Precision};
+use crate::cite::{Citation, Evidence};
+use crate::memory::{Group, Symbol};
+use crate::units::Bytes;
+
+/// What every engine keeps, registered once.
+pub struct States {
+    weights: Held,
+    optimizer: Held,
+    workspaces: Held,
+    /// Final gradients of tensors before the layers, and of head and final norm.
+    input_gradients: EntryId,
+    output_gradients: EntryId,
+    /// The optimizer's own temporaries in its step.
+    step: Held,
+    clip: Held,
+    /// What a tied embedding needs when its second gradient arrives.
+    tied: Held,
+}
+
+/// An engine with its entries.
+pub enum Holder {
+    /// One GPU or DDP.
+    Replicated(replicated::Replicated),
+    /// FSDP2.
+    Fsdp2(fsdp2::Fsdp2),
+}
+
+impl Holder {
+    /// Of the job.
+    pub fn new(plan: &Plan<'_>, sheet: &mut Sheet) -> Self {
+        let states = States::new(plan, sheet);
+        match plan.job.engine {
+            Engine::Single | Engine::Ddp { .. } => Self::Replicated(replicated::Replicated::new(plan, states, sheet)),
+            Engine::Fsdp2 { reshard_after_forward } => {
+                Self::Fsdp2(fsdp2::Fsdp2::new(plan, states, reshard_after_forward, sheet))
+            }
+        }
+    }
+
+    /// What it holds at a moment.
+    pub fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
+        match self {
+            Self::Replicated(engine) => engine.at(plan, moment),
+            Self::Fsdp2(engine) => engine.at(plan, moment),
+        }
+    }
+}
+
+const WEIGHTS: Kind = Kind {
+    id: "weights",
+    label: "weights",
+    group: Group::ModelParams,
+    sharded: true,
+};
+
+impl States {
+    fn new(plan: &Plan<'_>, sheet: &mut Sheet) -> Self {
+        let (job, stored, shards) = (plan.job, plan.types.stored, plan.shards);
+        let (mut weights, mut optimizer) = (Held::new(), Held::new());
+        let ends = [
+            (&plan.input, "before the layers"),
+            (&plan.output, "head and final norm"),
+            (&plan.towers, "towers"),
+        ];
+        let pieces = plan
+            .layers
+            .iter()
+            .enumerate()
+            .map(|(kind, layer)| (&layer.piece, layer_place(&layer.place), plan.network.layers_of(kind)))
+            .chain(ends.iter().map(|(piece, place)| (*piece, (*place).to_string(), 1)));
+        let mut local: Vec<(&Piece, u64)> = Vec::new();
+        for (piece, place, count) in pieces {
+            weights.push((sheet.item(piece.item(WEIGHTS, stored, shards), &place), count));
+            if place != "towers" {
+                let item = piece.states_item(job.optimizer, job.implementation, stored, shards);
+                optimizer.push((sheet.item(item, &place), count));
+                local.push((piece, count));
+            }
+        }
+        let gradients = |piece: &Piece, place: &str, sheet: &mut Sheet| {
+            sheet.item(piece.item(GRADIENTS, stored, shards), place)
+        };
+        Self {
+            input_gradients: gradients(&plan.input, "before the layers", sheet),
+            output_gradients: gradients(&plan.output, "head and final norm", sheet),
+            step: step(plan, &local, sheet),
+            clip: clip(plan, &local, sheet),
+            workspaces: workspaces(plan, sheet),
+            tied: tied(plan, sheet),
+            weights,
+            optimizer,
+        }
+    }
+
+    /// Weights, states and constants.
+    fn always(&self, moment: Moment) -> Held {
+        let mut held = self.weights.clone();
+        if moment == Moment::Load {
+            return held;
+        }
+        held.extend(&self.optimizer);
+        held.extend(&self.workspaces);
+        held
+    }
+
+    /// Final gradients that exist at a moment when they appear one layer after another.
+    fn gradients(&self, plan: &Plan<'_>, moment: Moment) -> Held {
+        let depth = plan.network.order.len();
+        let (from, head, input) = match moment {
+            Moment::Load | Moment::Rest | Moment::Loss | Moment::Head => return Held::new(),
+            Moment::Layer(layer) => (layer + 1, true, false),
+            Moment::Reduced(layer) => (layer, true, false),
+            Moment::Embedding => (0, true, true),
+            Moment::EndsReduced | Moment::Clip | Moment::Step => (0, true, true),
+        };
+        let mut held = layer_gradients(plan, from, depth);
+        if head {
+            held.push((self.output_gradients, 1));
+        }
+        if input {
+            held.push((self.input_gradients, 1));
+        }
+        held
+    }
+
+    /// All final gradients.
+    fn all_gradients(&self, plan: &Plan<'_>) -> Held {
+        self.gradients(plan, Moment::Step)
+    }
+}
+
+fn layer_place(place: &str) -> String {
+    if place.is_empty() {
+        "layers".to_string()
+    } else {
+        place.to_string()
+    }
+}
+
+fn layer_gradients(plan: &Plan<'_>, from: usize, to: usize) -> Held {
+    let mut counts = vec![0u64; plan.layers.len()];
+    for kind in plan.network.order.get(from..to).unwrap_or_default() {
+        if let Some(count) = counts.get_mut(*kind) {
+            *count += 1;
+        }
+    }
+    plan.layers
+        .iter()
+        .zip(counts)
+        .filter(|(_, count)| *count > 0)
+        .map(|(layer, count)| (layer.gradients, count))
+        .collect()
+}
+
+fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
+    Symbol { name, meaning, value }
+}
+
+/// The optimizer's temporaries: torch's `foreach` makes a list as large as the second moment, its loop two tensors of the
+/// size of the parameter at hand.
+fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
+    let stored = plan.types.stored;
+    let (unit, formula) = match (plan.job.optimizer, plan.job.implementation) {
+        (Optimizer::AdamW, OptimizerImplementation::Foreach) => (
+            local.iter().map(|(piece, count)| piece.local(stored) * *count).sum(),
+            "Σ β·n/N over the tensors (square roots of the second moment)",
+        ),
+        (Optimizer::AdamW, OptimizerImplementation::Loop) => (
+            local.iter().map(|(piece, _)| piece.largest(stored)).max().unwrap_or_default() * 2,
+            "2·β·n of the largest tensor",
+        ),
+        _ => return Held::new(),
+    };
+    let item = Item {
+        id: "optimizer.temporaries",
+        label: "temporaries of the optimizer's step",
+        group: Group::Overhead,
+        dtype: Some(stored),
+        unit,
+        formula,
+        symbols: vec![symbol("β", "bytes per element", stored.bits() / 8)],
+        citation: Citation::new(Evidence::Source, "torch 2.15 optim/adam.py: _multi_tensor_adam, _single_tensor_adam"),
+    };
+    vec![(sheet.item(item, ""), 1)]
+}
+
+/// Clipping makes one norm per tensor, and scales in place.
+fn clip(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
+    if !plan.job.gradient_clipping {
+        return Held::new();
+    }
+    let tensors: u64 = local.iter().map(|(piece, count)| piece.tensors() * count).sum();
+    let item = Item {
+        id: "clip.norms",
+        label: "norms of the gradients, one per tensor",
+        group: Group::Overhead,
+        dtype: None,
+        unit: Bytes::new(super::tape::BLOCK),
+        formula: "512",
+        symbols: Vec::new(),
+        citation: Citation::new(Evidence::Source, "torch 2.15 nn/utils/clip_grad.py"),
+    };
+    vec![(sheet.item(item, ""), tensors)]
+}
+
+/// cuBLAS workspaces: up to torch 2.14 one per handle and stream stays allocated, that of the forward thread and that of
+/// autograd's thread.
+fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
+    if plan.job.torch_version >= (2, 15) {
+        return Held::new();
+    }
+    let hopper = plan.job.compute_capability >= 90;
+    let item = Item {
+        id: "cublas.workspace",
+        label: "cuBLAS workspaces",
+        group: Group::Overhead,
+        dtype: None,
+        unit: Bytes::new(if hopper { 33_554_432 } else { 8_519_680 }),
+        formula: if hopper { "32 MiB" } else { "8,519,680" },
+        symbols: Vec::new(),
+        citation: Citation::new(
+            Evidence::Source,
+            "pytorch aten/src/ATen/cuda/CublasHandlePool.cpp: 4096:2:16:8 before Hopper, 32 MiB from Hopper on",
+        ),
+    };
+    vec![(sheet.item(item, ""), 2)]
+}
+
+/// The gradient of a tied embedding meets the head's: out of place in the type of the weights, after a cast under autocast.
+fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
+    if !plan.network.head.tied {
+        return Held::new();
+    }
+    let dtype = plan.types.computed;
+    let elements = plan.network.vocabulary.saturating_mul(plan.network.hidden_size);
+    let item = Item {
+        id: "gradients.tied",
+        label: "second gradient of the tied embedding, and the sum of both",
+        group: Group::Gradients,
+        dtype: Some(dtype),
+        unit: Bytes::new(elements.saturating_mul(dtype.bits() / 8)).align_up(super::tape::BLOCK),
+        formula: "β·V·h",
+        symbols: vec![
+            symbol("β", "bytes per element", dtype.bits() / 8),
+            symbol("V", "vocabulary", plan.network.vocabulary),
+            symbol("h", "hidden size", plan.network.hidden_size),
+        ],
+        citation: Citation::new(Evidence::Traced, "torch 2.15 autograd: input_buffer.cpp adds out of place here"),
+    };
+    let count = if matches!(plan.job.precision, Precision::Autocast(_)) { 1 } else { 2 };
+    vec![(sheet.item(item, ""), count)]
+}
+
+/// An item with one value per weight that is neither weights nor gradients.
+fn buffer(id: &'static str, label: &'static str, group: Group) -> Kind {
+    Kind {
+        id,
+        label,
+        group,
+        sharded: false,
+    }
+}

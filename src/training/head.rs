@@ -1,0 +1,239 @@
+//! The end of the network: final norm, head and loss, each way of computing the loss on tapes of its own, and what is alive
+//! at its three instants.
+//!
+//! Read in transformers 5.23 (loss/loss_utils.py), pytorch/torchtitan (components/loss.py) and linkedin/Liger-Kernel
+//! (ops/fused_linear_cross_entropy.py).
+
+use super::block::Setting;
+use super::names;
+use super::ops::Recorder;
+use super::tape::{Edge, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients};
+use super::LossKind;
+use crate::model::Network;
+use crate::units::DType;
+
+/// What the end of the network holds at each of its instants, over what the layers hold.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// While the loss is computed.
+    pub loss_forward: Vec<Storage>,
+    /// While the gradient of the logits is computed.
+    pub loss_backward: Vec<Storage>,
+    /// While the gradients of head and final norm are computed.
+    pub head_backward: Vec<Storage>,
+}
+
+/// The head and the loss on a tape.
+struct Tail {
+    tape: Tape,
+    start: Start,
+    /// What the program still refers to while the loss is computed.
+    referred: Vec<StorageId>,
+    /// The logits that the program may keep.
+    outputs: Option<StorageId>,
+}
+
+/// Evaluates the end of the network.
+pub fn ending(
+    network: &Network,
+    setting: &Setting,
+    loss: LossKind,
+    keep_outputs: bool,
+    weights: WeightGradients,
+) -> Ending {
+    match loss {
+        LossKind::Plain | LossKind::FusedInPlace => {
+            let tail = record(network, setting, true, loss == LossKind::FusedInPlace);
+            let kept: Vec<StorageId> = tail.outputs.filter(|_| keep_outputs).into_iter().collect();
+            at_instants(&tail, &tail.tape.play(tail.start, weights, &kept))
+        }
+        LossKind::Chunked { chunks } => chunked(network, setting, chunks, weights),
+        LossKind::FusedLinear => fused_linear(network, setting),
+    }
+}
+
+fn recorder(setting: &Setting, tape: Tape) -> Recorder {
+    Recorder {
+        tape,
+        types: setting.types,
+        tokens: setting.tokens,
+    }
+}
+
+fn record(network: &Network, setting: &Setting, with_norm: bool, in_place: bool) -> Tail {
+    let (tape, mut hidden) = Tape::new(setting.hidden_state());
+    let mut recorder = recorder(setting, tape);
+    if let (true, Some(norm)) = (with_norm, network.final_norm) {
+        hidden = recorder.norm(hidden, norm.kind, 1);
+    }
+    recorder.tape.enter(Stage::Head);
+    let shape = recorder.rows(&names::VOCABULARY, network.vocabulary);
+    let mut logits = recorder.linear(hidden, shape, &names::LOGITS);
+    recorder.tape.enter(Stage::Loss);
+    if network.head.softcap {
+        logits = recorder.scale(logits, None, &names::LOGITS_CAPPED);
+        logits = recorder.from_result(logits, &names::LOGITS_CAPPED);
+        logits = recorder.scale(logits, None, &names::LOGITS_CAPPED);
+    }
+    let outputs = logits.storage;
+    let wide = recorder.cast(logits, DType::Fp32, &names::LOGITS_FP32);
+    let mut referred: Vec<StorageId> = hidden.storage.into_iter().collect();
+    let start = if in_place {
+        // The program rebinds the name to the fp32 copy, and the kernel writes the gradient over the shifted copy.
+        let copy = Storage::new(&names::LOGITS_FP32, wide.shape, DType::Fp32);
+        let edge = recorder.new_gradient(wide, &names::LOGITS_FP32);
+        let node = recorder.tape.node(&[edge], &[], &[]);
+        referred.extend(wide.storage);
+        referred.push(recorder.tape.store(copy));
+        Start { node, gradient: copy }
+    } else {
+        referred.extend(outputs);
+        referred.extend(wide.storage);
+        cross_entropy(&mut recorder, wide)
+    };
+    Tail {
+        tape: recorder.tape,
+        start,
+        referred,
+        outputs,
+    }
+}
+
+/// Log-softmax, which keeps its result, and the negative log-likelihood, whose gradient is a tensor of zeros with one
+/// value per row.
+fn cross_entropy(recorder: &mut Recorder, logits: Var) -> Start {
+    let result = recorder
+        .tape
+        .store(Storage::new(&names::LOG_PROBABILITIES, logits.shape, DType::Fp32));
+    let edge = recorder.new_gradient(logits, &names::LOGITS_FP32);
+    let softmax = recorder.tape.node(&[edge], &[Some(result)], &[]);
+    let likelihood = Edge {
+        target: Target::Node(softmax),
+        made: Some(Storage::gradient(&names::LOG_PROBABILITIES, logits.shape, DType::Fp32)),
+    };
+    let node = recorder.tape.node(&[likelihood], &[Some(result)], &[]);
+    let scalar = Shape {
+        axis: &names::ONE,
+        width: 1,
+        rows: Rows::One,
+    };
+    Start {
+        node,
+        gradient: Storage::gradient(&names::LOGITS, scalar, DType::Fp32),
+    }
+}
+
+fn alive(played: &Played, ids: &[u32]) -> Vec<Storage> {
+    ids.iter()
+        .filter_map(|id| played.storages.get(*id as usize).copied())
+        .collect()
+}
+
+fn at_instants(tail: &Tail, played: &Played) -> Ending {
+    let mut forward = tail.tape.alive_after_forward();
+    for id in &tail.referred {
+        if !forward.contains(id) {
+            forward.push(*id);
+        }
+    }
+    let head = if played.body.bytes > played.head.bytes {
+        &played.body
+    } else {
+        &played.head
+    };
+    Ending {
+        loss_forward: alive(played, &forward),
+        loss_backward: alive(played, &played.loss.alive),
+        head_backward: alive(played, &head.alive),
+    }
+}
+
+/// Hidden states in chunks, each with logits, loss and backward of its own (torchtitan's `ChunkedLossWrapper`): the
+/// gradient of all hidden states is collected, and the head's weight gradient exists from the first chunk on.
+fn chunked(network: &Network, setting: &Setting, chunks: u64, weights: WeightGradients) -> Ending {
+    let chunk = Setting {
+        tokens: setting.tokens.div_ceil(chunks.max(1)),
+        ..*setting
+    };
+    let tail = record(network, &chunk, false, false);
+    let one = at_instants(&tail, &tail.tape.play(tail.start, weights, &[]));
+    let (tape, input) = Tape::new(setting.hidden_state());
+    let mut recorder = recorder(setting, tape);
+    let normed = network.final_norm.map_or(input, |norm| recorder.norm(input, norm.kind, 1));
+    let kept: Vec<Storage> = recorder
+        .tape
+        .alive_after_forward()
+        .into_iter()
+        .chain(normed.storage)
+        .filter_map(|id| recorder.tape.storages().get(id as usize).copied())
+        .collect();
+    let mut fixed = kept;
+    fixed.push(Storage::new(&names::HIDDEN_CHUNKS, input.shape, input.dtype));
+    let with = |part: Vec<Storage>, gradient: bool| {
+        let mut all = fixed.clone();
+        if gradient && weights == WeightGradients::Stay {
+            all.push(head_gradient(network, setting.types.weights));
+        }
+        all.extend(part);
+        all
+    };
+    Ending {
+        loss_forward: with(one.loss_forward, true),
+        loss_backward: with(one.loss_backward, true),
+        head_backward: with(one.head_backward, true),
+    }
+}
+
+fn head_gradient(network: &Network, dtype: DType) -> Storage {
+    let shape = Shape {
+        axis: &names::WEIGHTS,
+        width: network.vocabulary.saturating_mul(network.hidden_size),
+        rows: Rows::One,
+    };
+    Storage::gradient(&names::WEIGHT, shape, dtype)
+}
+
+/// Liger's fused linear layer and cross entropy: both gradients are computed in the forward pass, a few rows of logits at
+/// a time.
+fn fused_linear(network: &Network, setting: &Setting) -> Ending {
+    let (tape, input) = Tape::new(setting.hidden_state());
+    let mut recorder = recorder(setting, tape);
+    let normed = network.final_norm.map_or(input, |norm| recorder.norm(input, norm.kind, 1));
+    let dtype = recorder.product_type(normed.dtype);
+    let mut fixed: Vec<Storage> = recorder
+        .tape
+        .alive_after_forward()
+        .into_iter()
+        .chain(normed.storage)
+        .filter_map(|id| recorder.tape.storages().get(id as usize).copied())
+        .collect();
+    fixed.push(Storage::gradient(&names::NORM_OUTPUT, normed.shape, dtype));
+    fixed.push(head_gradient(network, setting.types.weights));
+    let steps = network.vocabulary.div_ceil(network.hidden_size.max(1)).max(1);
+    let rows = setting.tokens.div_ceil(steps).next_power_of_two();
+    let chunk = Shape {
+        axis: &names::VOCABULARY,
+        width: network.vocabulary,
+        rows: Rows::Tokens(rows),
+    };
+    let mut forward = fixed.clone();
+    forward.push(Storage::new(&names::LOGITS_CHUNK, chunk, dtype));
+    let head_backward = match network.final_norm {
+        Some(_) => {
+            let start = Start {
+                node: normed.node.unwrap_or_default(),
+                gradient: Storage::gradient(&names::NORM_OUTPUT, normed.shape, normed.dtype),
+            };
+            let played = recorder.tape.play(start, WeightGradients::Stay, &[]);
+            let mut all = alive(&played, &played.body.alive);
+            all.push(head_gradient(network, setting.types.weights));
+            all
+        }
+        None => fixed.clone(),
+    };
+    Ending {
+        loss_forward: forward,
+        loss_backward: fixed,
+        head_backward,
+    }
+}

@@ -1,0 +1,253 @@
+//! The operations that blocks are made of, each with what autograd keeps for it and what its backward makes, under the
+//! rules of torch's type promotion and autocast. `attention` and `norm` hold the larger ones.
+//!
+//! Read in PyTorch 2.15: tools/autograd/derivatives.yaml (what is saved), torch/csrc/autograd/FunctionsManual.cpp (what
+//! backward makes), aten/src/ATen/autocast_mode.h (which operations run in which type).
+
+mod activation;
+mod attention;
+mod norm;
+
+pub use attention::{Eager, Heads, Masking};
+
+use super::names;
+use super::tape::{Axis, Edge, Name, NodeId, Rows, Shape, Storage, Tape, Target, Var};
+use crate::units::DType;
+
+/// Types of the arithmetic.
+#[derive(Clone, Copy, Debug)]
+pub struct Types {
+    /// Type of the weights that operations see.
+    pub weights: DType,
+    /// Type of matrix products under autocast; `None` without autocast.
+    pub autocast: Option<DType>,
+}
+
+/// A tape being recorded.
+pub struct Recorder {
+    /// The tape.
+    pub tape: Tape,
+    /// Types.
+    pub types: Types,
+    /// Tokens per micro-batch.
+    pub tokens: u64,
+}
+
+/// The wider of two types.
+pub fn promoted(one: DType, other: DType) -> DType {
+    if one.bits() >= other.bits() { one } else { other }
+}
+
+impl Recorder {
+    /// A shape with one row per token.
+    pub const fn rows(&self, axis: &'static Axis, width: u64) -> Shape {
+        Shape {
+            axis,
+            width,
+            rows: Rows::Tokens(self.tokens),
+        }
+    }
+
+    /// A new tensor made by a node.
+    pub fn output(&mut self, name: &'static Name, shape: Shape, dtype: DType, node: NodeId) -> Var {
+        let storage = self.tape.store(Storage::new(name, shape, dtype));
+        Var {
+            storage: Some(storage),
+            node: Some(node),
+            shape,
+            dtype,
+        }
+    }
+
+    /// The edge to an operand that gets a new gradient of its own shape and type.
+    pub fn new_gradient(&self, operand: Var, name: &'static Name) -> Edge {
+        Edge {
+            target: operand.node.map_or(Target::Discarded, Target::Node),
+            made: Some(Storage::gradient(name, operand.shape, operand.dtype)),
+        }
+    }
+
+    /// The edge to an operand that gets the incoming gradient itself.
+    pub fn same_gradient(operand: Var) -> Edge {
+        Edge {
+            target: operand.node.map_or(Target::Discarded, Target::Node),
+            made: None,
+        }
+    }
+
+    /// A copy in another type; the tensor itself where it has that type.
+    pub fn cast(&mut self, input: Var, dtype: DType, name: &'static Name) -> Var {
+        if input.dtype == dtype {
+            return input;
+        }
+        let edge = self.new_gradient(input, name);
+        let node = self.tape.node(&[edge], &[], &[]);
+        self.output(name, input.shape, dtype, node)
+    }
+
+    /// The type in which a matrix product of this input runs.
+    pub fn product_type(&self, input: DType) -> DType {
+        self.types.autocast.unwrap_or(promoted(input, self.types.weights))
+    }
+
+    /// The weights of a linear layer as the product sees them: their 16-bit copy under autocast, which the product keeps;
+    /// counted elsewhere otherwise.
+    fn weights(&mut self, weights: u64, product: DType) -> (Option<u32>, Edge) {
+        let shape = Shape {
+            axis: &names::WEIGHTS,
+            width: weights,
+            rows: Rows::One,
+        };
+        let gradient = |dtype| Storage::gradient(&names::WEIGHT, shape, dtype);
+        if product == self.types.weights {
+            let edge = Edge {
+                target: Target::Weight,
+                made: Some(gradient(product)),
+            };
+            return (None, edge);
+        }
+        let leaf = Edge {
+            target: Target::Weight,
+            made: Some(gradient(self.types.weights)),
+        };
+        let node = self.tape.node(&[leaf], &[], &[]);
+        let copy = self.tape.store(Storage::new(&names::WEIGHT_CAST, shape, product));
+        let edge = Edge {
+            target: Target::Node(node),
+            made: Some(gradient(product)),
+        };
+        (Some(copy), edge)
+    }
+
+    /// A linear layer: keeps its input (in the type of the product) and, under autocast, its copied weights.
+    pub fn linear(&mut self, input: Var, shape: Shape, name: &'static Name) -> Var {
+        let weights = input.shape.width.saturating_mul(shape.width);
+        let output = self.product(input, weights, shape, name);
+        if self.tape.count_product() {
+            self.tape.keep(output.storage);
+        }
+        output
+    }
+
+    /// As [`Self::linear`] with the number of weights told: grouped products of experts, which op-level recomputation
+    /// does not keep.
+    pub fn product(&mut self, input: Var, weights: u64, shape: Shape, name: &'static Name) -> Var {
+        let dtype = self.product_type(input.dtype);
+        let input = self.cast(input, dtype, &names::LINEAR_INPUT);
+        let (copy, weight) = self.weights(weights, dtype);
+        let edge = self.new_gradient(input, &names::LINEAR_INPUT);
+        let node = self.tape.node(&[edge, weight], &[input.storage, copy], &[]);
+        self.output(name, shape, dtype, node)
+    }
+
+    /// An element-wise product of two tensors, both kept.
+    pub fn multiply(&mut self, one: Var, other: Var, name: &'static Name) -> Var {
+        let dtype = promoted(one.dtype, other.dtype);
+        let edges = [self.new_gradient(one, name), self.new_gradient(other, name)];
+        let node = self.tape.node(&edges, &[one.storage, other.storage], &[]);
+        self.output(name, one.shape, dtype, node)
+    }
+
+    /// An element-wise product with something that needs no gradient: a number, or a table in `table`'s type.
+    pub fn scale(&mut self, input: Var, table: Option<DType>, name: &'static Name) -> Var {
+        let dtype = table.map_or(input.dtype, |table| promoted(table, input.dtype));
+        let edge = self.new_gradient(input, name);
+        let node = if dtype == input.dtype {
+            self.tape.node(&[edge], &[], &[])
+        } else {
+            let wide = Storage::gradient(name, input.shape, dtype);
+            self.tape.node(&[edge], &[], &[wide])
+        };
+        self.output(name, input.shape, dtype, node)
+    }
+
+    /// A residual addition: keeps nothing; its gradient is handed on as it is where the type agrees.
+    pub fn add(&mut self, one: Var, other: Var, name: &'static Name) -> Var {
+        let dtype = promoted(one.dtype, other.dtype);
+        let edge = |operand: Var| {
+            if operand.dtype == dtype {
+                Self::same_gradient(operand)
+            } else {
+                self.new_gradient(operand, name)
+            }
+        };
+        let edges = [edge(one), edge(other)];
+        let node = self.tape.node(&edges, &[], &[]);
+        self.output(name, one.shape, dtype, node)
+    }
+
+    /// Addition of something without a gradient in this type (an attention mask).
+    pub fn offset(&mut self, input: Var, other: DType, name: &'static Name) -> Var {
+        let dtype = promoted(input.dtype, other);
+        let edge = if dtype == input.dtype {
+            Self::same_gradient(input)
+        } else {
+            self.new_gradient(input, name)
+        };
+        let node = self.tape.node(&[edge], &[], &[]);
+        self.output(name, input.shape, dtype, node)
+    }
+
+    /// Dropout: keeps a mask of one byte per element.
+    pub fn dropout(&mut self, input: Var, probability: f64) -> Var {
+        if probability <= 0.0 {
+            return input;
+        }
+        let mask = self
+            .tape
+            .store(Storage::new(&names::DROPOUT_MASK, input.shape, DType::Int8));
+        let edge = self.new_gradient(input, &names::DROPOUT_OUTPUT);
+        let node = self.tape.node(&[edge], &[Some(mask)], &[]);
+        self.output(&names::DROPOUT_OUTPUT, input.shape, input.dtype, node)
+    }
+
+    /// A part of each row as a view whose gradient is a tensor of zeros of the whole with the part filled in.
+    pub fn slice(&mut self, input: Var, axis: &'static Axis, width: u64, name: &'static Name) -> Var {
+        let edge = self.new_gradient(input, name);
+        let node = self.tape.node(&[edge], &[], &[]);
+        Var {
+            node: Some(node),
+            shape: Shape {
+                axis,
+                width,
+                ..input.shape
+            },
+            ..input
+        }
+    }
+
+    /// The node behind several views of a tensor whose gradients are concatenated when all have come (`split`, `chunk`).
+    pub fn split(&mut self, input: Var, name: &'static Name) -> Var {
+        let edge = self.new_gradient(input, name);
+        let node = self.tape.node(&[edge], &[], &[]);
+        self.tape.collect(node);
+        Var {
+            node: Some(node),
+            ..input
+        }
+    }
+
+    /// One of the views behind [`Self::split`].
+    pub fn part(&self, whole: Var, axis: &'static Axis, width: u64) -> Var {
+        Var {
+            shape: Shape {
+                axis,
+                width,
+                ..whole.shape
+            },
+            ..whole
+        }
+    }
+
+    /// A concatenation along the rows: keeps nothing; gradients are views.
+    pub fn concatenate(&mut self, parts: &[Var], shape: Shape, name: &'static Name) -> Var {
+        let dtype = parts
+            .iter()
+            .map(|part| part.dtype)
+            .reduce(promoted)
+            .unwrap_or(self.types.weights);
+        let edges: Vec<Edge> = parts.iter().map(|part| Self::same_gradient(*part)).collect();
+        let node = self.tape.node(&edges, &[], &[]);
+        self.output(name, shape, dtype, node)
+    }
+}

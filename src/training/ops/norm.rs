@@ -1,0 +1,92 @@
+//! Norms. What they keep follows from how the reference class writes them: as single operations in fp32 (RMSNorm), or as
+//! one fused operation (LayerNorm).
+
+use super::{Recorder, names};
+use crate::model::NormKind;
+use crate::training::tape::{Edge, Shape, Storage, Target, Var};
+use crate::units::DType;
+
+impl Recorder {
+    /// A norm over rows of `input`, with `groups` separately normalised pieces per row (heads; 1 for the residual stream).
+    pub fn norm(&mut self, input: Var, kind: NormKind, groups: u64) -> Var {
+        match kind {
+            NormKind::Layer => self.layer_norm(input, groups),
+            NormKind::Rms => self.rms_norm(input, groups),
+            NormKind::RmsPlusOne => self.rms_norm_plus_one(input, groups),
+        }
+    }
+
+    fn small(&mut self, input: Var, groups: u64) -> (Option<u32>, Shape) {
+        let shape = Shape {
+            axis: &names::ONE,
+            width: groups,
+            rows: input.shape.rows,
+        };
+        let storage = self.tape.store(Storage::new(&names::NORM_SCALE, shape, DType::Fp32));
+        (Some(storage), shape)
+    }
+
+    /// `native_layer_norm`: keeps its input, mean and reciprocal deviation; runs in fp32 under autocast.
+    fn layer_norm(&mut self, input: Var, groups: u64) -> Var {
+        let input = match self.types.autocast {
+            Some(_) => self.cast(input, DType::Fp32, &names::NORM_INPUT),
+            None => input,
+        };
+        let (mean, _) = self.small(input, groups);
+        let (deviation, _) = self.small(input, groups);
+        let edge = self.new_gradient(input, &names::NORM_OUTPUT);
+        let node = self.tape.node(&[edge], &[input.storage, mean, deviation], &[]);
+        self.output(&names::NORM_OUTPUT, input.shape, input.dtype, node)
+    }
+
+    /// `x.float()`, and `x · rsqrt(mean(x²) + ε)`: the square, its mean and the product are nodes of their own.
+    fn normalise(&mut self, input: Var, groups: u64) -> Var {
+        let wide = self.cast(input, DType::Fp32, &names::NORM_INPUT);
+        let full = Storage::gradient(&names::NORM_INPUT, wide.shape, DType::Fp32);
+        let to_input = self.new_gradient(wide, &names::NORM_INPUT);
+        let square = self.tape.node(&[to_input], &[wide.storage], &[full]);
+        let to_square = Edge {
+            target: Target::Node(square),
+            made: Some(Storage::gradient(&names::NORM_SQUARE, wide.shape, DType::Fp32)),
+        };
+        let mean = self.tape.node(&[to_square], &[], &[]);
+        let (scale, small) = self.small(wide, groups);
+        let to_mean = Edge {
+            target: Target::Node(mean),
+            made: Some(Storage::gradient(&names::NORM_SCALE, small, DType::Fp32)),
+        };
+        let root = self.tape.node(&[to_mean], &[scale], &[]);
+        let to_scale = Edge {
+            target: Target::Node(root),
+            made: Some(Storage::gradient(&names::NORM_SCALE, small, DType::Fp32)),
+        };
+        let node = self.tape.node(&[to_input, to_scale], &[wide.storage, scale], &[full]);
+        self.output(&names::NORM_NORMALISED, wide.shape, DType::Fp32, node)
+    }
+
+    /// Multiplication by a trained vector: keeps the input; the vector's gradient exists at full size before it is summed.
+    fn weigh(&mut self, input: Var, dtype: DType) -> Var {
+        let full = Edge {
+            target: Target::Discarded,
+            made: Some(Storage::gradient(&names::NORM_NORMALISED, input.shape, dtype)),
+        };
+        let edge = self.new_gradient(input, &names::NORM_NORMALISED);
+        let node = self.tape.node(&[edge, full], &[input.storage], &[]);
+        self.output(&names::NORM_OUTPUT, input.shape, dtype, node)
+    }
+
+    /// Llama's: normalised in fp32, cast back, multiplied by the weight in the weight's type.
+    fn rms_norm(&mut self, input: Var, groups: u64) -> Var {
+        let normalised = self.normalise(input, groups);
+        let back = self.cast(normalised, input.dtype, &names::NORM_NORMALISED);
+        let dtype = super::promoted(input.dtype, self.types.weights);
+        self.weigh(back, dtype)
+    }
+
+    /// Gemma's: multiplied by (1 + weight) in fp32, cast last.
+    fn rms_norm_plus_one(&mut self, input: Var, groups: u64) -> Var {
+        let normalised = self.normalise(input, groups);
+        let weighed = self.weigh(normalised, DType::Fp32);
+        self.cast(weighed, input.dtype, &names::NORM_OUTPUT)
+    }
+}

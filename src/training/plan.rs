@@ -1,0 +1,286 @@
+//! What the engines and the timeline share: the pieces of the network on this rank, the layers with what they save and
+//! what their backward needs, and how many layers of each kind lie below a given one.
+
+use super::block::{Setting, record};
+use super::names;
+use super::sheet::{EntryId, Held, Sheet};
+use super::states::{Kind, Piece};
+use super::tape::{Start, Storage, WeightGradients};
+use super::{Engine, Precision, Recomputation, TrainingJob};
+use crate::memory::Group;
+use crate::model::Network;
+use crate::units::DType;
+
+/// A moment of the step at which the engine is asked what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Weights are on the device.
+    Load,
+    /// Between two steps.
+    Rest,
+    /// Forward of the last layer is over; the head and the loss follow.
+    Loss,
+    /// Backward of the head.
+    Head,
+    /// Backward of a layer, counted from zero.
+    Layer(usize),
+    /// The layer's backward is over and its gradients are being reduced.
+    Reduced(usize),
+    /// Backward of the embedding.
+    Embedding,
+    /// The gradients of both ends are being reduced.
+    EndsReduced,
+    /// Clipping.
+    Clip,
+    /// The optimizer's step.
+    Step,
+}
+
+/// Types of what is stored and of what is computed.
+#[derive(Clone, Copy, Debug)]
+pub struct StateTypes {
+    /// Weights, gradients and states at rest.
+    pub stored: DType,
+    /// Weights as the arithmetic sees them, and fresh gradients.
+    pub computed: DType,
+    /// Gradients while they are reduced.
+    pub reduced: DType,
+}
+
+impl StateTypes {
+    /// Of a precision recipe.
+    pub fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::Pure(dtype) => Self {
+                stored: dtype,
+                computed: dtype,
+                reduced: dtype,
+            },
+            Precision::Autocast(_) => Self {
+                stored: DType::Fp32,
+                computed: DType::Fp32,
+                reduced: DType::Fp32,
+            },
+            Precision::ShardedMixed { compute, reduce } => Self {
+                stored: DType::Fp32,
+                computed: compute,
+                reduced: reduce,
+            },
+        }
+    }
+}
+
+/// One kind of layer.
+#[derive(Clone, Debug)]
+pub struct LayerPlan {
+    /// Which layers, where there is more than one kind.
+    pub place: String,
+    /// Its weights.
+    pub piece: Piece,
+    /// What one such layer keeps after its forward.
+    pub kept: Held,
+    /// Autocast's copies of its weights that exist until the forward pass is over although the layer is recomputed.
+    pub casts: Held,
+    /// What is alive at the tightest moment of its backward beside the layers below.
+    pub backward: Held,
+    /// Its final gradients.
+    pub gradients: EntryId,
+}
+
+/// Everything that the timeline is made of.
+pub struct Plan<'a> {
+    /// The job.
+    pub job: &'a TrainingJob,
+    /// The network.
+    pub network: &'a Network,
+    /// The common setting of the layers.
+    pub setting: Setting,
+    /// Types of the states.
+    pub types: StateTypes,
+    /// Ranks among which states are sharded.
+    pub shards: u64,
+    /// Kinds of layers, as in the network.
+    pub layers: Vec<LayerPlan>,
+    /// Embedding and other tensors before the layers, less a tied embedding.
+    pub input: Piece,
+    /// Head, a tied embedding, and final norm.
+    pub output: Piece,
+    /// Towers: loaded, without gradients when only text is trained.
+    pub towers: Piece,
+}
+
+/// Whether gradients outlive the optimizer's step or a micro-batch, so that a fresh one is added to what is there.
+pub fn gradients_persist(job: &TrainingJob) -> bool {
+    let view = matches!(job.engine, Engine::Ddp { bucket_view: true });
+    view || job.accumulation_steps > 1
+}
+
+/// What happens to a fresh weight gradient inside a layer's backward: engines that shard reduce it afterwards.
+pub fn fresh_gradients(job: &TrainingJob) -> WeightGradients {
+    match job.engine {
+        Engine::Fsdp2 { .. } => WeightGradients::Stay,
+        _ if gradients_persist(job) => WeightGradients::Added,
+        _ => WeightGradients::Stay,
+    }
+}
+
+/// Final gradients.
+pub const GRADIENTS: Kind = Kind {
+    id: "gradients",
+    label: "gradients",
+    group: Group::Gradients,
+    sharded: true,
+};
+
+impl<'a> Plan<'a> {
+    /// Records every kind of layer and counts every tensor.
+    pub fn new(job: &'a TrainingJob, setting: Setting, sheet: &mut Sheet) -> Self {
+        let network: &Network = &job.network;
+        let shards = match job.engine {
+            Engine::Fsdp2 { .. } => job.data_parallel.max(1),
+            Engine::Single | Engine::Ddp { .. } => 1,
+        };
+        let types = StateTypes::of(job.precision);
+        let layers = (0..network.kinds.len())
+            .map(|kind| layer(job, network, &setting, kind, (shards, types), sheet))
+            .collect();
+        let tied = network.head.tied;
+        let is_shared = |tensor: &&crate::model::Tensor| tied && tensor.role == crate::model::Role::Embedding;
+        let input = Piece::new(network.input_tensors.iter().filter(|tensor| !is_shared(tensor)), shards);
+        let shared = network.input_tensors.iter().filter(is_shared);
+        let output = Piece::new(shared.chain(&network.output_tensors), shards);
+        let towers = Piece::new(network.towers.iter().flat_map(|tower| &tower.tensors), shards);
+        Self {
+            job,
+            network,
+            setting,
+            types,
+            shards,
+            layers,
+            input,
+            output,
+            towers,
+        }
+    }
+
+    /// The kind of a layer.
+    pub fn kind(&self, layer: usize) -> Option<&LayerPlan> {
+        self.layers.get(*self.network.order.get(layer)?)
+    }
+
+    /// How many layers of each kind lie below this one.
+    pub fn below(&self, layer: usize) -> Vec<u64> {
+        let mut counts = vec![0; self.layers.len()];
+        for kind in self.network.order.iter().take(layer) {
+            if let Some(count) = counts.get_mut(*kind) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// Adds what is held, so many times.
+pub fn extend(held: &mut Held, other: &Held, times: u64) {
+    if times > 0 {
+        held.extend(other.iter().map(|(entry, count)| (*entry, count * times)));
+    }
+}
+
+fn layer(
+    job: &TrainingJob,
+    network: &Network,
+    setting: &Setting,
+    kind: usize,
+    (shards, types): (u64, StateTypes),
+    sheet: &mut Sheet,
+) -> LayerPlan {
+    let place = place(network, kind);
+    let Some(layer) = network.kinds.get(kind) else {
+        return LayerPlan {
+            place,
+            piece: Piece::default(),
+            kept: Held::new(),
+            casts: Held::new(),
+            backward: Held::new(),
+            gradients: 0,
+        };
+    };
+    let piece = Piece::new(&layer.tensors, shards);
+    let block = record(layer, setting);
+    let storages = block.tape.storages();
+    let all = |ids: Vec<u32>| -> Vec<Storage> {
+        ids.into_iter()
+            .filter_map(|id| storages.get(id as usize).copied())
+            .collect()
+    };
+    let saved = all(block.tape.alive_after_forward());
+    let checkpoint = Storage {
+        name: &names::CHECKPOINT,
+        ..setting.hidden_state()
+    };
+    let kept = match job.recomputation {
+        Recomputation::None => saved.clone(),
+        Recomputation::Full => vec![checkpoint],
+        Recomputation::Operations => {
+            let mut kept = all(block.tape.kept_by_operations());
+            kept.push(checkpoint);
+            kept
+        }
+    };
+    let casts: Vec<Storage> = match job.recomputation {
+        Recomputation::None => Vec::new(),
+        Recomputation::Full | Recomputation::Operations => saved
+            .into_iter()
+            .filter(|storage| storage.name == &names::WEIGHT_CAST)
+            .collect(),
+    };
+    let held: &[u32] = match job.recomputation {
+        Recomputation::None => &[],
+        Recomputation::Full | Recomputation::Operations => &[0],
+    };
+    let gradient = Storage {
+        gradient: true,
+        ..setting.hidden_state()
+    };
+    let start = Start {
+        node: block.output.node.unwrap_or_default(),
+        gradient,
+    };
+    let played = block.tape.play(start, fresh_gradients(job), held);
+    let alive: Vec<Storage> = played
+        .body
+        .alive
+        .iter()
+        .filter_map(|id| played.storages.get(*id as usize).copied())
+        .collect();
+    let gradients = sheet.item(piece.item(GRADIENTS, types.stored, shards), &place);
+    LayerPlan {
+        kept: sheet.storages(kept, &place),
+        casts: sheet.storages(casts, &place),
+        backward: sheet.storages(alive, &place),
+        gradients,
+        piece,
+        place,
+    }
+}
+
+/// Which layers are of a kind, in words; nothing where all are of one kind.
+fn place(network: &Network, kind: usize) -> String {
+    if network.kinds.len() <= 1 {
+        return String::new();
+    }
+    let numbers: Vec<usize> = network
+        .order
+        .iter()
+        .enumerate()
+        .filter(|(_, of)| **of == kind)
+        .map(|(layer, _)| layer + 1)
+        .collect();
+    match (numbers.first(), numbers.last()) {
+        (Some(first), Some(last)) if first == last => format!("layer {first}"),
+        (Some(first), Some(last)) if last - first + 1 == numbers.len() => format!("layers {first}-{last}"),
+        (Some(first), Some(last)) => format!("{} layers between {first} and {last}", numbers.len()),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Weights, gradients and optimizer states as tensors: how many bytes they take on one rank, whole or sharded along their
+//! first axis. Sums over exact tensor lists; when they are alive is decided by the engines.
+
+use super::sheet::Item;
+use super::tape::BLOCK;
+use super::{Optimizer, OptimizerImplementation};
+use crate::cite::{Citation, Evidence};
+use crate::memory::{Group, Symbol};
+use crate::model::{Role, Tensor};
+use crate::units::{Bytes, DType};
+
+/// bitsandbytes keeps the states of smaller tensors in fp32 (optim/optimizer.py, `min_8bit_size`).
+const MIN_8BIT: u64 = 4096;
+/// Elements that share one fp32 scale in bitsandbytes' block-wise quantisation.
+const BLOCK_8BIT: u64 = 256;
+
+const SHARD: Citation = Citation::new(
+    Evidence::Source,
+    "torch 2.15 distributed/fsdp/_fully_shard/_fsdp_param.py: chunks along axis 0, padded to equal sizes",
+);
+const WHOLE: Citation = Citation::new(Evidence::Source, "the model's weight tensors, each rounded up to 512 B");
+const OPTIMIZER: Citation = Citation::new(
+    Evidence::Source,
+    "torch 2.15 optim/adam.py and sgd.py; bitsandbytes optim/optimizer.py (blocks of 256, fp32 under 4,096 elements)",
+);
+
+/// Elements of a tensor that the first rank of `ranks` holds: whole slices along the first axis, the last ones padded.
+/// Experts are stored together, so their first axis counts experts.
+pub fn local_elements(tensor: &Tensor, ranks: u64) -> u64 {
+    let all = tensor.elements().get();
+    let first = if tensor.role == Role::RoutedExpert && tensor.copies > 1 {
+        tensor.copies
+    } else {
+        tensor.shape.first().copied().unwrap_or(1).saturating_mul(tensor.copies)
+    };
+    if ranks <= 1 || first == 0 {
+        return all;
+    }
+    (all / first).saturating_mul(first.div_ceil(ranks))
+}
+
+/// Tensors of one piece of the network: a layer, the embedding, the head.
+#[derive(Clone, Debug, Default)]
+pub struct Piece {
+    /// Elements of each tensor on this rank.
+    local: Vec<u64>,
+    /// Elements of each tensor when gathered: the local ones of every rank.
+    gathered: Vec<u64>,
+    /// Elements of all tensors, unpadded.
+    pub elements: u64,
+}
+
+impl Piece {
+    /// Of these tensors on `ranks` ranks.
+    pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, ranks: u64) -> Self {
+        let mut piece = Self::default();
+        for tensor in tensors {
+            let local = local_elements(tensor, ranks);
+            piece.local.push(local);
+            piece.gathered.push(local.saturating_mul(ranks));
+            piece.elements = piece.elements.saturating_add(tensor.elements().get());
+        }
+        piece
+    }
+
+    /// Tensors.
+    pub fn tensors(&self) -> u64 {
+        self.local.len() as u64
+    }
+
+    /// Bytes of this rank's part in a type.
+    pub fn local(&self, dtype: DType) -> Bytes {
+        rounded(&self.local, dtype)
+    }
+
+    /// Bytes of the whole in a type, as gathered from all ranks.
+    pub fn whole(&self, dtype: DType) -> Bytes {
+        rounded(&self.gathered, dtype)
+    }
+
+    /// Bytes of the optimizer's states on this rank.
+    pub fn states(&self, optimizer: Optimizer, implementation: OptimizerImplementation, dtype: DType) -> Bytes {
+        let one = |elements: u64| match optimizer {
+            Optimizer::AdamW => {
+                let state = block(elements, dtype);
+                let step = match implementation {
+                    OptimizerImplementation::Fused => Bytes::new(BLOCK),
+                    OptimizerImplementation::Foreach | OptimizerImplementation::Loop => Bytes::ZERO,
+                };
+                state * 2 + step
+            }
+            Optimizer::AdamW8bit if elements < MIN_8BIT => block(elements, DType::Fp32) * 2,
+            Optimizer::AdamW8bit => {
+                (block(elements, DType::Int8) + block(elements.div_ceil(BLOCK_8BIT), DType::Fp32)) * 2
+            }
+            Optimizer::Sgd { momentum: true } => block(elements, dtype),
+            Optimizer::Sgd { momentum: false } => Bytes::ZERO,
+        };
+        self.local.iter().map(|elements| one(*elements)).sum()
+    }
+
+    /// The largest tensor of this rank in a type.
+    pub fn largest(&self, dtype: DType) -> Bytes {
+        block(self.local.iter().copied().max().unwrap_or(0), dtype)
+    }
+
+    fn symbols(&self, dtype: DType, ranks: u64) -> Vec<Symbol> {
+        let mut symbols = vec![
+            Symbol {
+                name: "β",
+                meaning: "bytes per element",
+                value: dtype.bits() / 8,
+            },
+            Symbol {
+                name: "n",
+                meaning: "weights",
+                value: self.elements,
+            },
+        ];
+        if ranks > 1 {
+            symbols.push(Symbol {
+                name: "N",
+                meaning: "ranks that share them",
+                value: ranks,
+            });
+        }
+        symbols
+    }
+
+    /// The entry of something that has one value per weight.
+    pub fn item(&self, kind: Kind, dtype: DType, ranks: u64) -> Item {
+        let sharded = ranks > 1 && kind.sharded;
+        Item {
+            id: kind.id,
+            label: kind.label,
+            group: kind.group,
+            dtype: Some(dtype),
+            unit: if kind.sharded { self.local(dtype) } else { self.whole(dtype) },
+            formula: match (sharded, ranks > 1) {
+                (true, _) => "Σ β·⌈d₀/N⌉·n/d₀ over the tensors",
+                (false, true) => "Σ β·N·⌈d₀/N⌉·n/d₀ over the tensors",
+                (false, false) => "Σ β·n over the tensors",
+            },
+            symbols: self.symbols(dtype, ranks),
+            citation: if ranks > 1 { SHARD } else { WHOLE },
+        }
+    }
+
+    /// The entry of the optimizer's states.
+    pub fn states_item(
+        &self,
+        optimizer: Optimizer,
+        implementation: OptimizerImplementation,
+        dtype: DType,
+        ranks: u64,
+    ) -> Item {
+        Item {
+            id: "optimizer.states",
+            label: "optimizer states",
+            group: Group::OptimizerStates,
+            dtype: match optimizer {
+                Optimizer::AdamW8bit => Some(DType::Int8),
+                _ => Some(dtype),
+            },
+            unit: self.states(optimizer, implementation, dtype),
+            formula: match optimizer {
+                Optimizer::AdamW => "Σ 2·β·n/N over the tensors (first and second moment)",
+                Optimizer::AdamW8bit => "Σ 2·(n + 4·⌈n/256⌉)/N over the tensors",
+                Optimizer::Sgd { .. } => "Σ β·n/N over the tensors (momentum)",
+            },
+            symbols: self.symbols(dtype, ranks),
+            citation: OPTIMIZER,
+        }
+    }
+}
+
+/// What an entry with one value per weight is.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Stable key.
+    pub id: &'static str,
+    /// For a person.
+    pub label: &'static str,
+    /// Group of the breakdown.
+    pub group: Group,
+    /// This rank's part, not the whole.
+    pub sharded: bool,
+}
+
+fn block(elements: u64, dtype: DType) -> Bytes {
+    Bytes::new(elements.saturating_mul(dtype.bits()).div_ceil(8)).align_up(BLOCK)
+}
+
+fn rounded(elements: &[u64], dtype: DType) -> Bytes {
+    elements.iter().map(|elements| block(*elements, dtype)).sum()
+}

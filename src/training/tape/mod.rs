@@ -1,0 +1,205 @@
+//! A tape: the operations of one piece of a network (a block, the head with its loss) as autograd records them, with the
+//! storages that each keeps for backward. Sizes and lifetimes only, no values.
+//!
+//! `storage` names tensors and their sizes, `backward` plays the tape backwards as torch's engine does and finds the
+//! tightest moment. What operations exist and what each keeps is told by `training::ops`; this file knows no model.
+
+mod backward;
+mod storage;
+
+pub use backward::{Played, Start, WeightGradients};
+pub use storage::{Axis, BLOCK, Name, Rows, Shape, Storage};
+
+use crate::units::DType;
+
+/// Index of a storage on its tape.
+pub type StorageId = u32;
+/// Index of a node on its tape.
+pub type NodeId = u32;
+
+/// A tensor as an operation sees it: where it is stored and which node made it.
+#[derive(Clone, Copy, Debug)]
+pub struct Var {
+    /// Its storage; views share one. `None` where the storage is counted elsewhere (weights, rotary tables).
+    pub storage: Option<StorageId>,
+    /// The node that made it; `None` where no gradient flows.
+    pub node: Option<NodeId>,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its element type.
+    pub dtype: DType,
+}
+
+/// Where a gradient goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To the node that made the operand.
+    Node(NodeId),
+    /// To a weight.
+    Weight,
+    /// Nowhere: it is computed at full size and summed to something small at once.
+    Discarded,
+}
+
+/// What a node hands to one of its operands in backward.
+#[derive(Clone, Copy, Debug)]
+pub struct Edge {
+    /// Where it goes.
+    pub target: Target,
+    /// A new tensor, or `None` for the incoming gradient itself (or a view of it).
+    pub made: Option<Storage>,
+}
+
+/// Which part of a tape a node belongs to; the tightest moment is told for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// A block, or all that precedes the head.
+    Body,
+    /// The head's matrix product.
+    Head,
+    /// The loss.
+    Loss,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn of<T>(items: &[T], from: usize) -> Self {
+        Self {
+            start: index(from),
+            end: index(items.len()),
+        }
+    }
+
+    fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+fn index(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    edges: Span,
+    saved: Span,
+    temporaries: Span,
+    stage: Stage,
+    /// The gradients of several views are collected, not added up.
+    collects: bool,
+}
+
+/// The recorded operations.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    storages: Vec<Storage>,
+    nodes: Vec<Node>,
+    edges: Vec<Edge>,
+    saved: Vec<StorageId>,
+    temporaries: Vec<Storage>,
+    stage: Stage,
+    products: u64,
+    kept: Vec<StorageId>,
+}
+
+impl Tape {
+    /// An empty tape whose first node stands for its input.
+    pub fn new(input: Storage) -> (Self, Var) {
+        let mut tape = Self {
+            storages: Vec::with_capacity(64),
+            nodes: Vec::with_capacity(64),
+            edges: Vec::with_capacity(96),
+            saved: Vec::with_capacity(64),
+            temporaries: Vec::with_capacity(32),
+            stage: Stage::Body,
+            products: 0,
+            kept: Vec::new(),
+        };
+        let storage = tape.store(input);
+        let node = tape.node(&[], &[], &[]);
+        let var = Var {
+            storage: Some(storage),
+            node: Some(node),
+            shape: input.shape,
+            dtype: input.dtype,
+        };
+        (tape, var)
+    }
+
+    /// Nodes from here on belong to this part.
+    pub fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
+    /// A new storage.
+    pub fn store(&mut self, storage: Storage) -> StorageId {
+        self.storages.push(storage);
+        index(self.storages.len() - 1)
+    }
+
+    /// A new node: what it hands on, what it keeps, what it needs beside that while it runs.
+    pub fn node(&mut self, edges: &[Edge], saved: &[Option<StorageId>], temporaries: &[Storage]) -> NodeId {
+        let (edge, save, temporary) = (self.edges.len(), self.saved.len(), self.temporaries.len());
+        self.edges.extend_from_slice(edges);
+        self.saved.extend(saved.iter().flatten());
+        self.temporaries.extend_from_slice(temporaries);
+        self.nodes.push(Node {
+            edges: Span::of(&self.edges, edge),
+            saved: Span::of(&self.saved, save),
+            temporaries: Span::of(&self.temporaries, temporary),
+            stage: self.stage,
+            collects: false,
+        });
+        index(self.nodes.len() - 1)
+    }
+
+    /// The node's incoming gradients belong to different views and are collected until it runs.
+    pub fn collect(&mut self, node: NodeId) {
+        if let Some(node) = self.nodes.get_mut(node as usize) {
+            node.collects = true;
+        }
+    }
+
+    /// Counts a matrix product, and says whether op-level recomputation keeps its output: it keeps every second one,
+    /// beginning with the first.
+    pub fn count_product(&mut self) -> bool {
+        self.products += 1;
+        self.products % 2 == 1
+    }
+
+    /// Op-level recomputation keeps this storage.
+    pub fn keep(&mut self, storage: Option<StorageId>) {
+        self.kept.extend(storage);
+    }
+
+    /// Every storage.
+    pub fn storages(&self) -> &[Storage] {
+        &self.storages
+    }
+
+    /// What is alive after the forward pass because backward needs it, each storage once.
+    pub fn alive_after_forward(&self) -> Vec<StorageId> {
+        self.once(&self.saved)
+    }
+
+    /// What op-level recomputation keeps, each storage once.
+    pub fn kept_by_operations(&self) -> Vec<StorageId> {
+        self.once(&self.kept)
+    }
+
+    fn once(&self, ids: &[StorageId]) -> Vec<StorageId> {
+        let mut seen = vec![false; self.storages.len()];
+        ids.iter()
+            .copied()
+            .filter(|id| {
+                seen.get_mut(*id as usize)
+                    .is_some_and(|seen| !std::mem::replace(seen, true))
+            })
+            .collect()
+    }
+}
