@@ -3,6 +3,7 @@
 //! An engine (`training`, later `inference`) fills a [`Ledger`]; totals, breakdowns, explanations and plots are views of
 //! it. This room never imports training or inference.
 
+pub mod allocator;
 mod entry;
 mod instant;
 mod interval;

@@ -105,13 +105,14 @@ impl Step<'_> {
     }
 
     /// The tighter of a layer's backward and the reduction after it.
-    fn layer(&self, layer: usize, hidden: &Held, sheet: &Sheet) -> (Bytes, Held) {
+    fn layer(&self, layer: usize, hidden: &Held, kept: &Held, sheet: &Sheet) -> (Bytes, Held) {
         let mut during = self.holder.at(self.plan, Moment::Layer(layer));
         during.extend(&self.shared.backward);
         during.extend(self.saved(layer, false));
         if let Some(plan) = self.plan.kind(layer) {
             during.extend(&plan.backward);
         }
+        during.extend(kept);
         let mut after = self.holder.at(self.plan, Moment::Reduced(layer));
         after.extend(&self.shared.backward);
         after.extend(self.saved(layer, false));
@@ -126,14 +127,16 @@ impl Step<'_> {
             gradient: true,
             ..self.plan.setting.hidden_state()
         };
-        let hidden = sheet.storages([gradient], "");
+        let mut hidden = sheet.storages([gradient], "");
+        let kept = self.kept_outputs(sheet);
+        hidden.extend(&kept);
         let label = |layer: usize| format!("backward of layer {} of {depth}", layer + 1);
         let Some(last) = depth.checked_sub(1) else {
             return;
         };
         let mut tightest: Option<(usize, Bytes, Held)> = None;
         for layer in (0..depth).rev() {
-            let (bytes, held) = self.layer(layer, &hidden, sheet);
+            let (bytes, held) = self.layer(layer, &hidden, &kept, sheet);
             if layer == last {
                 sheet.instant(InstantId::BackwardLast, label(layer), &held);
             } else if layer == 0 {
@@ -148,7 +151,13 @@ impl Step<'_> {
         }
     }
 
+    /// The logits, where the program still refers to them.
+    fn kept_outputs(&self, sheet: &mut Sheet) -> Held {
+        sheet.storages(self.ending.after.iter().copied(), "head and loss")
+    }
+
     fn last(&self, sheet: &mut Sheet) {
+        let kept = self.kept_outputs(sheet);
         let gradient = Storage {
             gradient: true,
             ..self.plan.setting.hidden_state()
@@ -156,16 +165,22 @@ impl Step<'_> {
         let mut embedding = self.holder.at(self.plan, Moment::Embedding);
         embedding.extend(sheet.storages([gradient], ""));
         let reduced = self.holder.at(self.plan, Moment::EndsReduced);
-        let end = if sheet.bytes(&embedding) >= sheet.bytes(&reduced) {
+        let mut end = if sheet.bytes(&embedding) >= sheet.bytes(&reduced) {
             embedding
         } else {
             reduced
         };
+        end.extend(&kept);
         sheet.instant(InstantId::BackwardEnd, "backward of the embedding", &end);
+        let with_outputs = |moment| {
+            let mut held = self.holder.at(self.plan, moment);
+            held.extend(&kept);
+            held
+        };
         if self.plan.job.gradient_clipping {
-            sheet.instant(InstantId::Clip, "gradient clipping", &self.holder.at(self.plan, Moment::Clip));
+            sheet.instant(InstantId::Clip, "gradient clipping", &with_outputs(Moment::Clip));
         }
-        sheet.instant(InstantId::OptimizerStep, "optimizer step", &self.holder.at(self.plan, Moment::Step));
+        sheet.instant(InstantId::OptimizerStep, "optimizer step", &with_outputs(Moment::Step));
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Ending {
     pub loss_backward: Vec<Storage>,
     /// While the gradients of head and final norm are computed.
     pub head_backward: Vec<Storage>,
+    /// After that: the logits, where the program still refers to them.
+    pub after: Vec<Storage>,
 }
 
 /// The head and the loss on a tape.
@@ -45,7 +47,11 @@ pub fn ending(
         LossKind::Plain | LossKind::FusedInPlace => {
             let tail = record(network, setting, true, loss == LossKind::FusedInPlace);
             let kept: Vec<StorageId> = tail.outputs.filter(|_| keep_outputs).into_iter().collect();
-            at_instants(&tail, &tail.tape.play(tail.start, weights, &kept))
+            let played = tail.tape.play(tail.start, weights, &kept);
+            Ending {
+                after: alive(&played, &kept),
+                ..at_instants(&tail, &played)
+            }
         }
         LossKind::Chunked { chunks } => chunked(network, setting, chunks, weights),
         LossKind::FusedLinear => fused_linear(network, setting),
@@ -145,6 +151,7 @@ fn at_instants(tail: &Tail, played: &Played) -> Ending {
         loss_forward: alive(played, &forward),
         loss_backward: alive(played, &played.loss.alive),
         head_backward: alive(played, &head.alive),
+        after: Vec::new(),
     }
 }
 
@@ -169,18 +176,19 @@ fn chunked(network: &Network, setting: &Setting, chunks: u64, weights: WeightGra
         .collect();
     let mut fixed = kept;
     fixed.push(Storage::new(&names::HIDDEN_CHUNKS, input.shape, input.dtype));
-    let with = |part: Vec<Storage>, gradient: bool| {
+    let with = |part: Vec<Storage>| {
         let mut all = fixed.clone();
-        if gradient && weights == WeightGradients::Stay {
+        if weights == WeightGradients::Stay {
             all.push(head_gradient(network, setting.types.weights));
         }
         all.extend(part);
         all
     };
     Ending {
-        loss_forward: with(one.loss_forward, true),
-        loss_backward: with(one.loss_backward, true),
-        head_backward: with(one.head_backward, true),
+        loss_forward: with(one.loss_forward),
+        loss_backward: with(one.loss_backward),
+        head_backward: with(one.head_backward),
+        after: Vec::new(),
     }
 }
 
@@ -235,5 +243,6 @@ fn fused_linear(network: &Network, setting: &Setting) -> Ending {
         loss_forward: forward,
         loss_backward: fixed,
         head_backward,
+        after: Vec::new(),
     }
 }

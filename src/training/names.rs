@@ -37,7 +37,6 @@ names! {
     LINEAR_INPUT: Activations, "linear.cast_input", "16-bit copy of a linear layer's input";
     WEIGHT: ModelParams, "weight", "weight matrices of the layer";
     WEIGHT_CAST: ModelParams, "weight_cast", "16-bit copies of fp32 weights (autocast)";
-    LINEAR_OUTPUT: Activations, "linear.output", "output of a linear layer";
     QUERY: Activations, "attention.query", "queries";
     KEY: Activations, "attention.key", "keys";
     VALUE: Activations, "attention.value", "values";
@@ -88,7 +87,6 @@ names! {
     LOGITS_CHUNK: Activations, "logits.chunk", "logits of one chunk, with their fp32 copies";
     HIDDEN_CHUNKS: Activations, "hidden.chunks", "gradient of the hidden states, collected over the chunks";
     TOKEN_IDS: Activations, "token_ids", "token ids and labels";
-    EMBEDDING_OUTPUT: Activations, "embedding.output", "embedding before dropout";
     SHARED_MASK: Activations, "attention.mask", "attention mask, shared by all layers";
     ROTARY_TABLE: Activations, "rotary.table", "cosines and sines of the rotation, shared by all layers";
 }
@@ -106,7 +104,6 @@ axes! {
     QUERIES_KEYS_VALUES: "(q+k+v)", "queries, keys and values together";
     ROTATED_PART: "d_r·heads", "rotated elements of all heads";
     HEADS: "a", "query heads";
-    KEY_HEADS: "n_kv", "key and value heads";
     SCORE_ROW: "a·s", "query heads times sequence length";
     MASK_ROW: "s", "sequence length";
     QUERY_RANK: "r_q", "rank of the query latent";

@@ -2,9 +2,9 @@
 //! first axis. Sums over exact tensor lists; when they are alive is decided by the engines.
 
 use super::sheet::Item;
-use super::tape::BLOCK;
 use super::{Optimizer, OptimizerImplementation};
 use crate::cite::{Citation, Evidence};
+use crate::memory::allocator::{self, BLOCK};
 use crate::memory::{Group, Symbol};
 use crate::model::{Role, Tensor};
 use crate::units::{Bytes, DType};
@@ -188,7 +188,7 @@ pub struct Kind {
 }
 
 fn block(elements: u64, dtype: DType) -> Bytes {
-    Bytes::new(elements.saturating_mul(dtype.bits()).div_ceil(8)).align_up(BLOCK)
+    allocator::block(Bytes::new(elements.saturating_mul(dtype.bits()).div_ceil(8)))
 }
 
 fn rounded(elements: &[u64], dtype: DType) -> Bytes {

@@ -104,7 +104,8 @@ impl Fsdp2 {
             Moment::Loss | Moment::Head => {
                 held.extend(self.root_gathered());
                 held.extend(self.kept(plan, depth));
-                if let (false, Some(last)) = (self.alone, self.unit(plan, depth.saturating_sub(1))) {
+                let last = self.unit(plan, depth.saturating_sub(1));
+                if let (true, false, Some(last)) = (self.reshard, self.alone, last) {
                     held.push((last.output, 1));
                 }
             }

@@ -9,6 +9,7 @@ use super::sheet::{EntryId, Held, Item, Sheet};
 use super::states::{Kind, Piece};
 use super::{Engine, Optimizer, OptimizerImplementation, Precision};
 use crate::cite::{Citation, Evidence};
+use crate::memory::allocator::{BLOCK, block};
 use crate::memory::{Group, Symbol};
 use crate::units::Bytes;
 
@@ -205,7 +206,7 @@ fn clip(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
         label: "norms of the gradients, one per tensor",
         group: Group::Overhead,
         dtype: None,
-        unit: Bytes::new(super::tape::BLOCK),
+        unit: Bytes::new(BLOCK),
         formula: "512",
         symbols: Vec::new(),
         citation: Citation::new(Evidence::Source, "torch 2.15 nn/utils/clip_grad.py"),
@@ -248,7 +249,7 @@ fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         label: "second gradient of the tied embedding, and the sum of both",
         group: Group::Gradients,
         dtype: Some(dtype),
-        unit: Bytes::new(elements.saturating_mul(dtype.bits() / 8)).align_up(super::tape::BLOCK),
+        unit: block(Bytes::new(elements.saturating_mul(dtype.bits() / 8))),
         formula: "β·V·h",
         symbols: vec![
             symbol("β", "bytes per element", dtype.bits() / 8),

@@ -164,11 +164,23 @@ impl Recorder {
         self.copy(output, &names::ATTENTION_COPY)
     }
 
-    /// Softmax into a type: keeps its result; the gradient comes in the input's type at once.
+    /// Softmax into a type: keeps its result. fp16 is widened inside the kernel, bf16 by a cast before it
+    /// (aten/src/ATen/native/SoftMax.cpp); backward first makes the product of gradient and result
+    /// (aten/src/ATen/native/cuda/SoftMax.cu).
     pub fn softmax(&mut self, input: Var, dtype: DType) -> Var {
-        let result = self.tape.store(Storage::new(&names::PROBABILITIES, input.shape, dtype));
+        let input = if input.dtype == DType::Fp16 {
+            input
+        } else {
+            self.cast(input, dtype, &names::SCORES)
+        };
+        let storage = Storage::new(&names::PROBABILITIES, input.shape, dtype);
+        let result = self.tape.store(storage);
         let edge = self.new_gradient(input, &names::SCORES);
-        let node = self.tape.node(&[edge], &[Some(result)], &[]);
+        let product = Storage {
+            gradient: true,
+            ..storage
+        };
+        let node = self.tape.node(&[edge], &[Some(result)], &[product]);
         Var {
             storage: Some(result),
             node: Some(node),

@@ -8,7 +8,7 @@ mod backward;
 mod storage;
 
 pub use backward::{Played, Start, WeightGradients};
-pub use storage::{Axis, BLOCK, Name, Rows, Shape, Storage};
+pub use storage::{Axis, Name, Rows, Shape, Storage};
 
 use crate::units::DType;
 

@@ -1,11 +1,9 @@
 //! Names, shapes and sizes of the tensors on a tape. The formula of a size is text that belongs to its axis, so the page
 //! can show it with its symbols.
 
+use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
 use crate::units::{Bytes, DType};
-
-/// Blocks of torch's caching allocator are multiples of this.
-pub const BLOCK: u64 = 512;
 
 /// What a tensor is called, and what its gradient is called.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,15 +108,10 @@ impl Storage {
         }
     }
 
-    /// Its bytes, rounded up to whole blocks.
+    /// The bytes of its block.
     pub const fn bytes(&self) -> Bytes {
         let elements = self.shape.elements();
-        Bytes::new(elements.saturating_mul(self.dtype.bits()).div_ceil(8)).align_up(BLOCK)
-    }
-
-    /// Whether it is the gradient of weights.
-    pub fn is_weight_gradient(&self) -> bool {
-        self.gradient && self.name.group == Group::ModelParams
+        block(Bytes::new(elements.saturating_mul(self.dtype.bits()).div_ceil(8)))
     }
 
     /// Its key.
