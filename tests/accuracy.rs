@@ -188,7 +188,7 @@ fn judge(gate: &Gate) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn every_gate_holds() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/measured/gates.toml");
     let text = std::fs::read_to_string(path).expect("gates.toml");
@@ -200,7 +200,7 @@ fn every_gate_holds() {
 /// An allocator frees what it holds in vain before it fails, so a run needs little more than its live blocks: every
 /// smallest card lies inside the verdict's band over the predicted allocated peak, give or take the search step.
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn the_smallest_card_that_worked_is_inside_the_band() {
     let step = 0.25;
     let traces: BTreeMap<String, Record> = file("torch-trace.jsonl")

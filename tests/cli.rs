@@ -98,7 +98,7 @@ fn every_command_has_help_and_every_input_a_flag() {
 }
 
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn a_config_json_alone_is_answered() {
     let path = file("llama.json", LLAMA);
     let path = path.to_str().expect("a path");
@@ -117,7 +117,7 @@ fn a_config_json_alone_is_answered() {
 }
 
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn the_command_line_answers_what_the_library_answers() {
     let flags = [
         "calculate",
@@ -155,7 +155,7 @@ fn the_command_line_answers_what_the_library_answers() {
 }
 
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn flags_override_a_file() {
     let path = file(
         "request.json",
@@ -233,7 +233,7 @@ fn a_file_that_cannot_be_read_is_code_1() {
 }
 
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn what_does_not_fit_is_answered_and_can_fail() {
     let too_large = ["calculate", "--model", "llama-3-70b", "--gpu", "l4"];
     assert!(ok(&too_large).contains("does not fit"));
@@ -244,7 +244,7 @@ fn what_does_not_fit_is_answered_and_can_fail() {
 }
 
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn strict_turns_warnings_into_errors() {
     let request = r#"{"model":{"id":"llama-3-8b"},"training":{"batch_sise":4}}"#;
     let output = run_with(&["calculate", "--config", "-"], request);
@@ -256,7 +256,7 @@ fn strict_turns_warnings_into_errors() {
 }
 
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn an_output_file_is_written_once_unless_forced() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("answer.json");
     let _ = std::fs::remove_file(&path);
@@ -278,7 +278,7 @@ fn an_output_file_is_written_once_unless_forced() {
 }
 
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn quick_answers_from_a_count() {
     let command = [
         "quick", "7", "--gpus", "8", "--engine", "fsdp", "--format", "json",
@@ -367,7 +367,7 @@ fn accuracy_reads_any_file_of_records() {
 }
 
 #[test]
-#[ignore = "needs the ledger of a training step, which is not built yet"]
+
 fn accuracy_prints_predictions_in_three_formats() {
     let traces = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/measured/torch-trace.jsonl");
     let text = ok(&["accuracy", traces, "--format", "jsonl"]);

@@ -132,12 +132,12 @@ fn optimizer(question: &mut Question, name: &str) -> Result<(), String> {
         "adamw_foreach" => ("adamw", Some("foreach")),
         "adamw_loop" => ("adamw", Some("loop")),
         "adamw8bit" => ("adamw_8bit", None),
-        "sgdm" => ("sgd", Some("foreach")),
+        "sgd" | "sgdm" => ("sgd", Some("foreach")),
         other => return Err(format!("optimizer {other} is not built yet")),
     };
     question.set(InputId::Optimizer, optimizer);
     question.set_some(InputId::OptimizerImplementation, implementation);
-    if optimizer == "sgd" {
+    if name == "sgdm" {
         question.set(InputId::Momentum, 0.9);
     }
     Ok(())

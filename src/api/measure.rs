@@ -5,7 +5,7 @@ use crate::memory::meters::{self, Fit, Pattern};
 use crate::memory::{Interval, Ledger};
 use crate::model::{Layer, Mixer};
 use crate::request::{Component, Verdict};
-use crate::training::{Engine, evaluate};
+use crate::training::{Engine, Recomputation, evaluate};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -65,7 +65,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         ));
         beyond = beyond + communicator;
     }
-    let reserved = meters::reserved(allocated, pattern);
+    let reserved = meters::reserved(allocated, pattern, training.recomputation == Recomputation::Full);
     let need = meters::need(allocated, beyond);
     let verdict = match meters::fit(need, job.card.usable.expected) {
         Fit::Fits => Verdict::Fits,

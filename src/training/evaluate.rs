@@ -77,7 +77,7 @@ impl Step<'_> {
     }
 
     fn forward(&self, sheet: &mut Sheet) {
-        let depth = self.plan.network.order.len();
+        let depth = self.plan.order.len();
         let place = "head and loss";
         let mut body = self.holder.at(self.plan, Moment::Loss);
         body.extend(&self.shared.backward);
@@ -122,7 +122,7 @@ impl Step<'_> {
     }
 
     fn backward(&self, sheet: &mut Sheet) {
-        let depth = self.plan.network.order.len();
+        let depth = self.plan.order.len();
         let gradient = Storage {
             gradient: true,
             ..self.plan.setting.hidden_state()

@@ -53,6 +53,8 @@ pub enum Recomputation {
     None,
     /// Every layer from its input.
     Full,
+    /// Every second layer from its input, the others not at all.
+    EverySecond,
     /// Op level: attention outputs and every second matrix product are kept, the rest is recomputed.
     Operations,
 }

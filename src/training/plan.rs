@@ -8,7 +8,7 @@ use super::states::{Kind, Piece};
 use super::tape::{Start, Storage, WeightGradients};
 use super::{Engine, Precision, Recomputation, TrainingJob};
 use crate::memory::Group;
-use crate::model::Network;
+use crate::model::{Layer, Network};
 use crate::units::DType;
 
 /// A moment of the step at which the engine is asked what it holds.
@@ -99,8 +99,10 @@ pub struct Plan<'a> {
     pub types: StateTypes,
     /// Ranks among which states are sharded.
     pub shards: u64,
-    /// Kinds of layers, as in the network.
+    /// Kinds of layers: those of the network, each twice where only some of its layers are recomputed.
     pub layers: Vec<LayerPlan>,
+    /// For each depth the index of its layer in `layers`.
+    pub order: Vec<usize>,
     /// Embedding and other tensors before the layers, less a tied embedding.
     pub input: Piece,
     /// Head, a tied embedding, and final norm.
@@ -141,8 +143,14 @@ impl<'a> Plan<'a> {
             Engine::Single | Engine::Ddp { .. } => 1,
         };
         let types = StateTypes::of(job.precision);
-        let layers = (0..network.kinds.len())
-            .map(|kind| layer(job, network, &setting, kind, (shards, types), sheet))
+        let (kinds, order) = kinds(job.recomputation, network);
+        let layers = kinds
+            .iter()
+            .enumerate()
+            .map(|(index, (kind, recomputation))| {
+                let place = place(&order, kinds.len(), index);
+                layer((job, *recomputation), network.kinds.get(*kind), &setting, place, (shards, types), sheet)
+            })
             .collect();
         let tied = network.head.tied;
         let is_shared = |tensor: &&crate::model::Tensor| tied && tensor.role == crate::model::Role::Embedding;
@@ -157,6 +165,7 @@ impl<'a> Plan<'a> {
             types,
             shards,
             layers,
+            order,
             input,
             output,
             towers,
@@ -165,13 +174,18 @@ impl<'a> Plan<'a> {
 
     /// The kind of a layer.
     pub fn kind(&self, layer: usize) -> Option<&LayerPlan> {
-        self.layers.get(*self.network.order.get(layer)?)
+        self.layers.get(*self.order.get(layer)?)
+    }
+
+    /// How many layers are of this kind.
+    pub fn layers_of(&self, kind: usize) -> u64 {
+        self.order.iter().filter(|of| **of == kind).count() as u64
     }
 
     /// How many layers of each kind lie below this one.
     pub fn below(&self, layer: usize) -> Vec<u64> {
         let mut counts = vec![0; self.layers.len()];
-        for kind in self.network.order.iter().take(layer) {
+        for kind in self.order.iter().take(layer) {
             if let Some(count) = counts.get_mut(*kind) {
                 *count += 1;
             }
@@ -187,16 +201,29 @@ pub fn extend(held: &mut Held, other: &Held, times: u64) {
     }
 }
 
+/// The kinds of layers with what is recomputed of each, and which layer is of which. Every second layer (torchtitan's
+/// integer option) begins with the second one.
+fn kinds(recomputation: Recomputation, network: &Network) -> (Vec<(usize, Recomputation)>, Vec<usize>) {
+    if recomputation != Recomputation::EverySecond {
+        let kinds = (0..network.kinds.len()).map(|kind| (kind, recomputation)).collect();
+        return (kinds, network.order.clone());
+    }
+    let kinds = (0..network.kinds.len())
+        .flat_map(|kind| [(kind, Recomputation::None), (kind, Recomputation::Full)])
+        .collect();
+    let order = network.order.iter().enumerate().map(|(layer, kind)| 2 * kind + layer % 2).collect();
+    (kinds, order)
+}
+
 fn layer(
-    job: &TrainingJob,
-    network: &Network,
+    (job, recomputation): (&TrainingJob, Recomputation),
+    layer: Option<&Layer>,
     setting: &Setting,
-    kind: usize,
+    place: String,
     (shards, types): (u64, StateTypes),
     sheet: &mut Sheet,
 ) -> LayerPlan {
-    let place = place(network, kind);
-    let Some(layer) = network.kinds.get(kind) else {
+    let Some(layer) = layer else {
         return LayerPlan {
             place,
             piece: Piece::default(),
@@ -219,25 +246,25 @@ fn layer(
         name: &names::CHECKPOINT,
         ..setting.hidden_state()
     };
-    let kept = match job.recomputation {
+    let kept = match recomputation {
         Recomputation::None => saved.clone(),
-        Recomputation::Full => vec![checkpoint],
+        Recomputation::Full | Recomputation::EverySecond => vec![checkpoint],
         Recomputation::Operations => {
             let mut kept = all(block.tape.kept_by_operations());
             kept.push(checkpoint);
             kept
         }
     };
-    let casts: Vec<Storage> = match job.recomputation {
+    let casts: Vec<Storage> = match recomputation {
         Recomputation::None => Vec::new(),
-        Recomputation::Full | Recomputation::Operations => saved
+        Recomputation::Full | Recomputation::EverySecond | Recomputation::Operations => saved
             .into_iter()
             .filter(|storage| storage.name == &names::WEIGHT_CAST)
             .collect(),
     };
-    let held: &[u32] = match job.recomputation {
+    let held: &[u32] = match recomputation {
         Recomputation::None => &[],
-        Recomputation::Full | Recomputation::Operations => &[0],
+        Recomputation::Full | Recomputation::EverySecond | Recomputation::Operations => &[0],
     };
     let gradient = Storage {
         gradient: true,
@@ -266,12 +293,11 @@ fn layer(
 }
 
 /// Which layers are of a kind, in words; nothing where all are of one kind.
-fn place(network: &Network, kind: usize) -> String {
-    if network.kinds.len() <= 1 {
+fn place(order: &[usize], kinds: usize, kind: usize) -> String {
+    if kinds <= 1 {
         return String::new();
     }
-    let numbers: Vec<usize> = network
-        .order
+    let numbers: Vec<usize> = order
         .iter()
         .enumerate()
         .filter(|(_, of)| **of == kind)

@@ -47,6 +47,7 @@ pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
         clipping: given.number(InputId::GradientClipping).unwrap_or(0.0) > 0.0,
         recomputation: match given.choice(InputId::ActivationCheckpointing) {
             Some("full") => Recomputation::Full,
+            Some("every_n") => Recomputation::EverySecond,
             Some("operations") => Recomputation::Operations,
             _ => Recomputation::None,
         },

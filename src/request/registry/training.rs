@@ -258,8 +258,7 @@ pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
             "full for half of the layers",
             &["3"],
             "Every second layer is recomputed from its input.",
-        )
-        .planned(),
+        ),
         Choice::new(
             "full",
             "full",

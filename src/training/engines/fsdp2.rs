@@ -69,7 +69,7 @@ impl Fsdp2 {
     }
 
     fn unit(&self, plan: &Plan<'_>, layer: usize) -> Option<&Unit> {
-        self.layers.get(*plan.network.order.get(layer)?)
+        self.layers.get(*plan.order.get(layer)?)
     }
 
     fn root_gathered(&self) -> Held {
@@ -91,7 +91,7 @@ impl Fsdp2 {
     }
 
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
-        let depth = plan.network.order.len();
+        let depth = plan.order.len();
         let mut held = self.states.always(moment);
         if moment == Moment::Load {
             return held;
@@ -179,7 +179,7 @@ impl Fsdp2 {
     /// Gradient shards of the layers from this one on; they are among all gradients where those persist.
     fn sharded(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
         if !self.persist {
-            held.extend(layer_gradients(plan, from, plan.network.order.len()));
+            held.extend(layer_gradients(plan, from, plan.order.len()));
         }
     }
 }

@@ -77,7 +77,7 @@ impl States {
             .layers
             .iter()
             .enumerate()
-            .map(|(kind, layer)| (&layer.piece, layer_place(&layer.place), plan.network.layers_of(kind)))
+            .map(|(kind, layer)| (&layer.piece, layer_place(&layer.place), plan.layers_of(kind)))
             .chain(ends.iter().map(|(piece, place)| (*piece, (*place).to_string(), 1)));
         let mut local: Vec<(&Piece, u64)> = Vec::new();
         for (piece, place, count) in pieces {
@@ -116,7 +116,7 @@ impl States {
 
     /// Final gradients that exist at a moment when they appear one layer after another.
     fn gradients(&self, plan: &Plan<'_>, moment: Moment) -> Held {
-        let depth = plan.network.order.len();
+        let depth = plan.order.len();
         let (from, head, input) = match moment {
             Moment::Load | Moment::Rest | Moment::Loss | Moment::Head => return Held::new(),
             Moment::Layer(layer) => (layer + 1, true, false),
@@ -150,7 +150,7 @@ fn layer_place(place: &str) -> String {
 
 fn layer_gradients(plan: &Plan<'_>, from: usize, to: usize) -> Held {
     let mut counts = vec![0u64; plan.layers.len()];
-    for kind in plan.network.order.get(from..to).unwrap_or_default() {
+    for kind in plan.order.get(from..to).unwrap_or_default() {
         if let Some(count) = counts.get_mut(*kind) {
             *count += 1;
         }

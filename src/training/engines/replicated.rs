@@ -22,7 +22,7 @@ impl Replicated {
             let dtype = plan.types.stored;
             for (index, layer) in plan.layers.iter().enumerate() {
                 let entry = sheet.item(layer.piece.item(kind, dtype, 1), &super::layer_place(&layer.place));
-                buckets.push((entry, plan.network.layers_of(index)));
+                buckets.push((entry, plan.layers_of(index)));
             }
             for (piece, place) in [(&plan.input, "before the layers"), (&plan.output, "head and final norm")] {
                 buckets.push((sheet.item(piece.item(kind, dtype, 1), place), 1));
