@@ -1,6 +1,10 @@
 //! The page in a real browser: it fills an element and leaves it again.
 
 #![cfg(all(target_arch = "wasm32", feature = "web"))]
+#![allow(
+    clippy::expect_used,
+    reason = "a test; the exception of clippy.toml does not reach what wasm_bindgen_test makes of it"
+)]
 
 use leptos::prelude::document;
 use leptos::wasm_bindgen::JsCast;

@@ -63,6 +63,7 @@ fn field(input: &Input) -> Value {
         found.insert("x-unit".into(), unit.into());
     }
     found.insert("x-flag".into(), input.flag.into());
+    found.insert("x-link".into(), input.url.into());
     match input.availability {
         Availability::Built => {}
         Availability::Planned => {
@@ -136,6 +137,7 @@ mod tests {
                 input.key
             );
             assert_eq!(field["x-flag"], input.flag, "{}", input.key);
+            assert_eq!(field["x-link"], input.url, "{}", input.key);
         }
         assert!(super::schema("nothing").is_none());
     }

@@ -12,7 +12,9 @@ use super::fields::{from_model, plain};
 use super::tabs::Tab;
 use crate::api;
 use crate::api::Issue;
-use crate::api::{Answer, EngineId, Input, InputDefault, InputId, InputKind, Request};
+use crate::api::{
+    Answer, EngineId, INPUTS, Input, InputDefault, InputId, InputKind, ModelReport, Request, Section,
+};
 
 /// Everything that the page remembers.
 #[derive(Clone, Debug, Store)]
@@ -58,6 +60,8 @@ pub struct Form {
     pub current: Memo<Current>,
     /// The last valid answer.
     pub answer: Memo<Option<Arc<Answer>>>,
+    /// The last valid model, also where the rest of the question is not valid.
+    pub model: Memo<Option<Arc<ModelReport>>>,
 }
 
 /// Makes the store and the answer available to everything below.
@@ -71,13 +75,32 @@ pub fn provide(page: Page) -> Form {
         Ok(answer) => Some(answer),
         Err(_) => last.cloned().flatten(),
     });
+    let about_model = Memo::new(move |_| page.request().with(about_model));
+    let model = Memo::new(move |last: Option<&Option<Arc<ModelReport>>>| {
+        match about_model.with(|request| api::model_report(request, false)) {
+            Ok(report) => Some(Arc::new(report)),
+            Err(_) => last.cloned().flatten(),
+        }
+    });
     let form = Form {
         page,
         current,
         answer,
+        model,
     };
     provide_context(form);
     form
+}
+
+/// The part of a question that says what the model is.
+fn about_model(request: &Request) -> Request {
+    let mut model = Request::new();
+    for input in INPUTS.iter().filter(|input| input.section == Section::Model) {
+        if let Some(value) = request.get(input.id) {
+            model.set(input.id, value.clone());
+        }
+    }
+    model
 }
 
 /// The page's store and answer; call it while a view is built, not in an event handler.
@@ -166,17 +189,14 @@ impl Form {
     pub fn given(self, id: InputId) -> Memo<Option<String>> {
         let key = id.key();
         Memo::new(move |_| {
-            self.answer.with(|answer| {
-                let field = answer
-                    .as_deref()?
-                    .model
-                    .fields
-                    .iter()
-                    .find(|field| field.path == key)?;
+            let typed = self.is_set(id);
+            self.model.with(|model| {
+                let fields = &model.as_deref()?.summary.fields;
+                let field = fields.iter().find(|field| field.path == key)?;
                 let value = field
                     .source_value
                     .as_ref()
-                    .or((!field.edited).then_some(&field.value))?;
+                    .or((!field.edited && !typed).then_some(&field.value))?;
                 (!value.is_null()).then(|| plain(value))
             })
         })

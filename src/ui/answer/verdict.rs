@@ -123,10 +123,19 @@ fn facts(answer: &Answer) -> AnyView {
         gib(capacity.usable_bytes),
         used.unwrap_or_default(),
     );
+    let nodes = answer.multi_node_info.as_ref().map(|info| {
+        format!(
+            " on {} nodes ({}, {} Gbit/s per port)",
+            grouped(info.num_nodes),
+            info.interconnect_type,
+            info.interconnect_bandwidth_gbps,
+        )
+    });
     let job = format!(
-        "{} GPU{}, {} in all, global batch {}",
+        "{} GPU{}{}, {} in all, global batch {}",
         grouped(answer.gpus_used),
         if answer.gpus_used == 1 { "" } else { "s" },
+        nodes.unwrap_or_default(),
         gib(answer.total_memory_all_gpus_bytes),
         grouped(answer.global_batch_size),
     );

@@ -6,8 +6,9 @@ use leptos::prelude::*;
 use serde_json::Value;
 
 use super::super::fields::{Choice, Combobox, from_model, plain};
+use super::super::format::parameters;
 use super::super::state::Form;
-use crate::api::{INPUTS, InputId, Request};
+use crate::api::{self, INPUTS, InputId, ModelEntry, Request};
 
 /// Id of the choice, as its input names it.
 const ID: &str = "model-id";
@@ -69,6 +70,7 @@ pub fn forget_model(request: &mut Request) {
     }
 }
 
+/// Every model of the catalogue under the organisation that published it, and the line for typed fields.
 fn choices() -> Vec<Choice> {
     let own = Choice {
         value: String::new(),
@@ -77,5 +79,34 @@ fn choices() -> Vec<Choice> {
         group: "Your own".to_owned(),
         search: "none own custom type fields architecture".to_owned(),
     };
-    vec![own]
+    let mut groups: Vec<(&str, Vec<Choice>)> = Vec::new();
+    for model in api::models() {
+        let publisher = publisher(model);
+        let line = line(model, publisher);
+        match groups.iter_mut().find(|(name, _)| *name == publisher) {
+            Some((_, lines)) => lines.push(line),
+            None => groups.push((publisher, vec![line])),
+        }
+    }
+    let models = groups.into_iter().flat_map(|(_, lines)| lines);
+    std::iter::once(own).chain(models).collect()
+}
+
+/// Who published it, as its name on the hub says.
+fn publisher(model: &ModelEntry) -> &'static str {
+    model
+        .hf_id
+        .split_once('/')
+        .map_or("Described, not published", |(publisher, _)| publisher)
+}
+
+fn line(model: &ModelEntry, publisher: &str) -> Choice {
+    let names: Vec<&str> = model.names().collect();
+    Choice {
+        value: model.id.to_owned(),
+        label: model.name.to_owned(),
+        detail: parameters(model.total_parameters.get()),
+        group: publisher.to_owned(),
+        search: names.join(" ").to_lowercase(),
+    }
 }

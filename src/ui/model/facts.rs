@@ -7,12 +7,12 @@ use super::super::state::use_form;
 use crate::api::{ModelSource, ModelSummary};
 use crate::units::Count;
 
-/// The counts of the model that the answer is about.
+/// The counts of the model, as soon as its own fields are valid.
 pub fn facts() -> AnyView {
     let form = use_form();
     let view = move || {
-        form.answer
-            .with(|answer| answer.as_deref().map(|answer| list(&answer.model)))
+        form.model
+            .with(|model| model.as_deref().map(|model| list(&model.summary)))
     };
     view! { {view} }.into_any()
 }

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::super::format::{decimal, words};
+use crate::accuracy::evidence;
 use crate::accuracy::statistics::Row;
 
 /// Engines that the product will answer for and that have no measured run at hand must not look validated.
@@ -10,16 +11,15 @@ const NOT_VALIDATED: &str = "not validated";
 
 /// The accuracy tab.
 pub fn accuracy() -> AnyView {
-    let rows: Vec<Row> = Vec::new();
-    let records: usize = rows.iter().map(|row| row.records).sum();
-    let mapped: usize = rows.iter().map(|row| row.mapped).sum();
-    let lines = rows.iter().map(line).collect_view();
+    let table = evidence();
+    let (mapped, records) = (table.mapped, table.records);
+    let lines = table.rows.iter().map(line).collect_view();
     view! {
         <div class="panel accuracy">
             <h2 id="accuracy-title">"Predicted against measured"</h2>
             <p class="accuracy-intro">
                 {format!(
-                    "{mapped} of {records} measured quantities were predicted by the calculator of this page and compared. \
+                    "{mapped} of {records} measured runs were predicted by the calculator of this page and compared. \
                      The error is the absolute difference in percent of the measured value. \
                      Measured values are never an input of a prediction."
                 )}

@@ -74,6 +74,12 @@ export async function openPage({ width = 1440, height = 900, scheme = "light", p
   return page;
 }
 
+/** Reloads a page and waits until it is there again. */
+export async function reload(page) {
+  await page.reload();
+  await page.waitForSelector("h1");
+}
+
 /** The address of the page, for links that leave and come back. */
 export async function address() {
   started ??= start();

@@ -1,0 +1,35 @@
+// No input is ignored in silence on the page either: every input of the registry is changed through its control on a
+// question where it applies, and the answer, a warning or an error changes.
+import { outcome, set } from "./actions.mjs";
+import { check, openPage, same, test } from "./lib/harness.mjs";
+import { change, inputs, link } from "./registry.mjs";
+
+test("every input of the registry changes the answer, a warning or an error", async () => {
+  const all = await inputs();
+  check(all.length > 80, `only ${all.length} inputs were exported`);
+  const page = await openPage();
+  const faults = [];
+  for (const { key } of all) {
+    const { question, value } = change(key);
+    // Through an empty page, so that every question starts from nothing that the last one left open.
+    await ask(page, "#tab=accuracy");
+    await ask(page, await link(question));
+    const before = await outcome(page);
+    try {
+      await set(page, key, value);
+    } catch (error) {
+      faults.push(`${key}: its control could not be used: ${String(error.message).split("\n")[0]}`);
+      continue;
+    }
+    if ((await outcome(page)) === before) faults.push(`${key} = ${JSON.stringify(value)}: nothing changed`);
+  }
+  same(faults, [], "inputs without a visible effect");
+});
+
+/** Goes to a link of the same page and waits until it is read. */
+async function ask(page, fragment) {
+  await page.evaluate((fragment) => { location.hash = fragment; }, fragment);
+  await page.waitForFunction((tab) => document.querySelector(tab)?.getAttribute("aria-selected") === "true",
+    fragment.startsWith("#tab=") ? "#tab-accuracy" : "#tab-training");
+  await page.evaluate(() => new Promise(requestAnimationFrame));
+}
