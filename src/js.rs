@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::api::{self, Issue, Request};
+use crate::accuracy;
+use crate::api::{self, Issue, Request, Strictness};
 
 /// The answer to a training request; both are JSON.
 #[wasm_bindgen]
 pub fn calculate(request: &str) -> Result<String, JsValue> {
     let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
-    let answer = api::calculate(&request).map_err(|issues| refused(&issues))?;
+    let answer = accuracy::calculate(&request, Strictness::default()).map_err(|issues| refused(&issues))?;
     Ok(text(&answer))
 }
 

@@ -3,8 +3,10 @@
 
 use std::sync::OnceLock;
 
+use super::quantity::Quantity;
 use super::report::Table;
 use super::statistics::Row;
+use crate::api::{self, Answer, Issue, Request, Strictness, Validation};
 
 const TABLE: &str = include_str!("../../assets/accuracy.json");
 
@@ -20,6 +22,23 @@ pub fn row(engine: &str, quantity: &str) -> Option<&'static Row> {
         .rows
         .iter()
         .find(|row| row.engine == engine && row.quantity == quantity && row.mapped > 0)
+}
+
+/// Answers a request as [`api::calculate_with`] does, and says how this engine's answers compare with measured runs.
+pub fn calculate(request: &Request, strictness: Strictness) -> Result<Answer, Vec<Issue>> {
+    let mut answer = api::calculate_with(request, strictness)?;
+    answer.validation = row(answer.engine, Quantity::MaxAllocated.key()).map_or(Validation::NOT_VALIDATED, checked);
+    Ok(answer)
+}
+
+fn checked(row: &Row) -> Validation {
+    Validation::Records {
+        engine: row.engine.clone(),
+        records: row.mapped as u64,
+        median_percent: row.median_percent.unwrap_or_default(),
+        p90_percent: row.p90_percent.unwrap_or_default(),
+        worst_percent: row.worst_percent.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

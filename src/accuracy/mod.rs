@@ -16,5 +16,5 @@ pub mod software;
 pub mod statistics;
 pub mod trace;
 
-pub use evidence::evidence;
+pub use evidence::{calculate, evidence};
 pub use report::{Report, Table, compare};

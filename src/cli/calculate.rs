@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use gpu_mem_calc::api::{self, Answer, Range, Request, Strictness, Validation, Verdict};
+use gpu_mem_calc::accuracy;
+use gpu_mem_calc::api::{Answer, Range, Request, Strictness, Validation, Verdict};
 use gpu_mem_calc::units::Bytes;
 
 use crate::failure::{self, Failure};
@@ -21,7 +22,7 @@ pub fn answer(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure
     let strictness = Strictness {
         unknown_fields: strict,
     };
-    let answer = api::calculate_with(request, strictness).map_err(Failure::Input)?;
+    let answer = accuracy::calculate(request, strictness).map_err(Failure::Input)?;
     if strict && answer.warnings.iter().any(failure::is_without_effect) {
         return Err(Failure::Input(answer.warnings));
     }

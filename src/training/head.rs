@@ -78,7 +78,7 @@ fn record(network: &Network, setting: &Setting, with_norm: bool, in_place: bool)
     recorder.tape.enter(Stage::Loss);
     if network.head.softcap {
         logits = recorder.scale(logits, None, &names::LOGITS_CAPPED);
-        logits = recorder.from_result(logits, &names::LOGITS_CAPPED);
+        logits = recorder.keeping_result(logits, &names::LOGITS_CAPPED);
         logits = recorder.scale(logits, None, &names::LOGITS_CAPPED);
     }
     let outputs = logits.storage;

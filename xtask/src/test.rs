@@ -76,7 +76,7 @@ pub fn page(specs: &[&str]) -> Result<()> {
 
 /// How long one answer takes natively.
 pub fn bench(options: &[&str]) -> Result<()> {
-    let mut arguments = vec!["bench", "--locked"];
+    let mut arguments = vec!["bench", "--locked", "--bench", "answer"];
     if !options.is_empty() {
         arguments.push("--");
         arguments.extend_from_slice(options);

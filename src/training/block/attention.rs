@@ -48,7 +48,7 @@ impl Layout<'_> {
         let output = self.kernel(attention, [query, key, value], heads, concatenated);
         let output = match gate {
             Some(gate) => {
-                let open = self.recorder.from_result(gate, &names::OUTPUT_GATE);
+                let open = self.recorder.keeping_result(gate, &names::OUTPUT_GATE);
                 self.recorder.multiply(output, open, &names::GATED_OUTPUT)
             }
             None => output,

@@ -22,7 +22,7 @@ impl Layout<'_> {
             let mut beside = self.dense_of(&dense, input, &names::SHARED);
             if shared.gate {
                 let gate = self.project(input, &names::ONE, 1, &names::OUTPUT_GATE);
-                let open = self.recorder.from_result(gate, &names::OUTPUT_GATE);
+                let open = self.recorder.keeping_result(gate, &names::OUTPUT_GATE);
                 beside = self.weigh(beside, open);
             }
             output = self.recorder.add(output, beside, &names::BLOCK_OUTPUT);

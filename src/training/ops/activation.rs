@@ -9,29 +9,29 @@ impl Recorder {
     pub fn activation(&mut self, input: Var, function: &str, output: &'static Name) -> Var {
         match function {
             "gelu_new" | "gelu_python_tanh" => self.gelu_new(input, output),
-            "relu" => self.from_result(input, output),
+            "relu" => self.keeping_result(input, output),
             "relu2" => {
-                let positive = self.from_result(input, output);
+                let positive = self.keeping_result(input, output);
                 self.square(positive, output)
             }
             "quick_gelu" => {
                 let scaled = self.scale(input, None, &names::ACTIVATION_PART);
-                let sigmoid = self.from_result(scaled, &names::ACTIVATION_PART);
+                let sigmoid = self.keeping_result(scaled, &names::ACTIVATION_PART);
                 self.multiply(input, sigmoid, output)
             }
-            _ => self.from_input(input, output),
+            _ => self.keeping_input(input, output),
         }
     }
 
     /// One operation whose backward needs its input: SiLU, GELU.
-    fn from_input(&mut self, input: Var, name: &'static Name) -> Var {
+    fn keeping_input(&mut self, input: Var, name: &'static Name) -> Var {
         let edge = self.new_gradient(input, name);
         let node = self.tape.node(&[edge], &[input.storage], &[]);
         self.output(name, input.shape, input.dtype, node)
     }
 
     /// One operation whose backward needs its result: ReLU, tanh, sigmoid, softmax.
-    pub fn from_result(&mut self, input: Var, name: &'static Name) -> Var {
+    pub fn keeping_result(&mut self, input: Var, name: &'static Name) -> Var {
         let result = self.tape.store(Storage::new(name, input.shape, input.dtype));
         let edge = self.new_gradient(input, name);
         let node = self.tape.node(&[edge], &[Some(result)], &[]);
@@ -62,7 +62,7 @@ impl Recorder {
         let small = self.scale(cube, None, part);
         let sum = self.add(input, small, part);
         let scaled = self.scale(sum, None, part);
-        let tanh = self.from_result(scaled, part);
+        let tanh = self.keeping_result(scaled, part);
         let edge = Self::same_gradient(tanh);
         let node = self.tape.node(&[edge], &[], &[]);
         let one_more = self.output(part, tanh.shape, tanh.dtype, node);

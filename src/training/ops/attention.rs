@@ -138,7 +138,7 @@ impl Recorder {
         scores = self.scale(scores, None, &names::SCORES);
         if settings.softcap {
             scores = self.scale(scores, None, &names::SCORES);
-            scores = self.from_result(scores, &names::SCORES);
+            scores = self.keeping_result(scores, &names::SCORES);
             scores = self.scale(scores, None, &names::SCORES);
         }
         scores = self.offset(scores, settings.mask, &names::SCORES);
