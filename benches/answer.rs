@@ -25,7 +25,9 @@ fn request(model: &str) -> Request {
 }
 
 fn job(model: &str) -> TrainingJob {
-    api::job(&request(model), Strictness::default()).expect("a valid request").training
+    api::job(&request(model), Strictness::default())
+        .expect("a valid request")
+        .training
 }
 
 /// The ledger of a step.

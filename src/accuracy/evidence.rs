@@ -27,7 +27,8 @@ pub fn row(engine: &str, quantity: &str) -> Option<&'static Row> {
 /// Answers a request as [`api::calculate_with`] does, and says how this engine's answers compare with measured runs.
 pub fn calculate(request: &Request, strictness: Strictness) -> Result<Answer, Vec<Issue>> {
     let mut answer = api::calculate_with(request, strictness)?;
-    answer.validation = row(answer.engine, Quantity::MaxAllocated.key()).map_or(Validation::NOT_VALIDATED, checked);
+    answer.validation =
+        row(answer.engine, Quantity::MaxAllocated.key()).map_or(Validation::NOT_VALIDATED, checked);
     Ok(answer)
 }
 

@@ -137,8 +137,8 @@ fn optimizer(question: &mut Question, name: &str) -> Result<(), String> {
     };
     question.set(InputId::Optimizer, optimizer);
     question.set_some(InputId::OptimizerImplementation, implementation);
-    if name == "sgdm" {
-        question.set(InputId::Momentum, 0.9);
+    if optimizer == "sgd" {
+        question.set(InputId::Momentum, if name == "sgdm" { 0.9 } else { 0.0 });
     }
     Ok(())
 }
@@ -168,6 +168,13 @@ fn model_type(class: &str) -> String {
         "OPT" => return "opt".into(),
         "MiniMax" => return "minimax".into(),
         "StableLm" => return "stablelm".into(),
+        "MiniMaxM2" => return "minimax_m2".into(),
+        "HunYuanMoEV1" => return "hunyuan_v1_moe".into(),
+        "HunYuanDenseV1" => return "hunyuan_v1_dense".into(),
+        "GraniteMoe" | "GraniteMoeHybrid" | "NanoChat" | "BitNet" | "DiffLlama" | "VaultGemma"
+        | "SmolLM3" | "MiMo" => {
+            return class.to_lowercase();
+        }
         _ => {}
     }
     let mut name = String::new();

@@ -86,12 +86,15 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
 /// How far the allocated peak can lie below and above what is expected, as shares of it.
 ///
 /// A known architecture: the 95th percentile of the error over the traced runs is about 3 % (tests/measured). Mixers of
-/// linear time have no measured run. A parameter count alone leaves depth, width and vocabulary open: at equal counts the
+/// linear time have no measured run. Families that the import does not know are read as gated decoders: traces of nine such
+/// families lie between 26 % below and 11 % above. A parameter count alone leaves depth, width and vocabulary open: at equal counts the
 /// saved activations of common architectures differ by half.
 fn spread(job: &Job) -> (f64, f64) {
     let unmeasured = |layer: &Layer| !matches!(layer.mixer, Mixer::Attention(_) | Mixer::Latent(_));
     if job.model.nearest {
         (0.30, 0.50)
+    } else if job.warnings.iter().any(|issue| issue.code == "unknown_family") {
+        (0.25, 0.15)
     } else if job.training.network.kinds.iter().any(unmeasured) {
         (0.15, 0.25)
     } else {

@@ -59,11 +59,7 @@ const PRESSURE: f64 = 1.11;
 
 /// What the verdict judges: live blocks with the surplus of an allocator under pressure, and what lies outside it.
 pub fn need(allocated: Interval, outside: Interval) -> Interval {
-    let pressed = Interval::new(
-        allocated.low,
-        allocated.expected,
-        allocated.high.scaled(PRESSURE),
-    );
+    let pressed = Interval::new(allocated.low, allocated.expected, allocated.high.scaled(PRESSURE));
     pressed + outside
 }
 
@@ -96,7 +92,11 @@ mod tests {
     use super::*;
 
     fn gib(low: f64, expected: f64, high: f64) -> Interval {
-        Interval::new(Bytes::from_gib(low), Bytes::from_gib(expected), Bytes::from_gib(high))
+        Interval::new(
+            Bytes::from_gib(low),
+            Bytes::from_gib(expected),
+            Bytes::from_gib(high),
+        )
     }
 
     #[test]

@@ -26,11 +26,22 @@ pub fn evaluate(job: &TrainingJob) -> Ledger {
         weights: StateTypes::of(job.precision).computed,
         autocast,
     };
-    let setting = Setting::new(&job.network, types, (job.micro_batch, job.sequence_length), job.attention);
+    let setting = Setting::new(
+        &job.network,
+        types,
+        (job.micro_batch, job.sequence_length),
+        job.attention,
+    );
     let plan = Plan::new(job, setting, &mut sheet);
     let holder = Holder::new(&plan, &mut sheet);
     let step = Step {
-        ending: ending(plan.network, &setting, job.loss, job.keep_outputs, fresh_gradients(job)),
+        ending: ending(
+            plan.network,
+            &setting,
+            job.loss,
+            job.keep_outputs,
+            fresh_gradients(job),
+        ),
         shared: shared(&plan, &mut sheet),
         plan: &plan,
         holder: &holder,
@@ -57,8 +68,16 @@ struct Shared {
 
 impl Step<'_> {
     fn fill(&self, sheet: &mut Sheet) {
-        sheet.instant(InstantId::Load, "weights loaded", &self.holder.at(self.plan, Moment::Load));
-        sheet.instant(InstantId::Rest, "between two steps", &self.holder.at(self.plan, Moment::Rest));
+        sheet.instant(
+            InstantId::Load,
+            "weights loaded",
+            &self.holder.at(self.plan, Moment::Load),
+        );
+        sheet.instant(
+            InstantId::Rest,
+            "between two steps",
+            &self.holder.at(self.plan, Moment::Rest),
+        );
         self.forward(sheet);
         self.backward(sheet);
         self.last(sheet);
@@ -101,7 +120,11 @@ impl Step<'_> {
         head.extend(&self.shared.backward);
         head.extend(self.saved(depth, false));
         head.extend(sheet.storages(self.ending.head_backward.iter().copied(), place));
-        sheet.instant(InstantId::HeadBackward, "backward of the head and the final norm", &head);
+        sheet.instant(
+            InstantId::HeadBackward,
+            "backward of the head and the final norm",
+            &head,
+        );
     }
 
     /// The tighter of a layer's backward and the reduction after it.
@@ -118,7 +141,11 @@ impl Step<'_> {
         after.extend(self.saved(layer, false));
         after.extend(hidden);
         let (one, other) = (sheet.bytes(&during), sheet.bytes(&after));
-        if one >= other { (one, during) } else { (other, after) }
+        if one >= other {
+            (one, during)
+        } else {
+            (other, after)
+        }
     }
 
     fn backward(&self, sheet: &mut Sheet) {
@@ -180,7 +207,11 @@ impl Step<'_> {
         if self.plan.job.gradient_clipping {
             sheet.instant(InstantId::Clip, "gradient clipping", &with_outputs(Moment::Clip));
         }
-        sheet.instant(InstantId::OptimizerStep, "optimizer step", &with_outputs(Moment::Step));
+        sheet.instant(
+            InstantId::OptimizerStep,
+            "optimizer step",
+            &with_outputs(Moment::Step),
+        );
     }
 }
 
@@ -199,18 +230,36 @@ fn shared(plan: &Plan<'_>, sheet: &mut Sheet) -> Shared {
             dtype,
         )
     };
-    let mut backward = vec![one(&names::IDS, 3, DType::Int64, &names::TOKEN_IDS, setting.tokens)];
+    let mut backward = vec![one(
+        &names::IDS,
+        3,
+        DType::Int64,
+        &names::TOKEN_IDS,
+        setting.tokens,
+    )];
     let attention = plan.network.layers().find_map(|layer| match &layer.mixer {
         Mixer::Attention(attention) if attention.rotary => Some(attention.rotary_dim),
         Mixer::Latent(latent) => Some(latent.rope_dim),
         _ => None,
     });
     if let Some(width) = attention {
-        let table = one(&names::ROTATED_PART, width, setting.stream(), &names::ROTARY_TABLE, setting.sequence);
+        let table = one(
+            &names::ROTATED_PART,
+            width,
+            setting.stream(),
+            &names::ROTARY_TABLE,
+            setting.sequence,
+        );
         backward.extend([table, table]);
     }
     if plan.network.embedding_dropout > 0.0 {
-        let mask = one(&names::WIDTH, setting.hidden, DType::Int8, &names::DROPOUT_MASK, setting.tokens);
+        let mask = one(
+            &names::WIDTH,
+            setting.hidden,
+            DType::Int8,
+            &names::DROPOUT_MASK,
+            setting.tokens,
+        );
         backward.push(mask);
     }
     let dense = match setting.kernel {
@@ -220,7 +269,13 @@ fn shared(plan: &Plan<'_>, sheet: &mut Sheet) -> Shared {
     };
     let mut forward = Vec::new();
     if let Some(dtype) = dense {
-        let mask = one(&names::MASK_ROW, setting.sequence, dtype, &names::SHARED_MASK, setting.tokens);
+        let mask = one(
+            &names::MASK_ROW,
+            setting.sequence,
+            dtype,
+            &names::SHARED_MASK,
+            setting.tokens,
+        );
         if plan.job.recomputation == Recomputation::None {
             forward.push(mask);
         } else {

@@ -4,11 +4,13 @@
 //! Read in transformers 5.23 (loss/loss_utils.py), pytorch/torchtitan (components/loss.py) and linkedin/Liger-Kernel
 //! (ops/fused_linear_cross_entropy.py).
 
+use super::LossKind;
 use super::block::Setting;
 use super::names;
 use super::ops::Recorder;
-use super::tape::{Edge, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients};
-use super::LossKind;
+use super::tape::{
+    Edge, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients,
+};
 use crate::model::Network;
 use crate::units::DType;
 
@@ -115,7 +117,11 @@ fn cross_entropy(recorder: &mut Recorder, logits: Var) -> Start {
     let softmax = recorder.tape.node(&[edge], &[Some(result)], &[]);
     let likelihood = Edge {
         target: Target::Node(softmax),
-        made: Some(Storage::gradient(&names::LOG_PROBABILITIES, logits.shape, DType::Fp32)),
+        made: Some(Storage::gradient(
+            &names::LOG_PROBABILITIES,
+            logits.shape,
+            DType::Fp32,
+        )),
     };
     let node = recorder.tape.node(&[likelihood], &[Some(result)], &[]);
     let scalar = Shape {
@@ -166,7 +172,9 @@ fn chunked(network: &Network, setting: &Setting, chunks: u64, weights: WeightGra
     let one = at_instants(&tail, &tail.tape.play(tail.start, weights, &[]));
     let (tape, input) = Tape::new(setting.hidden_state());
     let mut recorder = recorder(setting, tape);
-    let normed = network.final_norm.map_or(input, |norm| recorder.norm(input, norm.kind, 1));
+    let normed = network
+        .final_norm
+        .map_or(input, |norm| recorder.norm(input, norm.kind, 1));
     let kept: Vec<Storage> = recorder
         .tape
         .alive_after_forward()
@@ -206,7 +214,9 @@ fn head_gradient(network: &Network, dtype: DType) -> Storage {
 fn fused_linear(network: &Network, setting: &Setting) -> Ending {
     let (tape, input) = Tape::new(setting.hidden_state());
     let mut recorder = recorder(setting, tape);
-    let normed = network.final_norm.map_or(input, |norm| recorder.norm(input, norm.kind, 1));
+    let normed = network
+        .final_norm
+        .map_or(input, |norm| recorder.norm(input, norm.kind, 1));
     let dtype = recorder.product_type(normed.dtype);
     let mut fixed: Vec<Storage> = recorder
         .tape

@@ -149,12 +149,22 @@ impl<'a> Plan<'a> {
             .enumerate()
             .map(|(index, (kind, recomputation))| {
                 let place = place(&order, kinds.len(), index);
-                layer((job, *recomputation), network.kinds.get(*kind), &setting, place, (shards, types), sheet)
+                layer(
+                    (job, *recomputation),
+                    network.kinds.get(*kind),
+                    &setting,
+                    place,
+                    (shards, types),
+                    sheet,
+                )
             })
             .collect();
         let tied = network.head.tied;
         let is_shared = |tensor: &&crate::model::Tensor| tied && tensor.role == crate::model::Role::Embedding;
-        let input = Piece::new(network.input_tensors.iter().filter(|tensor| !is_shared(tensor)), shards);
+        let input = Piece::new(
+            network.input_tensors.iter().filter(|tensor| !is_shared(tensor)),
+            shards,
+        );
         let shared = network.input_tensors.iter().filter(is_shared);
         let output = Piece::new(shared.chain(&network.output_tensors), shards);
         let towers = Piece::new(network.towers.iter().flat_map(|tower| &tower.tensors), shards);
@@ -205,13 +215,20 @@ pub fn extend(held: &mut Held, other: &Held, times: u64) {
 /// integer option) begins with the second one.
 fn kinds(recomputation: Recomputation, network: &Network) -> (Vec<(usize, Recomputation)>, Vec<usize>) {
     if recomputation != Recomputation::EverySecond {
-        let kinds = (0..network.kinds.len()).map(|kind| (kind, recomputation)).collect();
+        let kinds = (0..network.kinds.len())
+            .map(|kind| (kind, recomputation))
+            .collect();
         return (kinds, network.order.clone());
     }
     let kinds = (0..network.kinds.len())
         .flat_map(|kind| [(kind, Recomputation::None), (kind, Recomputation::Full)])
         .collect();
-    let order = network.order.iter().enumerate().map(|(layer, kind)| 2 * kind + layer % 2).collect();
+    let order = network
+        .order
+        .iter()
+        .enumerate()
+        .map(|(layer, kind)| 2 * kind + layer % 2)
+        .collect();
     (kinds, order)
 }
 

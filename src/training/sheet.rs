@@ -98,9 +98,9 @@ impl Sheet {
     }
 
     fn find(&self, id: &str, dtype: Option<DType>, unit: Bytes, place: &str) -> Option<EntryId> {
-        self.entries
-            .iter()
-            .position(|entry| entry.unit == unit && entry.dtype == dtype && entry.id == id && entry.place == place)
+        self.entries.iter().position(|entry| {
+            entry.unit == unit && entry.dtype == dtype && entry.id == id && entry.place == place
+        })
     }
 
     /// Bytes of what is held.

@@ -18,7 +18,10 @@ const SHARD: Citation = Citation::new(
     Evidence::Source,
     "torch 2.15 distributed/fsdp/_fully_shard/_fsdp_param.py: chunks along axis 0, padded to equal sizes",
 );
-const WHOLE: Citation = Citation::new(Evidence::Source, "the model's weight tensors, each rounded up to 512 B");
+const WHOLE: Citation = Citation::new(
+    Evidence::Source,
+    "the model's weight tensors, each rounded up to 512 B",
+);
 const OPTIMIZER: Citation = Citation::new(
     Evidence::Source,
     "torch 2.15 optim/adam.py and sgd.py; bitsandbytes optim/optimizer.py (blocks of 256, fp32 under 4,096 elements)",
@@ -31,7 +34,12 @@ pub fn local_elements(tensor: &Tensor, ranks: u64) -> u64 {
     let first = if tensor.role == Role::RoutedExpert && tensor.copies > 1 {
         tensor.copies
     } else {
-        tensor.shape.first().copied().unwrap_or(1).saturating_mul(tensor.copies)
+        tensor
+            .shape
+            .first()
+            .copied()
+            .unwrap_or(1)
+            .saturating_mul(tensor.copies)
     };
     if ranks <= 1 || first == 0 {
         return all;
@@ -48,12 +56,17 @@ pub struct Piece {
     gathered: Vec<u64>,
     /// Elements of all tensors, unpadded.
     pub elements: u64,
+    /// Ranks that share them.
+    ranks: u64,
 }
 
 impl Piece {
     /// Of these tensors on `ranks` ranks.
     pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, ranks: u64) -> Self {
-        let mut piece = Self::default();
+        let mut piece = Self {
+            ranks,
+            ..Self::default()
+        };
         for tensor in tensors {
             let local = local_elements(tensor, ranks);
             piece.local.push(local);
@@ -70,30 +83,42 @@ impl Piece {
 
     /// Bytes of this rank's part in a type.
     pub fn local(&self, dtype: DType) -> Bytes {
-        rounded(&self.local, dtype)
+        self.local
+            .iter()
+            .map(|elements| self.block(*elements, dtype))
+            .sum()
     }
 
     /// Bytes of the whole in a type, as gathered from all ranks.
     pub fn whole(&self, dtype: DType) -> Bytes {
-        rounded(&self.gathered, dtype)
+        self.gathered
+            .iter()
+            .map(|elements| self.block(*elements, dtype))
+            .sum()
     }
 
     /// Bytes of the optimizer's states on this rank.
-    pub fn states(&self, optimizer: Optimizer, implementation: OptimizerImplementation, dtype: DType) -> Bytes {
+    pub fn states(
+        &self,
+        optimizer: Optimizer,
+        implementation: OptimizerImplementation,
+        dtype: DType,
+    ) -> Bytes {
         let one = |elements: u64| match optimizer {
             Optimizer::AdamW => {
-                let state = block(elements, dtype);
+                let state = self.block(elements, dtype);
                 let step = match implementation {
                     OptimizerImplementation::Fused => Bytes::new(BLOCK),
                     OptimizerImplementation::Foreach | OptimizerImplementation::Loop => Bytes::ZERO,
                 };
                 state * 2 + step
             }
-            Optimizer::AdamW8bit if elements < MIN_8BIT => block(elements, DType::Fp32) * 2,
+            Optimizer::AdamW8bit if elements < MIN_8BIT => self.block(elements, DType::Fp32) * 2,
             Optimizer::AdamW8bit => {
-                (block(elements, DType::Int8) + block(elements.div_ceil(BLOCK_8BIT), DType::Fp32)) * 2
+                (self.block(elements, DType::Int8) + self.block(elements.div_ceil(BLOCK_8BIT), DType::Fp32))
+                    * 2
             }
-            Optimizer::Sgd { momentum: true } => block(elements, dtype),
+            Optimizer::Sgd { momentum: true } => self.block(elements, dtype),
             Optimizer::Sgd { momentum: false } => Bytes::ZERO,
         };
         self.local.iter().map(|elements| one(*elements)).sum()
@@ -101,7 +126,18 @@ impl Piece {
 
     /// The largest tensor of this rank in a type.
     pub fn largest(&self, dtype: DType) -> Bytes {
-        block(self.local.iter().copied().max().unwrap_or(0), dtype)
+        self.block(self.local.iter().copied().max().unwrap_or(0), dtype)
+    }
+
+    /// The block of one tensor. Shards are cut from what the whole tensors leave behind, so nothing of a segment stays with
+    /// them; whole tensors get segments of their own.
+    fn block(&self, elements: u64, dtype: DType) -> Bytes {
+        let bytes = Bytes::new(elements.saturating_mul(dtype.bits()).div_ceil(8));
+        if self.ranks > 1 {
+            bytes.align_up(BLOCK)
+        } else {
+            allocator::block(bytes)
+        }
     }
 
     fn symbols(&self, dtype: DType, ranks: u64) -> Vec<Symbol> {
@@ -135,7 +171,11 @@ impl Piece {
             label: kind.label,
             group: kind.group,
             dtype: Some(dtype),
-            unit: if kind.sharded { self.local(dtype) } else { self.whole(dtype) },
+            unit: if kind.sharded {
+                self.local(dtype)
+            } else {
+                self.whole(dtype)
+            },
             formula: match (sharded, ranks > 1) {
                 (true, _) => "Σ β·⌈d₀/N⌉·n/d₀ over the tensors",
                 (false, true) => "Σ β·N·⌈d₀/N⌉·n/d₀ over the tensors",
@@ -185,12 +225,4 @@ pub struct Kind {
     pub group: Group,
     /// This rank's part, not the whole.
     pub sharded: bool,
-}
-
-fn block(elements: u64, dtype: DType) -> Bytes {
-    allocator::block(Bytes::new(elements.saturating_mul(dtype.bits()).div_ceil(8)))
-}
-
-fn rounded(elements: &[u64], dtype: DType) -> Bytes {
-    elements.iter().map(|elements| block(*elements, dtype)).sum()
 }

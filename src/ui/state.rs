@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::fields::{from_model, plain};
 use super::tabs::Tab;
 use crate::accuracy;
-use crate::api::{self, Strictness};
 use crate::api::Issue;
+use crate::api::{self, Strictness};
 use crate::api::{
     Answer, EngineId, INPUTS, Input, InputDefault, InputId, InputKind, ModelReport, Request, Section,
 };
@@ -69,8 +69,11 @@ pub struct Form {
 pub fn provide(page: Page) -> Form {
     let page = Store::new(page);
     let current: Memo<Current> = Memo::new(move |_| {
-        page.request()
-            .with(|request| accuracy::calculate(request, Strictness::default()).map(Arc::new).map_err(Arc::new))
+        page.request().with(|request| {
+            accuracy::calculate(request, Strictness::default())
+                .map(Arc::new)
+                .map_err(Arc::new)
+        })
     });
     let answer = Memo::new(move |last: Option<&Option<Arc<Answer>>>| match current.get() {
         Ok(answer) => Some(answer),

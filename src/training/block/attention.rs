@@ -105,12 +105,21 @@ impl Layout<'_> {
     pub(super) fn rotate(&mut self, input: Var, heads: u64, rotated: u64, whole: u64) -> Var {
         let part = heads * rotated;
         if rotated < whole || self.setting.reference.concatenates_rotary {
-            let turning = self.recorder.slice(input, &names::ROTATED_PART, part, &names::ROTARY);
-            let passing = self
+            let turning = self
                 .recorder
-                .slice(input, &names::ROTATED_PART, input.shape.width - part, &names::ROTARY);
+                .slice(input, &names::ROTATED_PART, part, &names::ROTARY);
+            let passing = self.recorder.slice(
+                input,
+                &names::ROTATED_PART,
+                input.shape.width - part,
+                &names::ROTARY,
+            );
             let turned = self.turn(turning);
-            let parts = if rotated < whole { vec![turned, passing] } else { vec![turned] };
+            let parts = if rotated < whole {
+                vec![turned, passing]
+            } else {
+                vec![turned]
+            };
             return self.recorder.concatenate(&parts, input.shape, &names::ROTATED);
         }
         self.turn(input)
@@ -123,16 +132,23 @@ impl Layout<'_> {
         let first = self.recorder.slice(input, input.shape.axis, half, &names::ROTARY);
         let second = self.recorder.slice(input, input.shape.axis, half, &names::ROTARY);
         let negative = self.recorder.scale(second, None, &names::ROTARY);
-        let crossed = self.recorder.concatenate(&[negative, first], input.shape, &names::ROTARY);
+        let crossed = self
+            .recorder
+            .concatenate(&[negative, first], input.shape, &names::ROTARY);
         let crossed = self.recorder.scale(crossed, table, &names::ROTARY);
         self.recorder.add(straight, crossed, &names::ROTATED)
     }
 
     /// The kernel that the reference class takes: soft-capping and sinks exist in plain attention only, and a window that
-    /// is shorter than the sequence is a dense mask.
-    pub(super) fn kernel(&mut self, attention: &Attention, operands: [Var; 3], heads: Heads, copied: bool) -> Var {
-        let eager =
-            self.setting.kernel == AttentionKernel::Eager || attention.softcap || attention.sinks;
+    /// is not longer than the sequence is a dense mask (transformers 5.23, masking_utils.py, `_ignore_causal_mask_sdpa`).
+    pub(super) fn kernel(
+        &mut self,
+        attention: &Attention,
+        operands: [Var; 3],
+        heads: Heads,
+        copied: bool,
+    ) -> Var {
+        let eager = self.setting.kernel == AttentionKernel::Eager || attention.softcap || attention.sinks;
         if eager {
             let settings = Eager {
                 softcap: attention.softcap,
@@ -145,7 +161,7 @@ impl Layout<'_> {
         }
         let windowed = match attention.span {
             Span::Full => false,
-            Span::Sliding(window) | Span::Chunked(window) => self.setting.sequence > window,
+            Span::Sliding(window) | Span::Chunked(window) => self.setting.sequence >= window,
         };
         let masking = if windowed || self.setting.kernel == AttentionKernel::Masked {
             Masking::Dense

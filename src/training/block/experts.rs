@@ -41,7 +41,8 @@ impl Layout<'_> {
             let edge = self.recorder.new_gradient(wide, &names::ROUTER_INPUT);
             let node = self.recorder.tape.node(&[edge], &[wide.storage], &[]);
             let shape = self.shape(&names::EXPERTS, moe.experts);
-            self.recorder.output(&names::ROUTER_LOGITS, shape, DType::Fp32, node)
+            self.recorder
+                .output(&names::ROUTER_LOGITS, shape, DType::Fp32, node)
         } else {
             self.project(input, &names::EXPERTS, moe.experts, &names::ROUTER_LOGITS)
         };
@@ -68,7 +69,12 @@ impl Layout<'_> {
     }
 
     fn routed_rows(&self, moe: &Moe) -> u64 {
-        self.setting.tokens.saturating_mul(moe.top_k)
+        let each = if self.setting.reference.every_expert {
+            moe.experts
+        } else {
+            moe.top_k
+        };
+        self.setting.tokens.saturating_mul(each)
     }
 
     fn routed(&mut self, moe: &Moe, input: Var, choice: Var) -> Var {
@@ -80,32 +86,63 @@ impl Layout<'_> {
 
         let edge = self.recorder.new_gradient(input, &names::ROUTED_INPUT);
         let node = self.recorder.tape.node(&[edge], &[], &[]);
-        let sorted = self.recorder.output(&names::ROUTED_INPUT, hidden, input.dtype, node);
-        let sorted = self.recorder.cast(sorted, self.recorder.types.weights, &names::ROUTED_INPUT);
+        let mut sorted = self
+            .recorder
+            .output(&names::ROUTED_INPUT, hidden, input.dtype, node);
+        if self.setting.reference.every_expert {
+            sorted = self.weigh(sorted, choice);
+        }
+        let sorted = self
+            .recorder
+            .cast(sorted, self.recorder.types.weights, &names::ROUTED_INPUT);
         let inner = if moe.gated {
             let shape = row(&names::EXPERT_PAIR, 2 * width);
             let both = self.grouped(sorted, weights(2 * width), shape, &names::ROUTED_GATE_UP);
             let both = self.recorder.split(both, &names::ROUTED_GATE_UP);
             let gate = self.recorder.part(both, &names::EXPERT, width);
             let up = self.recorder.part(both, &names::EXPERT, width);
-            let activated = self.recorder.activation(gate, &moe.activation, &names::ROUTED_ACTIVATED);
+            let activated = self
+                .recorder
+                .activation(gate, &moe.activation, &names::ROUTED_ACTIVATED);
             self.recorder.multiply(activated, up, &names::ROUTED_PRODUCT)
         } else {
-            let up = self.grouped(sorted, weights(width), row(&names::EXPERT, width), &names::ROUTED_GATE_UP);
-            self.recorder.activation(up, &moe.activation, &names::ROUTED_ACTIVATED)
+            let up = self.grouped(
+                sorted,
+                weights(width),
+                row(&names::EXPERT, width),
+                &names::ROUTED_GATE_UP,
+            );
+            self.recorder
+                .activation(up, &moe.activation, &names::ROUTED_ACTIVATED)
         };
         let output = self.grouped(inner, weights(width), hidden, &names::ROUTED_OUTPUT);
+        if self.setting.reference.every_expert {
+            // Summed over the experts: the gradient is copied once for each.
+            let edge = self.recorder.new_gradient(output, &names::ROUTED_OUTPUT);
+            let node = self.recorder.tape.node(&[edge], &[], &[]);
+            return self
+                .recorder
+                .output(&names::BLOCK_OUTPUT, input.shape, input.dtype, node);
+        }
         let weighted = self.weigh(output, choice);
         // Back in token order: the gradient is scattered into zeros from a contiguous copy.
         let edge = self.recorder.new_gradient(weighted, &names::ROUTED_WEIGHTED);
         let copy = Storage::gradient(&names::ROUTED_WEIGHTED, weighted.shape, weighted.dtype);
         let node = self.recorder.tape.node(&[edge], &[], &[copy]);
-        let summed = self.recorder.output(&names::ROUTED_WEIGHTED, input.shape, weighted.dtype, node);
+        let summed = self
+            .recorder
+            .output(&names::ROUTED_WEIGHTED, input.shape, weighted.dtype, node);
         self.recorder.cast(summed, input.dtype, &names::BLOCK_OUTPUT)
     }
 
     /// A grouped product: not under autocast's rules, in the type of the weights.
-    fn grouped(&mut self, input: Var, weights: u64, shape: Shape, name: &'static crate::training::tape::Name) -> Var {
+    fn grouped(
+        &mut self,
+        input: Var,
+        weights: u64,
+        shape: Shape,
+        name: &'static crate::training::tape::Name,
+    ) -> Var {
         let autocast = self.recorder.types.autocast.take();
         let output = self.recorder.product(input, weights, shape, name);
         self.recorder.types.autocast = autocast;
@@ -119,7 +156,11 @@ impl Layout<'_> {
         let full = Storage::gradient(&names::ROUTED_WEIGHTED, rows.shape, dtype);
         let small = Edge {
             target: weight.node.map_or(Target::Discarded, Target::Node),
-            made: Some(Storage::gradient(&names::ROUTER_CHOICE, weight.shape, weight.dtype)),
+            made: Some(Storage::gradient(
+                &names::ROUTER_CHOICE,
+                weight.shape,
+                weight.dtype,
+            )),
         };
         let mut temporaries = vec![full];
         if dtype != rows.dtype {
@@ -129,6 +170,7 @@ impl Layout<'_> {
             .recorder
             .tape
             .node(&[edge, small], &[rows.storage, weight.storage], &temporaries);
-        self.recorder.output(&names::ROUTED_WEIGHTED, rows.shape, dtype, node)
+        self.recorder
+            .output(&names::ROUTED_WEIGHTED, rows.shape, dtype, node)
     }
 }

@@ -21,11 +21,15 @@ impl Layout<'_> {
             let both = self.recorder.split(both, &names::GATE_UP);
             let gate = self.recorder.part(both, axis, width);
             let up = self.recorder.part(both, axis, width);
-            let activated = self.recorder.activation(gate, &dense.activation, &names::ACTIVATED);
+            let activated = self
+                .recorder
+                .activation(gate, &dense.activation, &names::ACTIVATED);
             self.recorder.multiply(up, activated, &names::PRODUCT)
         } else {
             let gate = self.project(input, axis, width, &names::GATE);
-            let activated = self.recorder.activation(gate, &dense.activation, &names::ACTIVATED);
+            let activated = self
+                .recorder
+                .activation(gate, &dense.activation, &names::ACTIVATED);
             let up = self.project(input, axis, width, &names::UP);
             self.recorder.multiply(activated, up, &names::PRODUCT)
         };

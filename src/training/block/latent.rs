@@ -18,27 +18,41 @@ impl Layout<'_> {
         };
         let query = self.project(query_source, &names::QUERIES, heads * width, &names::QUERY);
         let query = self.recorder.split(query, &names::QUERY);
-        let query_plain = self.recorder.part(query, &names::QUERIES, heads * latent.nope_dim);
-        let query_rotary = self.recorder.part(query, &names::ROTATED_PART, heads * latent.rope_dim);
+        let query_plain = self
+            .recorder
+            .part(query, &names::QUERIES, heads * latent.nope_dim);
+        let query_rotary = self
+            .recorder
+            .part(query, &names::ROTATED_PART, heads * latent.rope_dim);
 
         let row = latent.kv_rank + latent.rope_dim;
         let compressed = self.project(input, &names::LATENT_ROW, row, &names::LATENT);
         let compressed = self.recorder.split(compressed, &names::LATENT);
         let key_latent = self.recorder.part(compressed, &names::KEY_RANK, latent.kv_rank);
-        let key_rotary = self.recorder.part(compressed, &names::ROTATED_PART, latent.rope_dim);
+        let key_rotary = self
+            .recorder
+            .part(compressed, &names::ROTATED_PART, latent.rope_dim);
         let key_latent = self.recorder.norm(key_latent, NormKind::Rms, 1);
 
         let query_rotary = self.rotate_pairs(query_rotary);
         let key_rotary = self.rotate_pairs(key_rotary);
         let shape = self.shape(&names::QUERIES, heads * width);
-        let query = self.recorder.concatenate(&[query_plain, query_rotary], shape, &names::ROTATED);
+        let query = self
+            .recorder
+            .concatenate(&[query_plain, query_rotary], shape, &names::ROTATED);
 
         let expanded = heads * (latent.nope_dim + latent.value_dim);
         let keys_values = self.project(key_latent, &names::KEYS_VALUES, expanded, &names::QUERY_KEY_VALUE);
         let keys_values = self.recorder.split(keys_values, &names::QUERY_KEY_VALUE);
-        let key_plain = self.recorder.part(keys_values, &names::KEYS, heads * latent.nope_dim);
-        let value = self.recorder.part(keys_values, &names::VALUES, heads * latent.value_dim);
-        let key = self.recorder.concatenate(&[key_plain, key_rotary], shape, &names::KEY);
+        let key_plain = self
+            .recorder
+            .part(keys_values, &names::KEYS, heads * latent.nope_dim);
+        let value = self
+            .recorder
+            .part(keys_values, &names::VALUES, heads * latent.value_dim);
+        let key = self
+            .recorder
+            .concatenate(&[key_plain, key_rotary], shape, &names::KEY);
 
         let sizes = Heads {
             queries: heads,
@@ -72,7 +86,9 @@ impl Layout<'_> {
     fn rotate_pairs(&mut self, input: Var) -> Var {
         if self.setting.reference.complex_rotary {
             let dtype = input.dtype;
-            let wide = self.recorder.cast(input, crate::units::DType::Fp32, &names::ROTARY);
+            let wide = self
+                .recorder
+                .cast(input, crate::units::DType::Fp32, &names::ROTARY);
             let turned = self.recorder.scale(wide, None, &names::ROTARY);
             return self.recorder.cast(turned, dtype, &names::ROTARY);
         }

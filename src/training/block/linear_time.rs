@@ -30,7 +30,12 @@ impl Layout<'_> {
         let Some(sizes) = sizes(mixer) else {
             return input;
         };
-        let projected = self.project(input, &names::STATE_ROW, sizes.projected, &names::STATE_PROJECTION);
+        let projected = self.project(
+            input,
+            &names::STATE_ROW,
+            sizes.projected,
+            &names::STATE_PROJECTION,
+        );
         let mixed_shape = self.shape(&names::STATE_ROW, sizes.mixed);
         let gates_shape = self.shape(&names::STATE_ROW, sizes.gates);
         let output_shape = self.shape(&names::STATE_ROW, sizes.output);
@@ -61,13 +66,24 @@ impl Layout<'_> {
 
 fn sizes(mixer: &Mixer) -> Option<Sizes> {
     Some(match mixer {
-        Mixer::Mamba1 { inner, state, step_rank, .. } => Sizes {
+        Mixer::Mamba1 {
+            inner,
+            state,
+            step_rank,
+            ..
+        } => Sizes {
             projected: 2 * inner,
             mixed: 2 * inner + step_rank + 2 * state,
             gates: 0,
             output: *inner,
         },
-        Mixer::Mamba2 { heads, head_dim, groups, state, .. } => {
+        Mixer::Mamba2 {
+            heads,
+            head_dim,
+            groups,
+            state,
+            ..
+        } => {
             let inner = heads * head_dim;
             Sizes {
                 projected: 2 * inner + 2 * groups * state + heads,
@@ -76,7 +92,13 @@ fn sizes(mixer: &Mixer) -> Option<Sizes> {
                 output: inner,
             }
         }
-        Mixer::GatedDelta { key_heads, value_heads, key_dim, value_dim, .. } => {
+        Mixer::GatedDelta {
+            key_heads,
+            value_heads,
+            key_dim,
+            value_dim,
+            ..
+        } => {
             let (keys, values) = (key_heads * key_dim, value_heads * value_dim);
             Sizes {
                 projected: 2 * keys + 2 * values + 2 * value_heads,

@@ -12,10 +12,10 @@ mod reference;
 
 pub use reference::Reference;
 
+use super::AttentionKernel;
 use super::names;
 use super::ops::{Recorder, Types};
 use super::tape::{Rows, Shape, Storage, Tape, Var};
-use super::AttentionKernel;
 use crate::model::{FeedForward, Layer, Mixer, Network, Norm, Residual};
 use crate::units::DType;
 
@@ -53,7 +53,12 @@ impl Setting {
     }
 
     /// What a job with these sizes and types has in common.
-    pub fn new(network: &Network, types: Types, (batch, sequence): (u64, u64), kernel: AttentionKernel) -> Self {
+    pub fn new(
+        network: &Network,
+        types: Types,
+        (batch, sequence): (u64, u64),
+        kernel: AttentionKernel,
+    ) -> Self {
         Self {
             types,
             tokens: batch.saturating_mul(sequence),
@@ -103,12 +108,13 @@ pub fn record(layer: &Layer, setting: &Setting) -> Block {
 impl Layout<'_> {
     /// One branch after another, each with its norm before it, or norms before and after it.
     fn sequential(&mut self, layer: &Layer, input: Var) -> Var {
-        let branches = usize::from(layer.mixer != Mixer::None) + usize::from(layer.feed_forward != FeedForward::None);
+        let branches =
+            usize::from(layer.mixer != Mixer::None) + usize::from(layer.feed_forward != FeedForward::None);
         let each = layer.norms.len() / branches.max(1);
         let mut norms = layer.norms.iter().copied();
         let mut stream = input;
         if layer.mixer != Mixer::None {
-            let (before, after) = Self::around(&mut norms, each);
+            let (before, after) = self.around(&mut norms, each);
             let normed = self.norm(stream, before);
             let mixed = self.mixer(&layer.mixer, normed);
             let mixed = self.norm(mixed, after);
@@ -116,7 +122,7 @@ impl Layout<'_> {
             stream = self.recorder.add(stream, mixed, &names::RESIDUAL);
         }
         if layer.feed_forward != FeedForward::None {
-            let (before, after) = Self::around(&mut norms, each);
+            let (before, after) = self.around(&mut norms, each);
             let normed = self.norm(stream, before);
             let fed = self.feed_forward(&layer.feed_forward, normed);
             let fed = self.norm(fed, after);
@@ -142,10 +148,13 @@ impl Layout<'_> {
         self.recorder.add(sum, input, &names::RESIDUAL)
     }
 
-    fn around(norms: &mut impl Iterator<Item = Norm>, each: usize) -> (Option<Norm>, Option<Norm>) {
-        let before = norms.next();
-        let after = if each >= 2 { norms.next() } else { None };
-        (before, after)
+    /// The norms before and after a branch.
+    fn around(&self, norms: &mut impl Iterator<Item = Norm>, each: usize) -> (Option<Norm>, Option<Norm>) {
+        match (each, self.setting.reference.norms_after) {
+            (0 | 1, true) => (None, norms.next()),
+            (0 | 1, false) => (norms.next(), None),
+            _ => (norms.next(), norms.next()),
+        }
     }
 
     fn norm(&mut self, input: Var, norm: Option<Norm>) -> Var {
@@ -180,7 +189,9 @@ impl Layout<'_> {
     fn sum(&mut self, outputs: &[Var], otherwise: Var) -> Var {
         let mut outputs = outputs.iter().copied();
         let first = outputs.next().unwrap_or(otherwise);
-        outputs.fold(first, |sum, next| self.recorder.add(sum, next, &names::BLOCK_OUTPUT))
+        outputs.fold(first, |sum, next| {
+            self.recorder.add(sum, next, &names::BLOCK_OUTPUT)
+        })
     }
 
     /// The hidden size as a shape.

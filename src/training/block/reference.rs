@@ -14,6 +14,10 @@ pub struct Reference {
     pub wide_choice: bool,
     /// Rotation of interleaved pairs as complex numbers in fp32.
     pub complex_rotary: bool,
+    /// Norms stand after mixer and feed-forward, before the residual addition, and not before them.
+    pub norms_after: bool,
+    /// Every expert computes every token, scaled by a score that is zero for those not chosen.
+    pub every_expert: bool,
 }
 
 impl Reference {
@@ -21,11 +25,30 @@ impl Reference {
     pub fn of(model_type: &str) -> Self {
         let is = |names: &[&str]| names.contains(&model_type);
         Self {
-            concatenates_rotary: is(&["phi3", "gpt_neox", "phi", "stablelm", "glm", "glm4", "nemotron", "persimmon"]),
+            concatenates_rotary: is(&[
+                "phi3",
+                "gpt_neox",
+                "phi",
+                "stablelm",
+                "glm",
+                "glm4",
+                "nemotron",
+                "persimmon",
+            ]),
             slices_projection: is(&["phi3", "phimoe"]),
             narrow_softmax: is(&["gpt2", "opt", "gpt_oss", "gpt_bigcode", "codegen"]),
-            wide_choice: is(&["mixtral", "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe", "kimi_k2", "dots1"]),
+            wide_choice: is(&[
+                "mixtral",
+                "deepseek_v2",
+                "deepseek_v3",
+                "deepseek_v32",
+                "glm4_moe",
+                "kimi_k2",
+                "dots1",
+            ]),
             complex_rotary: is(&["deepseek_v2", "llama4", "llama4_text"]),
+            norms_after: is(&["olmo2", "olmo3", "exaone4"]),
+            every_expert: is(&["llama4", "llama4_text"]),
         }
     }
 }

@@ -39,7 +39,10 @@ impl Fsdp2 {
             let mut entry = |kind: Kind, dtype| sheet.item(piece.item(kind, dtype, plan.shards), place);
             let gathered = "gathered weights";
             Unit {
-                gathered: entry(buffer("fsdp.gathered", gathered, Group::ModelParams), plan.types.computed),
+                gathered: entry(
+                    buffer("fsdp.gathered", gathered, Group::ModelParams),
+                    plan.types.computed,
+                ),
                 output: entry(
                     buffer("fsdp.all_gather", "output of an all-gather", Group::ModelParams),
                     plan.types.computed,
@@ -49,12 +52,20 @@ impl Fsdp2 {
                     plan.types.computed,
                 ),
                 reduction: entry(
-                    buffer("fsdp.reduce_scatter", "input of a reduce-scatter", Group::Gradients),
+                    buffer(
+                        "fsdp.reduce_scatter",
+                        "input of a reduce-scatter",
+                        Group::Gradients,
+                    ),
                     plan.types.reduced,
                 ),
             }
         };
-        let layers = plan.layers.iter().map(|layer| unit(&layer.piece, &layer.place)).collect();
+        let layers = plan
+            .layers
+            .iter()
+            .map(|layer| unit(&layer.piece, &layer.place))
+            .collect();
         let input = unit(&plan.input, "before the layers");
         let root = unit(&plan.output, "head and final norm");
         Self {

@@ -41,10 +41,12 @@ impl Holder {
     pub fn new(plan: &Plan<'_>, sheet: &mut Sheet) -> Self {
         let states = States::new(plan, sheet);
         match plan.job.engine {
-            Engine::Single | Engine::Ddp { .. } => Self::Replicated(replicated::Replicated::new(plan, states, sheet)),
-            Engine::Fsdp2 { reshard_after_forward } => {
-                Self::Fsdp2(fsdp2::Fsdp2::new(plan, states, reshard_after_forward, sheet))
+            Engine::Single | Engine::Ddp { .. } => {
+                Self::Replicated(replicated::Replicated::new(plan, states, sheet))
             }
+            Engine::Fsdp2 {
+                reshard_after_forward,
+            } => Self::Fsdp2(fsdp2::Fsdp2::new(plan, states, reshard_after_forward, sheet)),
         }
     }
 
@@ -78,7 +80,10 @@ impl States {
             .iter()
             .enumerate()
             .map(|(kind, layer)| (&layer.piece, layer_place(&layer.place), plan.layers_of(kind)))
-            .chain(ends.iter().map(|(piece, place)| (*piece, (*place).to_string(), 1)));
+            .chain(
+                ends.iter()
+                    .map(|(piece, place)| (*piece, (*place).to_string(), 1)),
+            );
         let mut local: Vec<(&Piece, u64)> = Vec::new();
         for (piece, place, count) in pieces {
             weights.push((sheet.item(piece.item(WEIGHTS, stored, shards), &place), count));
@@ -173,11 +178,19 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
     let stored = plan.types.stored;
     let (unit, formula) = match (plan.job.optimizer, plan.job.implementation) {
         (Optimizer::AdamW, OptimizerImplementation::Foreach) => (
-            local.iter().map(|(piece, count)| piece.local(stored) * *count).sum(),
+            local
+                .iter()
+                .map(|(piece, count)| piece.local(stored) * *count)
+                .sum(),
             "Σ β·n/N over the tensors (square roots of the second moment)",
         ),
         (Optimizer::AdamW, OptimizerImplementation::Loop) => (
-            local.iter().map(|(piece, _)| piece.largest(stored)).max().unwrap_or_default() * 2,
+            local
+                .iter()
+                .map(|(piece, _)| piece.largest(stored))
+                .max()
+                .unwrap_or_default()
+                * 2,
             "2·β·n of the largest tensor",
         ),
         _ => return Held::new(),
@@ -190,7 +203,10 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
         unit,
         formula,
         symbols: vec![symbol("β", "bytes per element", stored.bits() / 8)],
-        citation: Citation::new(Evidence::Source, "torch 2.15 optim/adam.py: _multi_tensor_adam, _single_tensor_adam"),
+        citation: Citation::new(
+            Evidence::Source,
+            "torch 2.15 optim/adam.py: _multi_tensor_adam, _single_tensor_adam",
+        ),
     };
     vec![(sheet.item(item, ""), 1)]
 }
@@ -256,9 +272,16 @@ fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             symbol("V", "vocabulary", plan.network.vocabulary),
             symbol("h", "hidden size", plan.network.hidden_size),
         ],
-        citation: Citation::new(Evidence::Traced, "torch 2.15 autograd: input_buffer.cpp adds out of place here"),
+        citation: Citation::new(
+            Evidence::Traced,
+            "torch 2.15 autograd: input_buffer.cpp adds out of place here",
+        ),
     };
-    let count = if matches!(plan.job.precision, Precision::Autocast(_)) { 1 } else { 2 };
+    let count = if matches!(plan.job.precision, Precision::Autocast(_)) {
+        1
+    } else {
+        2
+    };
     vec![(sheet.item(item, ""), count)]
 }
 

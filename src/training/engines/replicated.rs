@@ -18,13 +18,23 @@ impl Replicated {
         let copies = matches!(plan.job.engine, Engine::Ddp { bucket_view: false });
         let mut buckets = Held::new();
         if copies {
-            let kind = buffer("ddp.buckets", "DDP's buckets: a flat copy of all gradients", Group::Gradients);
+            let kind = buffer(
+                "ddp.buckets",
+                "DDP's buckets: a flat copy of all gradients",
+                Group::Gradients,
+            );
             let dtype = plan.types.stored;
             for (index, layer) in plan.layers.iter().enumerate() {
-                let entry = sheet.item(layer.piece.item(kind, dtype, 1), &super::layer_place(&layer.place));
+                let entry = sheet.item(
+                    layer.piece.item(kind, dtype, 1),
+                    &super::layer_place(&layer.place),
+                );
                 buckets.push((entry, plan.layers_of(index)));
             }
-            for (piece, place) in [(&plan.input, "before the layers"), (&plan.output, "head and final norm")] {
+            for (piece, place) in [
+                (&plan.input, "before the layers"),
+                (&plan.output, "head and final norm"),
+            ] {
                 buckets.push((sheet.item(piece.item(kind, dtype, 1), place), 1));
             }
         }

@@ -55,12 +55,22 @@ impl Recorder {
     /// Torch's scaled dot product attention. Flash where there is no mask, the type has 16 bits, and all heads have one
     /// width of at most 256; the memory-efficient kernel otherwise. `copied`: the queries are laid out head by head, so
     /// flash's output is, too, and is copied into token order.
-    pub fn fused_attention(&mut self, operands: [Var; 3], heads: Heads, masking: Masking, copied: bool) -> Var {
-        let dtype = self
-            .types
-            .autocast
-            .unwrap_or(operands.iter().map(|operand| operand.dtype).reduce(super::promoted).unwrap_or(DType::Fp32));
-        let [mut query, mut key, mut value] = operands.map(|operand| self.cast(operand, dtype, &names::ATTENTION_CAST));
+    pub fn fused_attention(
+        &mut self,
+        operands: [Var; 3],
+        heads: Heads,
+        masking: Masking,
+        copied: bool,
+    ) -> Var {
+        let dtype = self.types.autocast.unwrap_or(
+            operands
+                .iter()
+                .map(|operand| operand.dtype)
+                .reduce(super::promoted)
+                .unwrap_or(DType::Fp32),
+        );
+        let [mut query, mut key, mut value] =
+            operands.map(|operand| self.cast(operand, dtype, &names::ATTENTION_CAST));
         let flash = masking == Masking::Causal
             && dtype != DType::Fp32
             && heads.width == heads.value_width
@@ -71,12 +81,17 @@ impl Recorder {
         }
         query.dtype = dtype;
         let output_shape = self.tokens_of(&names::QUERIES, heads.queries * heads.value_width);
-        let output = self.tape.store(Storage::new(&names::ATTENTION_OUTPUT, output_shape, dtype));
+        let output = self
+            .tape
+            .store(Storage::new(&names::ATTENTION_OUTPUT, output_shape, dtype));
         let per_head = self.tokens_of(&names::HEADS, heads.queries);
-        let lse = self.tape.store(Storage::new(&names::LOG_SUM_EXP, per_head, DType::Fp32));
+        let lse = self
+            .tape
+            .store(Storage::new(&names::LOG_SUM_EXP, per_head, DType::Fp32));
         let bias = (masking == Masking::Dense).then(|| {
             let shape = self.tokens_of(&names::MASK_ROW, heads.sequence);
-            self.tape.store(Storage::new(&names::ATTENTION_BIAS, shape, dtype))
+            self.tape
+                .store(Storage::new(&names::ATTENTION_BIAS, shape, dtype))
         });
         let mut temporaries = vec![Storage::new(&names::LOG_SUM_EXP, per_head, DType::Fp32)];
         if dtype != DType::Fp32 {
@@ -89,7 +104,14 @@ impl Recorder {
             temporaries.extend([Storage::gradient(&names::EXPANDED, shape, dtype); 2]);
         }
         let edges = [query, key, value].map(|operand| self.new_gradient(operand, &names::QUERY));
-        let saved = [query.storage, key.storage, value.storage, Some(output), Some(lse), bias];
+        let saved = [
+            query.storage,
+            key.storage,
+            value.storage,
+            Some(output),
+            Some(lse),
+            bias,
+        ];
         let node = self.tape.node(&edges, &saved, &temporaries);
         self.tape.keep(Some(output));
         self.tape.keep(Some(lse));
@@ -112,9 +134,26 @@ impl Recorder {
         self.output(name, input.shape, input.dtype, node)
     }
 
+    /// A batch of matrices is reshaped for its product: with more than one sequence a view of a larger tensor is copied, so
+    /// that it no longer holds the larger one (aten/src/ATen/native/LinearAlgebra.cpp, `_matmul_impl`).
+    fn own(&mut self, operand: Var, heads: Heads) -> Var {
+        let whole = operand
+            .storage
+            .and_then(|id| self.tape.storages().get(id as usize))
+            .map_or(0, |storage| storage.shape.elements());
+        if self.tokens > heads.sequence && whole > operand.shape.elements() {
+            self.copy(operand, &names::VALUE)
+        } else {
+            operand
+        }
+    }
+
     /// A product of two batches of matrices, both kept; runs in autocast's type.
     fn batched_product(&mut self, one: Var, other: Var, shape: Shape, name: &'static Name) -> Var {
-        let dtype = self.types.autocast.unwrap_or(super::promoted(one.dtype, other.dtype));
+        let dtype = self
+            .types
+            .autocast
+            .unwrap_or(super::promoted(one.dtype, other.dtype));
         let one = self.cast(one, dtype, &names::ATTENTION_CAST);
         let other = self.cast(other, dtype, &names::ATTENTION_CAST);
         let edges: [Edge; 2] = [self.new_gradient(one, name), self.new_gradient(other, name)];
@@ -124,14 +163,10 @@ impl Recorder {
 
     /// Plain attention: scores, scaling, optional soft-cap, mask, softmax, dropout, product with the values, copied into
     /// token order. `fp32_softmax`: the probabilities are computed in fp32 and cast back (all but GPT-2's kin).
-    pub fn eager_attention(
-        &mut self,
-        [query, key, value]: [Var; 3],
-        heads: Heads,
-        settings: Eager,
-    ) -> Var {
+    pub fn eager_attention(&mut self, [query, key, value]: [Var; 3], heads: Heads, settings: Eager) -> Var {
         let key = self.expand(key, heads);
         let value = self.expand(value, heads);
+        let [query, key, value] = [query, key, value].map(|operand| self.own(operand, heads));
         let row = heads.queries * heads.sequence + if settings.sinks { heads.queries } else { 0 };
         let scores_shape = self.tokens_of(&names::SCORE_ROW, heads.queries * heads.sequence);
         let mut scores = self.batched_product(query, key, scores_shape, &names::SCORES);
@@ -153,10 +188,19 @@ impl Recorder {
             scores.dtype
         };
         let probabilities = self.softmax(scores, wide);
-        let back = if settings.fp32_softmax { query.dtype } else { value.dtype };
+        let back = if settings.fp32_softmax {
+            query.dtype
+        } else {
+            value.dtype
+        };
         let mut weights = self.cast(probabilities, back, &names::PROBABILITIES);
         if settings.sinks {
-            weights = self.slice(weights, &names::SCORE_ROW, heads.queries * heads.sequence, &names::PROBABILITIES);
+            weights = self.slice(
+                weights,
+                &names::SCORE_ROW,
+                heads.queries * heads.sequence,
+                &names::PROBABILITIES,
+            );
         }
         let weights = self.dropout(weights, settings.dropout);
         let shape = self.tokens_of(&names::QUERIES, heads.queries * heads.value_width);

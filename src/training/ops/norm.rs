@@ -22,7 +22,9 @@ impl Recorder {
             width: groups,
             rows: input.shape.rows,
         };
-        let storage = self.tape.store(Storage::new(&names::NORM_SCALE, shape, DType::Fp32));
+        let storage = self
+            .tape
+            .store(Storage::new(&names::NORM_SCALE, shape, DType::Fp32));
         (Some(storage), shape)
     }
 
@@ -60,7 +62,9 @@ impl Recorder {
             target: Target::Node(root),
             made: Some(Storage::gradient(&names::NORM_SCALE, small, DType::Fp32)),
         };
-        let node = self.tape.node(&[to_input, to_scale], &[wide.storage, scale], &[full]);
+        let node = self
+            .tape
+            .node(&[to_input, to_scale], &[wide.storage, scale], &[full]);
         self.output(&names::NORM_NORMALISED, wide.shape, DType::Fp32, node)
     }
 

@@ -82,7 +82,11 @@ impl State {
         if self.bytes > peak.bytes {
             peak.bytes = self.bytes;
             peak.alive.clear();
-            let alive = self.references.iter().enumerate().filter(|(_, count)| **count > 0);
+            let alive = self
+                .references
+                .iter()
+                .enumerate()
+                .filter(|(_, count)| **count > 0);
             peak.alive.extend(alive.map(|(place, _)| super::index(place)));
         }
     }
@@ -101,7 +105,11 @@ impl Tape {
     /// Plays the tape backwards; `held` stays alive all the while beside what the tape itself keeps.
     pub fn play(&self, start: Start, weights: WeightGradients, held: &[StorageId]) -> Played {
         let mut state = State {
-            sizes: self.storages.iter().map(|storage| storage.bytes().get()).collect(),
+            sizes: self
+                .storages
+                .iter()
+                .map(|storage| storage.bytes().get())
+                .collect(),
             references: vec![0; self.storages.len()],
             storages: self.storages.clone(),
             bytes: 0,
@@ -116,7 +124,9 @@ impl Tape {
         }
         let (mut body, mut head, mut loss) = (Peak::default(), Peak::default(), Peak::default());
         for place in (0..self.nodes.len()).rev() {
-            let Some(node) = self.nodes.get(place) else { continue };
+            let Some(node) = self.nodes.get(place) else {
+                continue;
+            };
             let gradients = incoming.get_mut(place).map(std::mem::take).unwrap_or_default();
             let Some(gradient) = gradients.first().copied() else {
                 continue;
@@ -185,7 +195,11 @@ impl Tape {
             return;
         };
         if state.shared(earlier) {
-            let sum = state.storages.get(earlier as usize).copied().map(|storage| state.make(storage));
+            let sum = state
+                .storages
+                .get(earlier as usize)
+                .copied()
+                .map(|storage| state.make(storage));
             state.observe(peak);
             state.release(earlier);
             slot.clear();
