@@ -86,8 +86,24 @@ fn engine(question: &mut Question, record: &Record) -> Result<(), String> {
                 if reshard { "full_shard" } else { "shard_grad_op" },
             );
         }
-        "fsdp1" => return Err("FSDP1 is not built yet".into()),
-        "hsdp" => return Err("hybrid sharding is not built yet".into()),
+        "fsdp1" => {
+            question.set(InputId::EngineType, "fsdp");
+            question.set(InputId::FsdpVersion, "1");
+            question.set(
+                InputId::ShardingStrategy,
+                match args.get("strategy").and_then(Value::as_str) {
+                    Some("SHARD_GRAD_OP") => "shard_grad_op",
+                    Some("FULL_SHARD") | None => "full_shard",
+                    Some(other) => return Err(format!("sharding strategy {other} is not known")),
+                },
+            );
+        }
+        "hsdp" => {
+            let replicas = args.get("replicate").and_then(Value::as_u64).unwrap_or(1);
+            question.set(InputId::EngineType, "fsdp");
+            question.set(InputId::NumNodes, replicas);
+            question.set(InputId::ShardingStrategy, "hybrid_shard");
+        }
         strategy if strategy.starts_with("tp") => return Err("tensor parallelism is not built yet".into()),
         other => return Err(format!("strategy {other} is not known")),
     }
@@ -102,7 +118,13 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
         ("fp32", Some(compute)) => {
             question.set(InputId::Dtype, compute);
             question.set(InputId::PrecisionMode, "mixed");
-            question.set(InputId::ReduceDtype, of("reduce").unwrap_or("fp32"));
+            // FSDP1's mixed precision reduced in the compute type unless the record says otherwise.
+            let usual = if record.text("strategy") == Some("fsdp1") {
+                compute
+            } else {
+                "fp32"
+            };
+            question.set(InputId::ReduceDtype, of("reduce").unwrap_or(usual));
         }
         ("bf16", None) => {
             question.set(InputId::Dtype, "bf16");

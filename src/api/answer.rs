@@ -63,7 +63,9 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
         engine: match job.training.engine {
             Engine::Single => "single",
             Engine::Ddp { .. } => "ddp",
-            Engine::Fsdp2 { .. } => "fsdp2",
+            Engine::Fsdp1 { replicas: 1, .. } => "fsdp1",
+            Engine::Fsdp2 { replicas: 1, .. } => "fsdp2",
+            Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => "hsdp",
         },
         validation: Validation::NOT_VALIDATED,
         assumed: job.assumed,

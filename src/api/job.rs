@@ -77,8 +77,8 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     let precision = resolve::precision(given, engine.id, report);
     let step = resolve::step(given, engine, report);
     let ranks = mesh.map_or(1, |mesh| mesh.data);
-    let settings = resolve::settings(given, engine.id, ranks, report);
     let num_nodes = nodes.as_ref().map_or(1, |nodes| nodes.num_nodes);
+    let settings = resolve::settings(given, engine.id, (ranks, num_nodes), report);
     resolve::unused(given, engine.id, ranks, num_nodes, report);
     let model = resolve::model(given, report);
     let sequence = sequence(given, model.as_ref(), report);

@@ -5,7 +5,7 @@ use crate::memory::meters::{self, Fit, Pattern};
 use crate::memory::{Interval, Ledger};
 use crate::model::{Layer, Mixer};
 use crate::request::{Component, Verdict};
-use crate::training::{Engine, Recomputation, evaluate};
+use crate::training::{Engine, Recomputation, TrainingJob, evaluate};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -45,7 +45,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     let pattern = match training.engine {
         Engine::Single => Pattern::Single,
         Engine::Ddp { .. } => Pattern::Replicated,
-        Engine::Fsdp2 { .. } => Pattern::Sharded,
+        Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => Pattern::Sharded,
     };
     let context = meters::context();
     let mut outside = vec![component(
@@ -55,11 +55,12 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         "measured: nvidia-smi less max_memory_allocated where the pool was nearly full (fms-acceleration)",
     )];
     let mut beyond = context;
-    if training.data_parallel > 1 {
-        let communicator = meters::communicator();
+    let groups = communicators(&training);
+    if groups > 0 {
+        let communicator = meters::communicator().times(groups);
         outside.push(component(
             "nccl",
-            "NCCL's buffers of one communicator",
+            "NCCL's buffers, by communicator",
             communicator,
             "NVIDIA/nccl issues 964, 864 and 986",
         ));
@@ -81,6 +82,15 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         outside,
         verdict,
     })
+}
+
+/// Communicators with more than one rank: that of the data-parallel group, and with replicas that among them.
+fn communicators(job: &TrainingJob) -> u64 {
+    let replicas = match job.engine {
+        Engine::Fsdp1 { replicas, .. } | Engine::Fsdp2 { replicas, .. } => replicas,
+        Engine::Single | Engine::Ddp { .. } => 1,
+    };
+    u64::from(job.data_parallel > replicas) + u64::from(replicas > 1)
 }
 
 /// How far the allocated peak can lie below and above what is expected, as shares of it.

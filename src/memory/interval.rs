@@ -37,6 +37,17 @@ impl Interval {
     }
 }
 
+impl Interval {
+    /// So many times the quantity.
+    pub fn times(self, count: u64) -> Self {
+        Self {
+            low: self.low * count,
+            expected: self.expected * count,
+            high: self.high * count,
+        }
+    }
+}
+
 impl Add for Interval {
     type Output = Self;
     fn add(self, other: Self) -> Self {

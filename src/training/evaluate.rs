@@ -106,19 +106,19 @@ impl Step<'_> {
         end.extend(sheet.storages([self.plan.setting.hidden_state()], ""));
         sheet.instant(InstantId::ForwardEnd, "all layers have run forward", &end);
 
-        let mut loss = body.clone();
+        let mut loss = body;
         loss.extend(self.saved(depth, true));
         loss.extend(sheet.storages(self.ending.loss_forward.iter().copied(), place));
         sheet.instant(InstantId::LossForward, "loss", &loss);
 
-        let mut loss = body;
-        loss.extend(self.saved(depth, false));
+        let mut back = self.holder.at(self.plan, Moment::Head);
+        back.extend(&self.shared.backward);
+        back.extend(self.saved(depth, false));
+        let mut loss = back.clone();
         loss.extend(sheet.storages(self.ending.loss_backward.iter().copied(), place));
         sheet.instant(InstantId::LossBackward, "gradient of the loss", &loss);
 
-        let mut head = self.holder.at(self.plan, Moment::Head);
-        head.extend(&self.shared.backward);
-        head.extend(self.saved(depth, false));
+        let mut head = back;
         head.extend(sheet.storages(self.ending.head_backward.iter().copied(), place));
         sheet.instant(
             InstantId::HeadBackward,

@@ -96,10 +96,19 @@ pub enum Engine {
         /// `gradient_as_bucket_view`.
         bucket_view: bool,
     },
+    /// PyTorch `FullyShardedDataParallel` over every layer and the root: flat parameters.
+    Fsdp1 {
+        /// Whether a layer's gathered weights are freed after its forward (FULL_SHARD; not with SHARD_GRAD_OP).
+        reshard_after_forward: bool,
+        /// Groups of ranks that hold the same shards.
+        replicas: u64,
+    },
     /// PyTorch `fully_shard` over every layer and the root.
     Fsdp2 {
         /// Whether a layer's gathered weights are freed after its forward.
         reshard_after_forward: bool,
+        /// Groups of ranks that hold the same shards.
+        replicas: u64,
     },
 }
 

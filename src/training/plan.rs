@@ -8,7 +8,7 @@ use super::states::{Kind, Piece};
 use super::tape::{Start, Storage, WeightGradients};
 use super::{Engine, Precision, Recomputation, TrainingJob};
 use crate::memory::Group;
-use crate::model::{Layer, Network};
+use crate::model::{Layer, Network, Tensor};
 use crate::units::DType;
 
 /// A moment of the step at which the engine is asked what it holds.
@@ -20,7 +20,7 @@ pub enum Moment {
     Rest,
     /// Forward of the last layer is over; the head and the loss follow.
     Loss,
-    /// Backward of the head.
+    /// Backward of the loss and the head.
     Head,
     /// Backward of a layer, counted from zero.
     Layer(usize),
@@ -120,7 +120,7 @@ pub fn gradients_persist(job: &TrainingJob) -> bool {
 /// What happens to a fresh weight gradient inside a layer's backward: engines that shard reduce it afterwards.
 pub fn fresh_gradients(job: &TrainingJob) -> WeightGradients {
     match job.engine {
-        Engine::Fsdp2 { .. } => WeightGradients::Stay,
+        Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => WeightGradients::Stay,
         _ if gradients_persist(job) => WeightGradients::Added,
         _ => WeightGradients::Stay,
     }
@@ -139,7 +139,9 @@ impl<'a> Plan<'a> {
     pub fn new(job: &'a TrainingJob, setting: Setting, sheet: &mut Sheet) -> Self {
         let network: &Network = &job.network;
         let shards = match job.engine {
-            Engine::Fsdp2 { .. } => job.data_parallel.max(1),
+            Engine::Fsdp1 { replicas, .. } | Engine::Fsdp2 { replicas, .. } => {
+                (job.data_parallel / replicas.max(1)).max(1)
+            }
             Engine::Single | Engine::Ddp { .. } => 1,
         };
         let types = StateTypes::of(job.precision);
@@ -160,14 +162,12 @@ impl<'a> Plan<'a> {
             })
             .collect();
         let tied = network.head.tied;
-        let is_shared = |tensor: &&crate::model::Tensor| tied && tensor.role == crate::model::Role::Embedding;
-        let input = Piece::new(
-            network.input_tensors.iter().filter(|tensor| !is_shared(tensor)),
-            shards,
-        );
+        let is_shared = |tensor: &&Tensor| tied && tensor.role == crate::model::Role::Embedding;
+        let piece = |tensors: &mut dyn Iterator<Item = &Tensor>| piece(job, tensors, shards);
+        let input = piece(&mut network.input_tensors.iter().filter(|tensor| !is_shared(tensor)));
         let shared = network.input_tensors.iter().filter(is_shared);
-        let output = Piece::new(shared.chain(&network.output_tensors), shards);
-        let towers = Piece::new(network.towers.iter().flat_map(|tower| &tower.tensors), shards);
+        let output = piece(&mut shared.chain(&network.output_tensors));
+        let towers = piece(&mut network.towers.iter().flat_map(|tower| &tower.tensors));
         Self {
             job,
             network,
@@ -232,6 +232,14 @@ fn kinds(recomputation: Recomputation, network: &Network) -> (Vec<(usize, Recomp
     (kinds, order)
 }
 
+/// The tensors of a unit as the engine stores them: one flat parameter under FSDP1, each by itself elsewhere.
+fn piece(job: &TrainingJob, tensors: &mut dyn Iterator<Item = &Tensor>, shards: u64) -> Piece {
+    match job.engine {
+        Engine::Fsdp1 { .. } => Piece::flat(tensors, shards),
+        Engine::Single | Engine::Ddp { .. } | Engine::Fsdp2 { .. } => Piece::new(tensors, shards),
+    }
+}
+
 fn layer(
     (job, recomputation): (&TrainingJob, Recomputation),
     layer: Option<&Layer>,
@@ -250,7 +258,7 @@ fn layer(
             gradients: 0,
         };
     };
-    let piece = Piece::new(&layer.tensors, shards);
+    let piece = piece(job, &mut layer.tensors.iter(), shards);
     let block = record(layer, setting);
     let storages = block.tape.storages();
     let all = |ids: Vec<u32>| -> Vec<Storage> {

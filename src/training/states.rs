@@ -76,6 +76,18 @@ impl Piece {
         piece
     }
 
+    /// Of these tensors as one flat parameter, padded to a multiple of the ranks (torch FSDP1, _flat_param.py).
+    pub fn flat<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, ranks: u64) -> Self {
+        let elements: u64 = tensors.into_iter().map(|tensor| tensor.elements().get()).sum();
+        let local = elements.div_ceil(ranks.max(1));
+        Self {
+            local: vec![local],
+            gathered: vec![local.saturating_mul(ranks.max(1))],
+            elements,
+            ranks,
+        }
+    }
+
     /// Tensors.
     pub fn tensors(&self) -> u64 {
         self.local.len() as u64

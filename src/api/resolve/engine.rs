@@ -97,11 +97,22 @@ fn version(given: &Given, id: InputId, default: (u16, u16), report: &mut Report)
 }
 
 /// The settings of the engine on this many data-parallel ranks.
-pub fn settings(given: &Given, engine: EngineId, ranks: u64, report: &mut Report) -> Engine {
+pub fn settings(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), report: &mut Report) -> Engine {
     match engine {
-        EngineId::Fsdp => Engine::Fsdp2 {
-            reshard_after_forward: reshard(given, report),
-        },
+        EngineId::Fsdp => {
+            let reshard_after_forward = reshard(given, report);
+            let replicas = replicas(given, ranks, nodes, report);
+            match given.choice(InputId::FsdpVersion) {
+                Some("1") => Engine::Fsdp1 {
+                    reshard_after_forward,
+                    replicas,
+                },
+                _ => Engine::Fsdp2 {
+                    reshard_after_forward,
+                    replicas,
+                },
+            }
+        }
         _ if ranks == 1 => Engine::Single,
         _ => Engine::Ddp {
             bucket_view: given.toggle(InputId::GradientAsBucketView).unwrap_or(false),
@@ -109,9 +120,34 @@ pub fn settings(given: &Given, engine: EngineId, ranks: u64, report: &mut Report
     }
 }
 
+/// Hybrid sharding divides inside a node and copies between nodes.
+fn replicas(given: &Given, ranks: u64, nodes: u64, report: &mut Report) -> u64 {
+    let hybrid = given
+        .choice(InputId::ShardingStrategy)
+        .is_some_and(|strategy| strategy.starts_with("hybrid"));
+    if !hybrid {
+        return 1;
+    }
+    if nodes <= 1 || !ranks.is_multiple_of(nodes) {
+        report.add(
+            Issue::error(
+                "unsupported_combination",
+                InputId::ShardingStrategy.key(),
+                format!("Hybrid sharding copies between nodes, but {ranks} ranks are on {nodes} of them."),
+            )
+            .with_hint("Type the number of nodes, or take full_shard."),
+        );
+        return 1;
+    }
+    nodes
+}
+
 /// `reshard_after_forward`, and the strategy that says the same; they must not contradict each other.
 fn reshard(given: &Given, report: &mut Report) -> bool {
-    let by_strategy = given.choice(InputId::ShardingStrategy) != Some("shard_grad_op");
+    let by_strategy = !matches!(
+        given.choice(InputId::ShardingStrategy),
+        Some("shard_grad_op" | "hybrid_shard_zero2")
+    );
     let Some(reshard) = given.toggle(InputId::ReshardAfterForward) else {
         return by_strategy;
     };

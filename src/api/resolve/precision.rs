@@ -48,19 +48,7 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
     match (mode, sharded) {
         ("pure", true) => pure(compute, reduce, report),
         ("pure", false) => Precision::Pure(compute),
-        ("autocast", true) => {
-            report.add(
-                Issue::error(
-                    "not_available_yet",
-                    InputId::PrecisionMode.key(),
-                    "torch autocast over FSDP's fp32 shards is not built yet.",
-                )
-                .with_value(mode)
-                .with_allowed(["mixed", "pure"])
-                .with_hint("FSDP's own mixed precision policy is \"mixed\"; it is what Accelerate and torchtitan set up."),
-            );
-            Precision::Autocast(compute)
-        }
+        ("autocast", _) => Precision::Autocast(compute),
         (_, true) => Precision::ShardedMixed {
             compute,
             reduce: reduce.unwrap_or(DType::Fp32),

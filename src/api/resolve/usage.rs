@@ -118,8 +118,8 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             "The pasted config.json is the source of the architecture.",
         ),
         InputId::SlidingWindow => when(
-            given.choice(InputId::Attention) == Some("eager"),
-            "With fused attention a window saves the same tensors as full attention.",
+            given.choice(InputId::Attention) != Some("eager"),
+            "Plain attention computes all scores, whatever the window.",
         ),
         InputId::NumNextnPredictLayers => Use::Not(
             "Next-token prediction layers are counted apart; the training engines built so far do not load them.",

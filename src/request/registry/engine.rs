@@ -180,8 +180,7 @@ pub(super) static FSDP_VERSION: Input = input(
             "1 (FullyShardedDataParallel)",
             &[],
             "Shards flat parameters of a unit.",
-        )
-        .planned(),
+        ),
     ]),
 )
 .fixed("2")
@@ -213,15 +212,13 @@ pub(super) static SHARDING_STRATEGY: Input = input(
             "hybrid shard",
             &["hsdp"],
             "Divided inside a node, copied between nodes.",
-        )
-        .planned(),
+        ),
         Choice::new(
             "hybrid_shard_zero2",
             "hybrid shard, gradients and states",
             &[],
             "As hybrid, with gathered weights kept.",
-        )
-        .planned(),
+        ),
     ]),
 )
 .fixed("full_shard")

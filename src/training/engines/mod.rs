@@ -1,7 +1,9 @@
 //! The engines: what each holds of weights, gradients, states and buffers at every moment of a step. One file per engine;
 //! activations and the timeline are the same for all and live elsewhere.
 
+mod fsdp1;
 mod fsdp2;
+mod gathered;
 mod replicated;
 
 use super::plan::{GRADIENTS, Moment, Plan};
@@ -32,6 +34,8 @@ pub struct States {
 pub enum Holder {
     /// One GPU or DDP.
     Replicated(replicated::Replicated),
+    /// FSDP1.
+    Fsdp1(fsdp1::Fsdp1),
     /// FSDP2.
     Fsdp2(fsdp2::Fsdp2),
 }
@@ -44,9 +48,17 @@ impl Holder {
             Engine::Single | Engine::Ddp { .. } => {
                 Self::Replicated(replicated::Replicated::new(plan, states, sheet))
             }
+            Engine::Fsdp1 {
+                reshard_after_forward,
+                ..
+            } => Self::Fsdp1(fsdp1::Fsdp1::new(plan, states, reshard_after_forward, sheet)),
             Engine::Fsdp2 {
                 reshard_after_forward,
-            } => Self::Fsdp2(fsdp2::Fsdp2::new(plan, states, reshard_after_forward, sheet)),
+                replicas,
+            } => {
+                let settings = (reshard_after_forward, replicas);
+                Self::Fsdp2(fsdp2::Fsdp2::new(plan, states, settings, sheet))
+            }
         }
     }
 
@@ -54,6 +66,7 @@ impl Holder {
     pub fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         match self {
             Self::Replicated(engine) => engine.at(plan, moment),
+            Self::Fsdp1(engine) => engine.at(plan, moment),
             Self::Fsdp2(engine) => engine.at(plan, moment),
         }
     }

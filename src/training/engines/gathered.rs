@@ -1,0 +1,108 @@
+//! Units that are gathered while they run: what FSDP1 and FSDP2 have in common.
+
+use super::{Held, Plan, Sheet, buffer};
+use crate::memory::Group;
+use crate::training::sheet::EntryId;
+use crate::training::states::{Kind, Piece};
+
+/// Entries of one unit.
+pub struct Unit {
+    /// Its weights, gathered.
+    pub gathered: EntryId,
+    /// The output of its all-gather before it is copied out (FSDP2).
+    pub output: EntryId,
+    /// Its fresh gradients, whole.
+    pub gradients: EntryId,
+    /// The input of its reduce-scatter.
+    pub reduction: EntryId,
+    /// The output of its reduce-scatter.
+    pub reduced: EntryId,
+}
+
+/// The units of a network: each kind of layer, and the root with both ends.
+pub struct Units {
+    layers: Vec<Unit>,
+    /// Tensors before the layers.
+    pub input: Unit,
+    /// Head and final norm.
+    pub root: Unit,
+    /// Whether gathered weights are freed after the forward pass of a layer.
+    pub reshard: bool,
+}
+
+impl Units {
+    /// Registers the entries.
+    pub fn new(plan: &Plan<'_>, reshard: bool, sheet: &mut Sheet) -> Self {
+        let mut unit = |piece: &Piece, place: &str| {
+            let mut entry = |kind: Kind, dtype| sheet.item(piece.item(kind, dtype, plan.shards), place);
+            let (computed, reduced) = (plan.types.computed, plan.types.reduced);
+            let shard = Kind {
+                sharded: true,
+                ..buffer("fsdp.reduced", "output of a reduce-scatter", Group::Gradients)
+            };
+            Unit {
+                gathered: entry(
+                    buffer("fsdp.gathered", "gathered weights", Group::ModelParams),
+                    computed,
+                ),
+                output: entry(
+                    buffer("fsdp.all_gather", "output of an all-gather", Group::ModelParams),
+                    computed,
+                ),
+                gradients: entry(
+                    buffer("fsdp.gradients", "unsharded gradients", Group::Gradients),
+                    computed,
+                ),
+                reduction: entry(
+                    buffer(
+                        "fsdp.reduce_scatter",
+                        "input of a reduce-scatter",
+                        Group::Gradients,
+                    ),
+                    reduced,
+                ),
+                reduced: entry(shard, reduced),
+            }
+        };
+        let layers = plan
+            .layers
+            .iter()
+            .map(|layer| unit(&layer.piece, &layer.place))
+            .collect();
+        Self {
+            layers,
+            input: unit(&plan.input, "before the layers"),
+            root: unit(&plan.output, "head and final norm"),
+            reshard,
+        }
+    }
+
+    /// The unit of a layer.
+    pub fn of(&self, plan: &Plan<'_>, layer: usize) -> Option<&Unit> {
+        self.layers.get(*plan.order.get(layer)?)
+    }
+
+    /// The unit below a layer.
+    pub fn below(&self, plan: &Plan<'_>, layer: usize) -> Option<&Unit> {
+        self.of(plan, layer.checked_sub(1)?)
+    }
+
+    /// The root's gathered weights.
+    pub fn root_gathered(&self) -> Held {
+        vec![(self.input.gathered, 1), (self.root.gathered, 1)]
+    }
+
+    /// Gathered weights of the layers below `end` that stay gathered without resharding.
+    pub fn kept(&self, plan: &Plan<'_>, end: usize) -> Held {
+        if self.reshard {
+            return Held::new();
+        }
+        let counts = plan.below(end);
+        self.layers
+            .iter()
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+            .map(|(unit, count)| (unit.gathered, count))
+            .collect()
+    }
+}
