@@ -11,9 +11,7 @@ use crate::request::InputId;
 pub fn question(record: &Record) -> Result<Question, String> {
     let text = |key: &str| record.text(key).unwrap_or_default();
     let mut question = Question::default();
-    if record.object("lora").is_some() || text("strategy").contains("lora") {
-        return Err("adapters (lora) are not built yet".into());
-    }
+    adapter(&mut question, record)?;
     let arch = record.object("arch").ok_or("the record has no architecture")?;
     question.set(InputId::HfConfig, hf_config(arch)?);
     question.set(InputId::EngineVersion, "2.15");
@@ -70,7 +68,7 @@ fn engine(question: &mut Question, record: &Record) -> Result<(), String> {
     let world = args.get("world").and_then(Value::as_u64).unwrap_or(1);
     question.set(InputId::NumGpus, world);
     match record.text("strategy").unwrap_or_default() {
-        "single" => question.set(InputId::EngineType, "pytorch_ddp"),
+        "single" | "single-lora" => question.set(InputId::EngineType, "pytorch_ddp"),
         "ddp" => {
             question.set(InputId::EngineType, "pytorch_ddp");
             let view = args.get("bucket_view").and_then(Value::as_bool).unwrap_or(false);
@@ -108,6 +106,49 @@ fn engine(question: &mut Question, record: &Record) -> Result<(), String> {
         other => return Err(format!("strategy {other} is not known")),
     }
     Ok(())
+}
+
+/// Adapters are fp32 beside weights of another type (PEFT's default).
+fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
+    let Some(lora) = record.object("lora") else {
+        return Ok(());
+    };
+    let number = |key: &str| lora.get(key).and_then(Value::as_f64);
+    question.set(InputId::Adapter, "lora");
+    question.set_some(InputId::LoraRank, lora.get("rank").and_then(Value::as_u64));
+    question.set_some(InputId::LoraDropout, number("dropout"));
+    question.set(InputId::LoraTargets, targets(lora.get("targets"))?);
+    Ok(())
+}
+
+/// The choice that a list of module names, or PEFT's word for all, stands for.
+pub(super) fn targets(given: Option<&Value>) -> Result<&'static str, String> {
+    let Some(list) = given.and_then(Value::as_array) else {
+        return match given.and_then(Value::as_str) {
+            None | Some("all-linear" | "all_linear") => Ok("all_linear"),
+            Some("qv") => Ok("query_value"),
+            Some("qkvo" | "attention") => Ok("attention"),
+            Some("mlp") => Ok("mlp"),
+            Some(other) => Err(format!("the adapter's targets {other} are not known")),
+        };
+    };
+    let has = |part: &str| {
+        list.iter()
+            .filter_map(Value::as_str)
+            .any(|name| name.contains(part))
+    };
+    Ok(
+        match (
+            has("q_proj") || has("c_attn"),
+            has("k_proj") || has("o_proj"),
+            has("up_proj") || has("gate"),
+        ) {
+            (true, false, false) => "query_value",
+            (true, true, false) => "attention",
+            (false, false, true) => "mlp",
+            _ => "all_linear",
+        },
+    )
 }
 
 /// `mode` names the type of the parameters; FSDP's mixed precision is said in `strategy_args`.

@@ -75,6 +75,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     let nodes = mesh.and_then(|mesh| resolve::nodes(given, mesh.gpus, report));
     let card = resolve::hardware(given, gpus, report);
     let precision = resolve::precision(given, engine.id, report);
+    let adapter = resolve::adapter(given, engine.id, precision, report);
     let step = resolve::step(given, engine, report);
     let ranks = mesh.map_or(1, |mesh| mesh.data);
     let num_nodes = nodes.as_ref().map_or(1, |nodes| nodes.num_nodes);
@@ -114,6 +115,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         engine: settings,
         data_parallel: mesh.data,
         torch_version: engine.torch,
+        adapter,
         compute_capability: card.compute_capability,
     };
     Some(Job {

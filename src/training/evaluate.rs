@@ -22,15 +22,22 @@ pub fn evaluate(job: &TrainingJob) -> Ledger {
         Precision::Autocast(dtype) => Some(dtype),
         Precision::Pure(_) | Precision::ShardedMixed { .. } => None,
     };
+    let prepared = job.adapter.is_some_and(|adapter| adapter.prepared);
     let types = Types {
-        weights: StateTypes::of(job.precision).computed,
+        weights: if prepared {
+            DType::Fp32
+        } else {
+            StateTypes::of(job).computed
+        },
         autocast,
+        low: job.precision.compute(),
     };
     let setting = Setting::new(
         &job.network,
         types,
         (job.micro_batch, job.sequence_length),
         job.attention,
+        job.adapter,
     );
     let plan = Plan::new(job, setting, &mut sheet);
     let holder = Holder::new(&plan, &mut sheet);

@@ -4,13 +4,13 @@
 //! Read in transformers 5.23 (loss/loss_utils.py), pytorch/torchtitan (components/loss.py) and linkedin/Liger-Kernel
 //! (ops/fused_linear_cross_entropy.py).
 
-use super::LossKind;
 use super::block::Setting;
 use super::names;
 use super::ops::Recorder;
 use super::tape::{
     Edge, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients,
 };
+use super::{LossKind, Projection};
 use crate::model::Network;
 use crate::units::DType;
 
@@ -65,18 +65,19 @@ fn recorder(setting: &Setting, tape: Tape) -> Recorder {
         tape,
         types: setting.types,
         tokens: setting.tokens,
+        adapter: setting.adapter,
     }
 }
 
 fn record(network: &Network, setting: &Setting, with_norm: bool, in_place: bool) -> Tail {
-    let (tape, mut hidden) = Tape::new(setting.hidden_state());
+    let (tape, mut hidden) = Tape::new(setting.hidden_state(), true);
     let mut recorder = recorder(setting, tape);
     if let (true, Some(norm)) = (with_norm, network.final_norm) {
         hidden = recorder.norm(hidden, norm.kind, 1);
     }
     recorder.tape.enter(Stage::Head);
     let shape = recorder.rows(&names::VOCABULARY, network.vocabulary);
-    let mut logits = recorder.linear(hidden, shape, &names::LOGITS);
+    let mut logits = recorder.linear(hidden, shape, &names::LOGITS, Projection::Head);
     recorder.tape.enter(Stage::Loss);
     if network.head.softcap {
         logits = recorder.scale(logits, None, &names::LOGITS_CAPPED);
@@ -116,7 +117,7 @@ fn cross_entropy(recorder: &mut Recorder, logits: Var) -> Start {
     let edge = recorder.new_gradient(logits, &names::LOGITS_FP32);
     let softmax = recorder.tape.node(&[edge], &[Some(result)], &[]);
     let likelihood = Edge {
-        target: Target::Node(softmax),
+        target: softmax.map_or(Target::Discarded, Target::Node),
         made: Some(Storage::gradient(
             &names::LOG_PROBABILITIES,
             logits.shape,
@@ -170,7 +171,7 @@ fn chunked(network: &Network, setting: &Setting, chunks: u64, weights: WeightGra
     };
     let tail = record(network, &chunk, false, false);
     let one = at_instants(&tail, &tail.tape.play(tail.start, weights, &[]));
-    let (tape, input) = Tape::new(setting.hidden_state());
+    let (tape, input) = Tape::new(setting.hidden_state(), true);
     let mut recorder = recorder(setting, tape);
     let normed = network
         .final_norm
@@ -186,7 +187,7 @@ fn chunked(network: &Network, setting: &Setting, chunks: u64, weights: WeightGra
     fixed.push(Storage::new(&names::HIDDEN_CHUNKS, input.shape, input.dtype));
     let with = |part: Vec<Storage>| {
         let mut all = fixed.clone();
-        if weights == WeightGradients::Stay {
+        if weights == WeightGradients::Stay && setting.adapter.is_none() {
             all.push(head_gradient(network, setting.types.weights));
         }
         all.extend(part);
@@ -212,7 +213,7 @@ fn head_gradient(network: &Network, dtype: DType) -> Storage {
 /// Liger's fused linear layer and cross entropy: both gradients are computed in the forward pass, a few rows of logits at
 /// a time.
 fn fused_linear(network: &Network, setting: &Setting) -> Ending {
-    let (tape, input) = Tape::new(setting.hidden_state());
+    let (tape, input) = Tape::new(setting.hidden_state(), true);
     let mut recorder = recorder(setting, tape);
     let normed = network
         .final_norm
@@ -226,7 +227,9 @@ fn fused_linear(network: &Network, setting: &Setting) -> Ending {
         .filter_map(|id| recorder.tape.storages().get(id as usize).copied())
         .collect();
     fixed.push(Storage::gradient(&names::NORM_OUTPUT, normed.shape, dtype));
-    fixed.push(head_gradient(network, setting.types.weights));
+    if setting.adapter.is_none() {
+        fixed.push(head_gradient(network, setting.types.weights));
+    }
     let steps = network.vocabulary.div_ceil(network.hidden_size.max(1)).max(1);
     let rows = setting.tokens.div_ceil(steps).next_power_of_two();
     let chunk = Shape {
@@ -239,12 +242,14 @@ fn fused_linear(network: &Network, setting: &Setting) -> Ending {
     let head_backward = match network.final_norm {
         Some(_) => {
             let start = Start {
-                node: normed.node.unwrap_or_default(),
+                node: normed.node,
                 gradient: Storage::gradient(&names::NORM_OUTPUT, normed.shape, normed.dtype),
             };
             let played = recorder.tape.play(start, WeightGradients::Stay, &[]);
             let mut all = alive(&played, &played.body.alive);
-            all.push(head_gradient(network, setting.types.weights));
+            if setting.adapter.is_none() {
+                all.push(head_gradient(network, setting.types.weights));
+            }
             all
         }
         None => fixed.clone(),

@@ -21,6 +21,15 @@ pub enum Precision {
     },
 }
 
+impl Precision {
+    /// The type of the arithmetic.
+    pub const fn compute(self) -> DType {
+        match self {
+            Self::Pure(dtype) | Self::Autocast(dtype) | Self::ShardedMixed { compute: dtype, .. } => dtype,
+        }
+    }
+}
+
 /// Which optimizer, with the type of its states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimizer {
@@ -112,6 +121,95 @@ pub enum Engine {
     },
 }
 
+/// A linear layer's place in a block, which adapters target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Projection {
+    /// Queries.
+    Query,
+    /// Keys, or keys and values together, compressed or not.
+    Key,
+    /// Values.
+    Value,
+    /// Queries, keys and values of one projection.
+    QueryKeyValue,
+    /// After attention, or after another mixer.
+    Output,
+    /// Gate of a feed-forward.
+    Gate,
+    /// Up projection of a feed-forward, or gate and up in one.
+    Up,
+    /// Down projection of a feed-forward.
+    Down,
+    /// Another linear layer of a block.
+    Other,
+    /// The head, which adapters leave alone.
+    Head,
+}
+
+/// Which linear layers have adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// Queries and values.
+    QueryValue,
+    /// Queries, keys, values and the output projection.
+    Attention,
+    /// The feed-forward's.
+    FeedForward,
+    /// All linear layers of the blocks.
+    AllLinear,
+}
+
+impl Targets {
+    /// Whether a projection has an adapter.
+    pub const fn has(self, projection: Projection) -> bool {
+        use Projection::{Down, Gate, Head, Key, Output, Query, QueryKeyValue, Up, Value};
+        match self {
+            Self::QueryValue => matches!(projection, Query | Value | QueryKeyValue),
+            Self::Attention => matches!(projection, Query | Key | Value | QueryKeyValue | Output),
+            Self::FeedForward => matches!(projection, Gate | Up | Down),
+            Self::AllLinear => !matches!(projection, Head),
+        }
+    }
+}
+
+/// How the frozen weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseFormat {
+    /// In the type of the arithmetic.
+    Plain,
+    /// bitsandbytes NF4 in blocks of 64, with or without quantised scales.
+    Nf4 {
+        /// Scales in 8 bits, in blocks of 256 (`bnb_4bit_use_double_quant`).
+        double: bool,
+    },
+    /// GPTQ int4 in groups of 128.
+    Gptq4,
+}
+
+impl BaseFormat {
+    /// Whether linear layers are stored in few bits.
+    pub const fn is_quantised(self) -> bool {
+        !matches!(self, Self::Plain)
+    }
+}
+
+/// Low-rank adapters beside frozen weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adapter {
+    /// Rank.
+    pub rank: u64,
+    /// Which linear layers have one.
+    pub targets: Targets,
+    /// Dropout before the adapter.
+    pub dropout: f64,
+    /// Type of its weights, gradients and states.
+    pub dtype: DType,
+    /// How the frozen weights are stored.
+    pub base: BaseFormat,
+    /// Whether what is not quantised was cast to fp32 (`prepare_model_for_kbit_training`).
+    pub prepared: bool,
+}
+
 /// Everything that decides the memory of one training step.
 #[derive(Clone, Debug)]
 pub struct TrainingJob {
@@ -145,6 +243,8 @@ pub struct TrainingJob {
     pub data_parallel: u64,
     /// Major and minor version of torch, e.g. (2, 15).
     pub torch_version: (u16, u16),
+    /// Adapters; `None` where all weights train.
+    pub adapter: Option<Adapter>,
     /// Compute capability of the GPU times ten (90 for Hopper): decides the size of cuBLAS workspaces.
     pub compute_capability: u16,
 }

@@ -11,6 +11,7 @@ mod head;
 pub mod job;
 mod names;
 mod ops;
+mod parts;
 mod plan;
 mod sheet;
 mod states;
@@ -18,6 +19,6 @@ mod tape;
 
 pub use evaluate::evaluate;
 pub use job::{
-    AttentionKernel, Engine, LossKind, Optimizer, OptimizerImplementation, Precision, Recomputation,
-    TrainingJob,
+    Adapter, AttentionKernel, BaseFormat, Engine, LossKind, Optimizer, OptimizerImplementation, Precision,
+    Projection, Recomputation, Targets, TrainingJob,
 };

@@ -36,6 +36,10 @@ names! {
     NORM_OUTPUT: Activations, "norm.output", "output of a norm";
     LINEAR_INPUT: Activations, "linear.cast_input", "16-bit copy of a linear layer's input";
     WEIGHT: ModelParams, "weight", "weight matrices of the layer";
+    ADAPTER: ModelParams, "adapter", "adapters of the layer";
+    ADAPTER_INPUT: Activations, "adapter.input", "input of an adapter in its type";
+    ADAPTER_OUTPUT: Activations, "adapter.output", "output of an adapter";
+    EXPANDED_WEIGHT: Overhead, "weight.expanded", "a quantised matrix expanded for its product";
     WEIGHT_CAST: ModelParams, "weight_cast", "16-bit copies of fp32 weights (autocast)";
     QUERY: Activations, "attention.query", "queries";
     KEY: Activations, "attention.key", "keys";
@@ -114,6 +118,7 @@ axes! {
     VOCABULARY: "V", "vocabulary";
     EXPERTS: "E", "experts";
     CHOICES: "top_k", "experts per token";
+    RANK: "ρ", "rank of the adapter";
     ONE: "1", "one per row";
     IDS: "ids", "integers per token";
     STATE_ROW: "d_s", "elements per token that the linear-time mixer keeps";

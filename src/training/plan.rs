@@ -3,8 +3,9 @@
 
 use super::block::{Setting, record};
 use super::names;
+use super::parts::Part;
 use super::sheet::{EntryId, Held, Sheet};
-use super::states::{Kind, Piece};
+use super::states::Kind;
 use super::tape::{Start, Storage, WeightGradients};
 use super::{Engine, Precision, Recomputation, TrainingJob};
 use crate::memory::Group;
@@ -45,27 +46,38 @@ pub struct StateTypes {
     pub computed: DType,
     /// Gradients while they are reduced.
     pub reduced: DType,
+    /// What trains: its stored weights, final gradients and states.
+    pub trained: DType,
 }
 
 impl StateTypes {
-    /// Of a precision recipe.
-    pub fn of(precision: Precision) -> Self {
-        match precision {
-            Precision::Pure(dtype) => Self {
-                stored: dtype,
-                computed: dtype,
-                reduced: dtype,
-            },
-            Precision::Autocast(_) => Self {
-                stored: DType::Fp32,
-                computed: DType::Fp32,
-                reduced: DType::Fp32,
-            },
+    /// Of a job. Beside adapters the frozen weights are in the type of the arithmetic.
+    pub fn of(job: &TrainingJob) -> Self {
+        let one = |dtype| Self {
+            stored: dtype,
+            computed: dtype,
+            reduced: dtype,
+            trained: dtype,
+        };
+        let full = match job.precision {
+            Precision::Pure(dtype) => one(dtype),
+            Precision::Autocast(_) => one(DType::Fp32),
             Precision::ShardedMixed { compute, reduce } => Self {
-                stored: DType::Fp32,
                 computed: compute,
                 reduced: reduce,
+                ..one(DType::Fp32)
             },
+        };
+        match job.adapter {
+            None => full,
+            Some(adapter) => {
+                let compute = job.precision.compute();
+                Self {
+                    trained: adapter.dtype,
+                    reduced: adapter.dtype,
+                    ..one(compute)
+                }
+            }
         }
     }
 }
@@ -76,7 +88,7 @@ pub struct LayerPlan {
     /// Which layers, where there is more than one kind.
     pub place: String,
     /// Its weights.
-    pub piece: Piece,
+    pub part: Part,
     /// What one such layer keeps after its forward.
     pub kept: Held,
     /// Autocast's copies of its weights that exist until the forward pass is over although the layer is recomputed.
@@ -104,11 +116,11 @@ pub struct Plan<'a> {
     /// For each depth the index of its layer in `layers`.
     pub order: Vec<usize>,
     /// Embedding and other tensors before the layers, less a tied embedding.
-    pub input: Piece,
+    pub input: Part,
     /// Head, a tied embedding, and final norm.
-    pub output: Piece,
+    pub output: Part,
     /// Towers: loaded, without gradients when only text is trained.
-    pub towers: Piece,
+    pub towers: Part,
 }
 
 /// Whether gradients outlive the optimizer's step or a micro-batch, so that a fresh one is added to what is there.
@@ -144,15 +156,15 @@ impl<'a> Plan<'a> {
             }
             Engine::Single | Engine::Ddp { .. } => 1,
         };
-        let types = StateTypes::of(job.precision);
-        let (kinds, order) = kinds(job.recomputation, network);
+        let types = StateTypes::of(job);
+        let (kinds, order) = kinds(job, network);
         let layers = kinds
             .iter()
             .enumerate()
-            .map(|(index, (kind, recomputation))| {
+            .map(|(index, (kind, recomputation, trained))| {
                 let place = place(&order, kinds.len(), index);
                 layer(
-                    (job, *recomputation),
+                    (job, *recomputation, *trained),
                     network.kinds.get(*kind),
                     &setting,
                     place,
@@ -163,11 +175,11 @@ impl<'a> Plan<'a> {
             .collect();
         let tied = network.head.tied;
         let is_shared = |tensor: &&Tensor| tied && tensor.role == crate::model::Role::Embedding;
-        let piece = |tensors: &mut dyn Iterator<Item = &Tensor>| piece(job, tensors, shards);
-        let input = piece(&mut network.input_tensors.iter().filter(|tensor| !is_shared(tensor)));
+        let part = |tensors: &mut dyn Iterator<Item = &'a Tensor>| Part::new(job, tensors, false, shards);
+        let input = part(&mut network.input_tensors.iter().filter(|tensor| !is_shared(tensor)));
         let shared = network.input_tensors.iter().filter(is_shared);
-        let output = piece(&mut shared.chain(&network.output_tensors));
-        let towers = piece(&mut network.towers.iter().flat_map(|tower| &tower.tensors));
+        let output = part(&mut shared.chain(&network.output_tensors));
+        let towers = part(&mut network.towers.iter().flat_map(|tower| &tower.tensors));
         Self {
             job,
             network,
@@ -211,37 +223,38 @@ pub fn extend(held: &mut Held, other: &Held, times: u64) {
     }
 }
 
-/// The kinds of layers with what is recomputed of each, and which layer is of which. Every second layer (torchtitan's
-/// integer option) begins with the second one.
-fn kinds(recomputation: Recomputation, network: &Network) -> (Vec<(usize, Recomputation)>, Vec<usize>) {
-    if recomputation != Recomputation::EverySecond {
+/// A kind of layer of the network, what is recomputed of it, and whether a gradient flows to its input.
+type LayerKind = (usize, Recomputation, bool);
+
+/// The kinds of layers, and which layer is of which. Every second layer (torchtitan's integer option) begins with the second
+/// one. Beside adapters no gradient flows to the first layer's input, unless recomputation asks for it.
+fn kinds(job: &TrainingJob, network: &Network) -> (Vec<LayerKind>, Vec<usize>) {
+    let recomputation = job.recomputation;
+    if recomputation == Recomputation::EverySecond {
         let kinds = (0..network.kinds.len())
-            .map(|kind| (kind, recomputation))
+            .flat_map(|kind| {
+                [
+                    (kind, Recomputation::None, true),
+                    (kind, Recomputation::Full, true),
+                ]
+            })
             .collect();
-        return (kinds, network.order.clone());
+        let order = network.order.iter().enumerate();
+        return (kinds, order.map(|(layer, kind)| 2 * kind + layer % 2).collect());
     }
-    let kinds = (0..network.kinds.len())
-        .flat_map(|kind| [(kind, Recomputation::None), (kind, Recomputation::Full)])
+    let mut kinds: Vec<LayerKind> = (0..network.kinds.len())
+        .map(|kind| (kind, recomputation, true))
         .collect();
-    let order = network
-        .order
-        .iter()
-        .enumerate()
-        .map(|(layer, kind)| 2 * kind + layer % 2)
-        .collect();
+    let mut order = network.order.clone();
+    if let (Some(_), Recomputation::None, Some(first)) = (job.adapter, recomputation, order.first_mut()) {
+        kinds.push((*first, recomputation, false));
+        *first = kinds.len() - 1;
+    }
     (kinds, order)
 }
 
-/// The tensors of a unit as the engine stores them: one flat parameter under FSDP1, each by itself elsewhere.
-fn piece(job: &TrainingJob, tensors: &mut dyn Iterator<Item = &Tensor>, shards: u64) -> Piece {
-    match job.engine {
-        Engine::Fsdp1 { .. } => Piece::flat(tensors, shards),
-        Engine::Single | Engine::Ddp { .. } | Engine::Fsdp2 { .. } => Piece::new(tensors, shards),
-    }
-}
-
 fn layer(
-    (job, recomputation): (&TrainingJob, Recomputation),
+    (job, recomputation, trained): (&TrainingJob, Recomputation, bool),
     layer: Option<&Layer>,
     setting: &Setting,
     place: String,
@@ -251,15 +264,15 @@ fn layer(
     let Some(layer) = layer else {
         return LayerPlan {
             place,
-            piece: Piece::default(),
+            part: Part::default(),
             kept: Held::new(),
             casts: Held::new(),
             backward: Held::new(),
             gradients: 0,
         };
     };
-    let piece = piece(job, &mut layer.tensors.iter(), shards);
-    let block = record(layer, setting);
+    let part = Part::new(job, layer.tensors.iter(), true, shards);
+    let block = record(layer, setting, trained);
     let storages = block.tape.storages();
     let all = |ids: Vec<u32>| -> Vec<Storage> {
         ids.into_iter()
@@ -296,7 +309,7 @@ fn layer(
         ..setting.hidden_state()
     };
     let start = Start {
-        node: block.output.node.unwrap_or_default(),
+        node: block.output.node,
         gradient,
     };
     let played = block.tape.play(start, fresh_gradients(job), held);
@@ -306,13 +319,13 @@ fn layer(
         .iter()
         .filter_map(|id| played.storages.get(*id as usize).copied())
         .collect();
-    let gradients = sheet.item(piece.item(GRADIENTS, types.stored, shards), &place);
+    let gradients = sheet.item(part.trained.item(GRADIENTS, types.trained, shards), &place);
     LayerPlan {
         kept: sheet.storages(kept, &place),
         casts: sheet.storages(casts, &place),
         backward: sheet.storages(alive, &place),
         gradients,
-        piece,
+        part,
         place,
     }
 }

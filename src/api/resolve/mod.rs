@@ -1,6 +1,7 @@
 //! From typed values to what a job needs, one file per part of the request. Each part reports everything that is wrong
 //! with it and goes on, so that all errors come at once.
 
+mod adapter;
 mod combinations;
 mod engine;
 pub(super) mod fields;
@@ -14,6 +15,7 @@ mod step;
 mod usage;
 mod width;
 
+pub use adapter::adapter;
 pub use engine::{EngineChoice, engine, settings};
 pub use hardware::{Card, hardware};
 pub use mesh::{Mesh, mesh, nodes, splits};

@@ -105,6 +105,15 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.choice(InputId::Loss) == Some("chunked"),
             "Only the chunked loss is divided into chunks.",
         ),
+        InputId::LoraRank
+        | InputId::LoraTargets
+        | InputId::LoraDropout
+        | InputId::AdapterDtype
+        | InputId::BaseFormat
+        | InputId::KbitPrepared => when(
+            given.choice(InputId::Adapter) == Some("lora"),
+            "All weights train, so there are no adapters.",
+        ),
         InputId::GradientAsBucketView => when(ranks > 1, "On one GPU there are no gradient buckets."),
         InputId::ReduceDtype => when(
             engine == EngineId::Fsdp,
@@ -166,6 +175,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::Optimizer
         | InputId::OptimizerImplementation
         | InputId::GradientClipping
+        | InputId::Adapter
         | InputId::ActivationCheckpointing
         | InputId::Attention
         | InputId::Loss

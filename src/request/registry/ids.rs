@@ -3,7 +3,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Input, engine, hardware, model, model_details, parallelism, training};
+use super::{Input, adapter, engine, hardware, model, model_details, parallelism, training};
 
 macro_rules! registry {
     ($($name:ident => $file:ident :: $spec:ident),* $(,)?) => {
@@ -79,6 +79,13 @@ registry! {
     OptimizerImplementation => training::OPTIMIZER_IMPLEMENTATION,
     Momentum => training::MOMENTUM,
     GradientClipping => training::GRADIENT_CLIPPING,
+    Adapter => adapter::ADAPTER,
+    LoraRank => adapter::LORA_RANK,
+    LoraTargets => adapter::LORA_TARGETS,
+    LoraDropout => adapter::LORA_DROPOUT,
+    AdapterDtype => adapter::ADAPTER_DTYPE,
+    BaseFormat => adapter::BASE_FORMAT,
+    KbitPrepared => adapter::KBIT_PREPARED,
     ActivationCheckpointing => training::ACTIVATION_CHECKPOINTING,
     Attention => training::ATTENTION,
     Loss => training::LOSS,

@@ -70,6 +70,8 @@ pub enum FormGroup {
     Precision,
     /// Optimizer and clipping.
     Optimizer,
+    /// Adapters beside frozen weights.
+    Adapters,
     /// Recomputation, attention kernel, loss.
     Activations,
     /// The engine and its version.
@@ -88,7 +90,7 @@ pub enum FormGroup {
 
 impl FormGroup {
     /// Every group in the order of the form.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Source,
         Self::Architecture,
         Self::Attention,
@@ -96,6 +98,7 @@ impl FormGroup {
         Self::Workload,
         Self::Precision,
         Self::Optimizer,
+        Self::Adapters,
         Self::Activations,
         Self::Engine,
         Self::EngineSettings,
@@ -115,6 +118,7 @@ impl FormGroup {
             Self::Workload => "Workload",
             Self::Precision => "Precision",
             Self::Optimizer => "Optimizer",
+            Self::Adapters => "Adapters",
             Self::Activations => "Activations and loss",
             Self::Engine => "Engine",
             Self::EngineSettings => "Engine settings",

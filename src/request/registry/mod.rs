@@ -4,6 +4,7 @@
 //! *does* is decided in `api`; here is only what can be said about it. The list of inputs is `ids`; a section of the
 //! request has one file of specifications.
 
+mod adapter;
 mod engine;
 mod hardware;
 mod ids;

@@ -3,8 +3,8 @@
 use super::Layout;
 use crate::model::{Attention, QkNorm, Span};
 use crate::training::ops::{Eager, Heads, Masking};
-use crate::training::tape::{Axis, Shape, Var};
-use crate::training::{AttentionKernel, names};
+use crate::training::tape::{Axis, Name, Shape, Var};
+use crate::training::{AttentionKernel, Projection, names};
 
 impl Layout<'_> {
     pub(super) fn attention(&mut self, attention: &Attention, input: Var) -> Var {
@@ -54,7 +54,8 @@ impl Layout<'_> {
             None => output,
         };
         let shape = self.hidden();
-        self.recorder.linear(output, shape, &names::BLOCK_OUTPUT)
+        self.recorder
+            .linear(output, shape, &names::BLOCK_OUTPUT, Projection::Output)
     }
 
     pub(super) fn project(
@@ -62,10 +63,10 @@ impl Layout<'_> {
         input: Var,
         axis: &'static Axis,
         width: u64,
-        name: &'static crate::training::tape::Name,
+        name: &'static Name,
     ) -> Var {
         let shape = self.recorder.rows(axis, width);
-        self.recorder.linear(input, shape, name)
+        self.recorder.linear(input, shape, name, projection(name))
     }
 
     fn fused_projection(&mut self, input: Var, [query, key, value]: [u64; 3]) -> (Var, Var, Var) {
@@ -174,5 +175,25 @@ impl Layout<'_> {
     /// A shape with one row per token.
     pub(super) fn shape(&self, axis: &'static Axis, width: u64) -> Shape {
         self.recorder.rows(axis, width)
+    }
+}
+
+/// The place of a projection by what it makes.
+fn projection(name: &'static Name) -> Projection {
+    let makes = |other: &'static Name| std::ptr::eq(name, other);
+    if makes(&names::QUERY) {
+        Projection::Query
+    } else if makes(&names::KEY) || makes(&names::LATENT) {
+        Projection::Key
+    } else if makes(&names::VALUE) {
+        Projection::Value
+    } else if makes(&names::QUERY_KEY_VALUE) {
+        Projection::QueryKeyValue
+    } else if makes(&names::GATE) {
+        Projection::Gate
+    } else if makes(&names::UP) || makes(&names::GATE_UP) {
+        Projection::Up
+    } else {
+        Projection::Other
     }
 }

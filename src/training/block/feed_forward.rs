@@ -2,8 +2,8 @@
 
 use super::Layout;
 use crate::model::Dense;
-use crate::training::names;
 use crate::training::tape::{Axis, Var};
+use crate::training::{Projection, names};
 
 impl Layout<'_> {
     pub(super) fn dense(&mut self, dense: &Dense, input: Var) -> Var {
@@ -34,6 +34,7 @@ impl Layout<'_> {
             self.recorder.multiply(activated, up, &names::PRODUCT)
         };
         let shape = self.recorder.rows(&names::WIDTH, input.shape.width);
-        self.recorder.linear(inner, shape, &names::BLOCK_OUTPUT)
+        self.recorder
+            .linear(inner, shape, &names::BLOCK_OUTPUT, Projection::Down)
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Layout;
 use crate::model::{Attention, Latent, NormKind, QkNorm, Span};
-use crate::training::names;
 use crate::training::ops::Heads;
 use crate::training::tape::Var;
+use crate::training::{Projection, names};
 
 impl Layout<'_> {
     pub(super) fn latent(&mut self, latent: &Latent, input: Var) -> Var {
@@ -79,7 +79,8 @@ impl Layout<'_> {
         };
         let output = self.kernel(&attention, [query, key, value], sizes, true);
         let shape = self.hidden();
-        self.recorder.linear(output, shape, &names::BLOCK_OUTPUT)
+        self.recorder
+            .linear(output, shape, &names::BLOCK_OUTPUT, Projection::Output)
     }
 
     /// Pairs rotated as complex numbers in fp32 (V2), or as even and odd slices (V3).

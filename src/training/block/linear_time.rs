@@ -6,8 +6,8 @@
 
 use super::Layout;
 use crate::model::{Mixer, NormKind};
-use crate::training::names;
 use crate::training::tape::{Storage, Var};
+use crate::training::{Projection, names};
 use crate::units::DType;
 
 /// Tokens that the chunked kernels treat together.
@@ -49,7 +49,7 @@ impl Layout<'_> {
         let node = self.recorder.tape.node(&[edge], &saved, &[again]);
         let output = Var {
             storage: Some(output),
-            node: Some(node),
+            node,
             shape: output_shape,
             dtype: projected.dtype,
         };
@@ -60,7 +60,8 @@ impl Layout<'_> {
             _ => output,
         };
         let shape = self.hidden();
-        self.recorder.linear(output, shape, &names::BLOCK_OUTPUT)
+        self.recorder
+            .linear(output, shape, &names::BLOCK_OUTPUT, Projection::Output)
     }
 }
 

@@ -12,10 +12,10 @@ mod reference;
 
 pub use reference::Reference;
 
-use super::AttentionKernel;
 use super::names;
 use super::ops::{Recorder, Types};
 use super::tape::{Rows, Shape, Storage, Tape, Var};
+use super::{Adapter, AttentionKernel};
 use crate::model::{FeedForward, Layer, Mixer, Network, Norm, Residual};
 use crate::units::DType;
 
@@ -34,6 +34,8 @@ pub struct Setting {
     pub kernel: AttentionKernel,
     /// What is particular to the family.
     pub reference: Reference,
+    /// Adapters.
+    pub adapter: Option<Adapter>,
 }
 
 impl Setting {
@@ -58,6 +60,7 @@ impl Setting {
         types: Types,
         (batch, sequence): (u64, u64),
         kernel: AttentionKernel,
+        adapter: Option<Adapter>,
     ) -> Self {
         Self {
             types,
@@ -66,6 +69,7 @@ impl Setting {
             hidden: network.hidden_size,
             kernel,
             reference: Reference::of(&network.model_type),
+            adapter,
         }
     }
 }
@@ -84,14 +88,15 @@ struct Layout<'a> {
     setting: &'a Setting,
 }
 
-/// Records a layer.
-pub fn record(layer: &Layer, setting: &Setting) -> Block {
-    let (tape, input) = Tape::new(setting.hidden_state());
+/// Records a layer; `trained`: a gradient flows to its input.
+pub fn record(layer: &Layer, setting: &Setting, trained: bool) -> Block {
+    let (tape, input) = Tape::new(setting.hidden_state(), trained);
     let mut layout = Layout {
         recorder: Recorder {
             tape,
             types: setting.types,
             tokens: setting.tokens,
+            adapter: setting.adapter,
         },
         setting,
     };

@@ -2,8 +2,9 @@
 
 use super::{Held, Plan, Sheet, buffer};
 use crate::memory::Group;
+use crate::training::parts::Part;
 use crate::training::sheet::EntryId;
-use crate::training::states::{Kind, Piece};
+use crate::training::states::Kind;
 
 /// Entries of one unit.
 pub struct Unit {
@@ -33,8 +34,11 @@ pub struct Units {
 impl Units {
     /// Registers the entries.
     pub fn new(plan: &Plan<'_>, reshard: bool, sheet: &mut Sheet) -> Self {
-        let mut unit = |piece: &Piece, place: &str| {
-            let mut entry = |kind: Kind, dtype| sheet.item(piece.item(kind, dtype, plan.shards), place);
+        let mut unit = |part: &Part, place: &str| {
+            let mut entry = |trained: bool, kind: Kind, dtype| {
+                let piece = if trained { &part.trained } else { &part.plain };
+                sheet.item(piece.item(kind, dtype, plan.shards), place)
+            };
             let (computed, reduced) = (plan.types.computed, plan.types.reduced);
             let shard = Kind {
                 sharded: true,
@@ -42,18 +46,22 @@ impl Units {
             };
             Unit {
                 gathered: entry(
+                    false,
                     buffer("fsdp.gathered", "gathered weights", Group::ModelParams),
                     computed,
                 ),
                 output: entry(
+                    false,
                     buffer("fsdp.all_gather", "output of an all-gather", Group::ModelParams),
                     computed,
                 ),
                 gradients: entry(
+                    true,
                     buffer("fsdp.gradients", "unsharded gradients", Group::Gradients),
                     computed,
                 ),
                 reduction: entry(
+                    true,
                     buffer(
                         "fsdp.reduce_scatter",
                         "input of a reduce-scatter",
@@ -61,18 +69,18 @@ impl Units {
                     ),
                     reduced,
                 ),
-                reduced: entry(shard, reduced),
+                reduced: entry(true, shard, reduced),
             }
         };
         let layers = plan
             .layers
             .iter()
-            .map(|layer| unit(&layer.piece, &layer.place))
+            .map(|layer| unit(&layer.part, &layer.place))
             .collect();
         Self {
             layers,
-            input: unit(&plan.input, "before the layers"),
-            root: unit(&plan.output, "head and final norm"),
+            input: unit(&plan.input, super::BEFORE),
+            root: unit(&plan.output, super::AFTER),
             reshard,
         }
     }

@@ -6,7 +6,8 @@ mod fsdp2;
 mod gathered;
 mod replicated;
 
-use super::plan::{GRADIENTS, Moment, Plan};
+use super::parts::Part;
+use super::plan::{GRADIENTS, Moment, Plan, extend};
 use super::sheet::{EntryId, Held, Item, Sheet};
 use super::states::{Kind, Piece};
 use super::{Engine, Optimizer, OptimizerImplementation, Precision};
@@ -72,46 +73,39 @@ impl Holder {
     }
 }
 
-const WEIGHTS: Kind = Kind {
-    id: "weights",
-    label: "weights",
-    group: Group::ModelParams,
-    sharded: true,
-};
-
 impl States {
     fn new(plan: &Plan<'_>, sheet: &mut Sheet) -> Self {
-        let (job, stored, shards) = (plan.job, plan.types.stored, plan.shards);
+        let (job, shards, trained) = (plan.job, plan.shards, plan.types.trained);
         let (mut weights, mut optimizer) = (Held::new(), Held::new());
         let ends = [
-            (&plan.input, "before the layers"),
-            (&plan.output, "head and final norm"),
-            (&plan.towers, "towers"),
+            (&plan.input, BEFORE),
+            (&plan.output, AFTER),
+            (&plan.towers, TOWERS),
         ];
-        let pieces = plan
+        let parts = plan
             .layers
             .iter()
             .enumerate()
-            .map(|(kind, layer)| (&layer.piece, layer_place(&layer.place), plan.layers_of(kind)))
-            .chain(
-                ends.iter()
-                    .map(|(piece, place)| (*piece, (*place).to_string(), 1)),
-            );
+            .map(|(kind, layer)| (&layer.part, layer_place(&layer.place), plan.layers_of(kind)))
+            .chain(ends.iter().map(|(part, place)| (*part, (*place).to_string(), 1)));
         let mut local: Vec<(&Piece, u64)> = Vec::new();
-        for (piece, place, count) in pieces {
-            weights.push((sheet.item(piece.item(WEIGHTS, stored, shards), &place), count));
-            if place != "towers" {
-                let item = piece.states_item(job.optimizer, job.implementation, stored, shards);
+        for (part, place, count) in parts {
+            let stored = part.weights(job, (plan.types.stored, shards), &place, sheet);
+            extend(&mut weights, &stored, count);
+            if place != TOWERS {
+                let item = part
+                    .trained
+                    .states_item(job.optimizer, job.implementation, trained, shards);
                 optimizer.push((sheet.item(item, &place), count));
-                local.push((piece, count));
+                local.push((&part.trained, count));
             }
         }
-        let gradients = |piece: &Piece, place: &str, sheet: &mut Sheet| {
-            sheet.item(piece.item(GRADIENTS, stored, shards), place)
+        let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
+            sheet.item(part.trained.item(GRADIENTS, trained, shards), place)
         };
         Self {
-            input_gradients: gradients(&plan.input, "before the layers", sheet),
-            output_gradients: gradients(&plan.output, "head and final norm", sheet),
+            input_gradients: gradients(&plan.input, BEFORE, sheet),
+            output_gradients: gradients(&plan.output, AFTER, sheet),
             step: step(plan, &local, sheet),
             clip: clip(plan, &local, sheet),
             workspaces: workspaces(plan, sheet),
@@ -158,6 +152,11 @@ impl States {
     }
 }
 
+/// Places of entries outside the layers.
+const BEFORE: &str = "before the layers";
+const AFTER: &str = "head and final norm";
+const TOWERS: &str = "towers";
+
 fn layer_place(place: &str) -> String {
     if place.is_empty() {
         "layers".to_string()
@@ -188,7 +187,7 @@ fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
 /// The optimizer's temporaries: torch's `foreach` makes a list as large as the second moment, its loop two tensors of the
 /// size of the parameter at hand.
 fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
-    let stored = plan.types.stored;
+    let stored = plan.types.trained;
     let (unit, formula) = match (plan.job.optimizer, plan.job.implementation) {
         (Optimizer::AdamW, OptimizerImplementation::Foreach) => (
             local
@@ -268,7 +267,7 @@ fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
 
 /// The gradient of a tied embedding meets the head's: out of place in the type of the weights, after a cast under autocast.
 fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
-    if !plan.network.head.tied {
+    if !plan.network.head.tied || plan.job.adapter.is_some() {
         return Held::new();
     }
     let dtype = plan.types.computed;

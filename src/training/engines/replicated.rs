@@ -23,19 +23,16 @@ impl Replicated {
                 "DDP's buckets: a flat copy of all gradients",
                 Group::Gradients,
             );
-            let dtype = plan.types.stored;
+            let dtype = plan.types.trained;
             for (index, layer) in plan.layers.iter().enumerate() {
                 let entry = sheet.item(
-                    layer.piece.item(kind, dtype, 1),
+                    layer.part.trained.item(kind, dtype, 1),
                     &super::layer_place(&layer.place),
                 );
                 buckets.push((entry, plan.layers_of(index)));
             }
-            for (piece, place) in [
-                (&plan.input, "before the layers"),
-                (&plan.output, "head and final norm"),
-            ] {
-                buckets.push((sheet.item(piece.item(kind, dtype, 1), place), 1));
+            for (part, place) in [(&plan.input, super::BEFORE), (&plan.output, super::AFTER)] {
+                buckets.push((sheet.item(part.trained.item(kind, dtype, 1), place), 1));
             }
         }
         Self {

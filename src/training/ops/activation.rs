@@ -37,7 +37,7 @@ impl Recorder {
         let node = self.tape.node(&[edge], &[Some(result)], &[]);
         Var {
             storage: Some(result),
-            node: Some(node),
+            node,
             ..input
         }
     }

@@ -117,7 +117,7 @@ impl Recorder {
         self.tape.keep(Some(lse));
         let result = Var {
             storage: Some(output),
-            node: Some(node),
+            node,
             shape: output_shape,
             dtype,
         };
@@ -227,7 +227,7 @@ impl Recorder {
         let node = self.tape.node(&[edge], &[Some(result)], &[product]);
         Var {
             storage: Some(result),
-            node: Some(node),
+            node,
             shape: input.shape,
             dtype,
         }

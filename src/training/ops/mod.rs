@@ -5,11 +5,14 @@
 //! backward makes), aten/src/ATen/autocast_mode.h (which operations run in which type).
 
 mod activation;
+mod adapter;
 mod attention;
 mod norm;
 
+pub use adapter::Matrix;
 pub use attention::{Eager, Heads, Masking};
 
+use super::job::{Adapter, Projection};
 use super::names;
 use super::tape::{Axis, Edge, Name, NodeId, Rows, Shape, Storage, Tape, Target, Var};
 use crate::units::DType;
@@ -21,6 +24,8 @@ pub struct Types {
     pub weights: DType,
     /// Type of matrix products under autocast; `None` without autocast.
     pub autocast: Option<DType>,
+    /// Type in which quantised weights are multiplied.
+    pub low: DType,
 }
 
 /// A tape being recorded.
@@ -31,7 +36,15 @@ pub struct Recorder {
     pub types: Types,
     /// Tokens per micro-batch.
     pub tokens: u64,
+    /// Adapters beside frozen weights; `None` where all weights train.
+    pub adapter: Option<Adapter>,
 }
+
+/// The edge to an operand that wants no gradient: none is computed.
+const NO_GRADIENT: Edge = Edge {
+    target: Target::Discarded,
+    made: None,
+};
 
 /// The wider of two types.
 pub fn promoted(one: DType, other: DType) -> DType {
@@ -49,11 +62,11 @@ impl Recorder {
     }
 
     /// A new tensor made by a node.
-    pub fn output(&mut self, name: &'static Name, shape: Shape, dtype: DType, node: NodeId) -> Var {
+    pub fn output(&mut self, name: &'static Name, shape: Shape, dtype: DType, node: Option<NodeId>) -> Var {
         let storage = self.tape.store(Storage::new(name, shape, dtype));
         Var {
             storage: Some(storage),
-            node: Some(node),
+            node,
             shape,
             dtype,
         }
@@ -61,10 +74,10 @@ impl Recorder {
 
     /// The edge to an operand that gets a new gradient of its own shape and type.
     pub fn new_gradient(&self, operand: Var, name: &'static Name) -> Edge {
-        Edge {
-            target: operand.node.map_or(Target::Discarded, Target::Node),
+        operand.node.map_or(NO_GRADIENT, |node| Edge {
+            target: Target::Node(node),
             made: Some(Storage::gradient(name, operand.shape, operand.dtype)),
-        }
+        })
     }
 
     /// The edge to an operand that gets the incoming gradient itself.
@@ -90,61 +103,100 @@ impl Recorder {
         self.types.autocast.unwrap_or(promoted(input, self.types.weights))
     }
 
-    /// The weights of a linear layer as the product sees them: their 16-bit copy under autocast, which the product keeps;
-    /// counted elsewhere otherwise.
-    fn weights(&mut self, weights: u64, product: DType) -> (Option<u32>, Edge) {
-        let shape = Shape {
+    /// A linear layer, with its adapter where it has one. Op-level recomputation keeps the output of every second product.
+    pub fn linear(&mut self, input: Var, shape: Shape, name: &'static Name, projection: Projection) -> Var {
+        let weights = input.shape.width.saturating_mul(shape.width);
+        let base = self.product(input, weights, shape, name);
+        if self.tape.count_product() {
+            self.tape.keep(base.storage);
+        }
+        match self.adapter {
+            Some(adapter) if adapter.targets.has(projection) => self.adapted(input, base, adapter),
+            _ => base,
+        }
+    }
+
+    /// A product with base weights, whose number is told: grouped products of experts are not kept by op-level
+    /// recomputation.
+    pub fn product(&mut self, input: Var, weights: u64, shape: Shape, name: &'static Name) -> Var {
+        let matrix = match self.adapter {
+            None => Matrix::trained(weights, self.types.weights, &names::WEIGHT),
+            Some(adapter) if adapter.base.is_quantised() && !std::ptr::eq(name, &names::LOGITS) => {
+                // Computed in 16 bits, and given back in the input's type.
+                let matrix = Matrix {
+                    trained: false,
+                    quantised: true,
+                    ..Matrix::trained(weights, self.types.low, &names::WEIGHT)
+                };
+                let narrow = self.cast(input, self.types.low, &names::LINEAR_INPUT);
+                let output = self.multiply_matrix(narrow, matrix, shape, name);
+                return self.cast(output, input.dtype, name);
+            }
+            Some(_) => Matrix {
+                trained: false,
+                ..Matrix::trained(weights, self.types.weights, &names::WEIGHT)
+            },
+        };
+        self.multiply_matrix(input, matrix, shape, name)
+    }
+
+    /// A product with a matrix. It keeps its input where the matrix trains, and the copy of the matrix that autocast made
+    /// where a gradient flows on. Quantised weights are expanded for the product, forwards and backwards.
+    pub(super) fn multiply_matrix(
+        &mut self,
+        input: Var,
+        matrix: Matrix,
+        shape: Shape,
+        name: &'static Name,
+    ) -> Var {
+        let dtype = self.types.autocast.unwrap_or(promoted(input.dtype, matrix.dtype));
+        let input = self.cast(input, dtype, &names::LINEAR_INPUT);
+        let all = Shape {
             axis: &names::WEIGHTS,
-            width: weights,
+            width: matrix.weights,
             rows: Rows::One,
         };
-        let gradient = |dtype| Storage::gradient(&names::WEIGHT, shape, dtype);
-        if product == self.types.weights {
-            let edge = Edge {
+        let gradient = |dtype| Storage::gradient(matrix.name, all, dtype);
+        let (copy, weight) = if dtype == matrix.dtype || matrix.quantised {
+            let made = Edge {
                 target: Target::Weight,
-                made: Some(gradient(product)),
+                made: Some(gradient(dtype)),
             };
-            return (None, edge);
-        }
-        let leaf = Edge {
-            target: Target::Weight,
-            made: Some(gradient(self.types.weights)),
+            (None, if matrix.trained { made } else { NO_GRADIENT })
+        } else {
+            let leaf = Edge {
+                target: Target::Weight,
+                made: Some(gradient(matrix.dtype)),
+            };
+            let leaf = if matrix.trained { leaf } else { NO_GRADIENT };
+            let node = self.tape.node(&[leaf], &[], &[]);
+            let copy = self.tape.store(Storage::new(&names::WEIGHT_CAST, all, dtype));
+            let made = node.map_or(NO_GRADIENT, |node| Edge {
+                target: Target::Node(node),
+                made: Some(gradient(dtype)),
+            });
+            (Some(copy), made)
         };
-        let node = self.tape.node(&[leaf], &[], &[]);
-        let copy = self.tape.store(Storage::new(&names::WEIGHT_CAST, shape, product));
-        let edge = Edge {
-            target: Target::Node(node),
-            made: Some(gradient(product)),
-        };
-        (Some(copy), edge)
-    }
-
-    /// A linear layer: keeps its input (in the type of the product) and, under autocast, its copied weights.
-    pub fn linear(&mut self, input: Var, shape: Shape, name: &'static Name) -> Var {
-        let weights = input.shape.width.saturating_mul(shape.width);
-        let output = self.product(input, weights, shape, name);
-        if self.tape.count_product() {
-            self.tape.keep(output.storage);
-        }
-        output
-    }
-
-    /// As [`Self::linear`] with the number of weights told: grouped products of experts, which op-level recomputation
-    /// does not keep.
-    pub fn product(&mut self, input: Var, weights: u64, shape: Shape, name: &'static Name) -> Var {
-        let dtype = self.product_type(input.dtype);
-        let input = self.cast(input, dtype, &names::LINEAR_INPUT);
-        let (copy, weight) = self.weights(weights, dtype);
         let edge = self.new_gradient(input, &names::LINEAR_INPUT);
-        let node = self.tape.node(&[edge, weight], &[input.storage, copy], &[]);
+        let kept_input = input.storage.filter(|_| matrix.trained);
+        let kept_copy = copy.filter(|_| input.node.is_some());
+        let expanded = [Storage::new(&names::EXPANDED_WEIGHT, all, dtype)];
+        let temporaries: &[Storage] = if matrix.quantised { &expanded } else { &[] };
+        let node = self
+            .tape
+            .node(&[edge, weight], &[kept_input, kept_copy], temporaries);
         self.output(name, shape, dtype, node)
     }
 
-    /// An element-wise product of two tensors, both kept.
+    /// An element-wise product of two tensors; each is kept where the other wants a gradient.
     pub fn multiply(&mut self, one: Var, other: Var, name: &'static Name) -> Var {
         let dtype = promoted(one.dtype, other.dtype);
         let edges = [self.new_gradient(one, name), self.new_gradient(other, name)];
-        let node = self.tape.node(&edges, &[one.storage, other.storage], &[]);
+        let kept = [
+            one.storage.filter(|_| other.node.is_some()),
+            other.storage.filter(|_| one.node.is_some()),
+        ];
+        let node = self.tape.node(&edges, &kept, &[]);
         self.output(name, one.shape, dtype, node)
     }
 
@@ -206,7 +258,7 @@ impl Recorder {
         let edge = self.new_gradient(input, name);
         let node = self.tape.node(&[edge], &[], &[]);
         Var {
-            node: Some(node),
+            node,
             shape: Shape {
                 axis,
                 width,
@@ -221,10 +273,7 @@ impl Recorder {
         let edge = self.new_gradient(input, name);
         let node = self.tape.node(&[edge], &[], &[]);
         self.tape.collect(node);
-        Var {
-            node: Some(node),
-            ..input
-        }
+        Var { node, ..input }
     }
 
     /// One of the views behind [`Self::split`].

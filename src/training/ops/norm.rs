@@ -47,31 +47,36 @@ impl Recorder {
         let full = Storage::gradient(&names::NORM_INPUT, wide.shape, DType::Fp32);
         let to_input = self.new_gradient(wide, &names::NORM_INPUT);
         let square = self.tape.node(&[to_input], &[wide.storage], &[full]);
-        let to_square = Edge {
-            target: Target::Node(square),
-            made: Some(Storage::gradient(&names::NORM_SQUARE, wide.shape, DType::Fp32)),
+        let to = |node: Option<u32>, storage| {
+            node.map_or(super::NO_GRADIENT, |node| Edge {
+                target: Target::Node(node),
+                made: Some(storage),
+            })
         };
+        let to_square = to(
+            square,
+            Storage::gradient(&names::NORM_SQUARE, wide.shape, DType::Fp32),
+        );
         let mean = self.tape.node(&[to_square], &[], &[]);
         let (scale, small) = self.small(wide, groups);
-        let to_mean = Edge {
-            target: Target::Node(mean),
-            made: Some(Storage::gradient(&names::NORM_SCALE, small, DType::Fp32)),
-        };
+        let to_mean = to(mean, Storage::gradient(&names::NORM_SCALE, small, DType::Fp32));
         let root = self.tape.node(&[to_mean], &[scale], &[]);
-        let to_scale = Edge {
-            target: Target::Node(root),
-            made: Some(Storage::gradient(&names::NORM_SCALE, small, DType::Fp32)),
-        };
+        let to_scale = to(root, Storage::gradient(&names::NORM_SCALE, small, DType::Fp32));
         let node = self
             .tape
             .node(&[to_input, to_scale], &[wide.storage, scale], &[full]);
         self.output(&names::NORM_NORMALISED, wide.shape, DType::Fp32, node)
     }
 
-    /// Multiplication by a trained vector: keeps the input; the vector's gradient exists at full size before it is summed.
+    /// Multiplication by a vector. A trained one keeps the input, and its gradient exists at full size before it is summed.
     fn weigh(&mut self, input: Var, dtype: DType) -> Var {
+        if self.adapter.is_some() {
+            let edge = self.new_gradient(input, &names::NORM_NORMALISED);
+            let node = self.tape.node(&[edge], &[], &[]);
+            return self.output(&names::NORM_OUTPUT, input.shape, dtype, node);
+        }
         let full = Edge {
-            target: Target::Discarded,
+            target: Target::Summed,
             made: Some(Storage::gradient(&names::NORM_NORMALISED, input.shape, dtype)),
         };
         let edge = self.new_gradient(input, &names::NORM_NORMALISED);

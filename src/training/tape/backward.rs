@@ -95,8 +95,8 @@ impl State {
 /// Where backward begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
-    /// The node that made the output.
-    pub node: NodeId,
+    /// The node that made the output; without one there is no backward.
+    pub node: Option<NodeId>,
     /// The gradient that arrives there.
     pub gradient: Storage,
 }
@@ -119,7 +119,7 @@ impl Tape {
         }
         let mut incoming: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
         let first = state.make(start.gradient);
-        if let Some(slot) = incoming.get_mut(start.node as usize) {
+        if let Some(slot) = start.node.and_then(|node| incoming.get_mut(node as usize)) {
             slot.push(first);
         }
         let (mut body, mut head, mut loss) = (Peak::default(), Peak::default(), Peak::default());
@@ -183,7 +183,7 @@ impl Tape {
         let node = match target {
             Target::Node(node) => node as usize,
             Target::Weight if weights == WeightGradients::Stay => return,
-            Target::Weight | Target::Discarded => return state.release(id),
+            Target::Weight | Target::Summed | Target::Discarded => return state.release(id),
         };
         let collects = self.nodes.get(node).is_some_and(|node| node.collects);
         let Some(slot) = incoming.get_mut(node) else {

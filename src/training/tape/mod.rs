@@ -37,7 +37,9 @@ pub enum Target {
     Node(NodeId),
     /// To a weight.
     Weight,
-    /// Nowhere: it is computed at full size and summed to something small at once.
+    /// To a small weight: it is computed at full size and summed at once.
+    Summed,
+    /// Nowhere: no gradient is wanted.
     Discarded,
 }
 
@@ -108,8 +110,8 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// An empty tape whose first node stands for its input.
-    pub fn new(input: Storage) -> (Self, Var) {
+    /// An empty tape whose first node stands for its input; `trained`: a gradient flows to it.
+    pub fn new(input: Storage, trained: bool) -> (Self, Var) {
         let mut tape = Self {
             storages: Vec::with_capacity(64),
             nodes: Vec::with_capacity(64),
@@ -121,10 +123,10 @@ impl Tape {
             kept: Vec::new(),
         };
         let storage = tape.store(input);
-        let node = tape.node(&[], &[], &[]);
+        let node = tape.push(&[], &[], &[]);
         let var = Var {
             storage: Some(storage),
-            node: Some(node),
+            node: trained.then_some(node),
             shape: input.shape,
             dtype: input.dtype,
         };
@@ -142,8 +144,22 @@ impl Tape {
         index(self.storages.len() - 1)
     }
 
-    /// A new node: what it hands on, what it keeps, what it needs beside that while it runs.
-    pub fn node(&mut self, edges: &[Edge], saved: &[Option<StorageId>], temporaries: &[Storage]) -> NodeId {
+    /// A new node: what it hands on, what it keeps, what it needs beside that while it runs. Where no gradient is wanted
+    /// there is no node, and nothing is kept.
+    pub fn node(
+        &mut self,
+        edges: &[Edge],
+        saved: &[Option<StorageId>],
+        temporaries: &[Storage],
+    ) -> Option<NodeId> {
+        let wanted = |edge: &Edge| edge.target != Target::Discarded;
+        edges
+            .iter()
+            .any(wanted)
+            .then(|| self.push(edges, saved, temporaries))
+    }
+
+    fn push(&mut self, edges: &[Edge], saved: &[Option<StorageId>], temporaries: &[Storage]) -> NodeId {
         let (edge, save, temporary) = (self.edges.len(), self.saved.len(), self.temporaries.len());
         self.edges.extend_from_slice(edges);
         self.saved.extend(saved.iter().flatten());
@@ -159,8 +175,8 @@ impl Tape {
     }
 
     /// The node's incoming gradients belong to different views and are collected until it runs.
-    pub fn collect(&mut self, node: NodeId) {
-        if let Some(node) = self.nodes.get_mut(node as usize) {
+    pub fn collect(&mut self, node: Option<NodeId>) {
+        if let Some(node) = node.and_then(|node| self.nodes.get_mut(node as usize)) {
             node.collects = true;
         }
     }
