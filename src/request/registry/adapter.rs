@@ -120,7 +120,7 @@ pub(super) static ADAPTER_DTYPE: Input = input(
     InputId::AdapterDtype,
     "training.adapter_dtype",
     "--adapter-dtype",
-    "at",
+    "ay",
     "Adapter type",
     InputKind::Choice(&[
         Choice::new("fp32", "fp32", &["float32"], "As PEFT makes them by default (autocast_adapter_dtype)."),
