@@ -1,6 +1,7 @@
 //! No input is ignored in silence: each, changed on a question where it applies, changes the answer, a warning or an
 //! error. `tests/inputs/changes.json` names question and value for every input of the registry; the page's own test
-//! reads the same file.
+//! reads the same file. An input of an engine that is not built yet can only change its errors: a mesh that does not
+//! divide the GPUs, or a value out of range.
 
 #![allow(
     clippy::expect_used,

@@ -1,5 +1,6 @@
 //! The ledger as a table: every tensor with its size at one instant; a row opens to formula, values and source.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leptos::prelude::*;
@@ -59,10 +60,8 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
                 .iter()
                 .map(|group| {
                     let total = at.map(|at| group.of(&at.groups)).unwrap_or_default();
-                    let entries: Vec<_> = answer
-                        .ledger
-                        .iter()
-                        .filter(|entry| entry.group == group.key)
+                    let entries: Vec<_> = keyed(&answer.ledger)
+                        .filter(|(_, entry)| entry.group == group.key)
                         .collect();
                     (!entries.is_empty()).then(|| {
                         view! {
@@ -76,7 +75,7 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
                                     <td class="ledger-narrow"></td>
                                     <td class="number">{gib_number(total)}</td>
                                 </tr>
-                                {entries.into_iter().map(|entry| row(entry, instant, opened)).collect_view()}
+                                {entries.into_iter().map(|(key, entry)| row(key, entry, instant, opened)).collect_view()}
                             </tbody>
                         }
                     })
@@ -141,17 +140,27 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
     .into_any()
 }
 
-/// The key of an entry: its id, and its place where it has one.
-fn key_of(entry: &LedgerRow) -> String {
-    if entry.place.is_empty() {
-        entry.id.to_owned()
-    } else {
-        format!("{}@{}", entry.id, entry.place)
-    }
+/// Every entry with a key of its own: its id, its place where it has one, and a number where both occur again with
+/// another formula.
+fn keyed(ledger: &[LedgerRow]) -> impl Iterator<Item = (String, &LedgerRow)> {
+    let mut met = BTreeMap::<(&str, &str), usize>::new();
+    ledger.iter().map(move |entry| {
+        let times = met.entry((entry.id, entry.place.as_str())).or_default();
+        *times += 1;
+        let place = match entry.place.as_str() {
+            "" => String::new(),
+            place => format!("@{place}"),
+        };
+        let number = if *times > 1 {
+            format!("#{times}")
+        } else {
+            String::new()
+        };
+        (format!("{}{place}{number}", entry.id), entry)
+    })
 }
 
-fn row(entry: &LedgerRow, instant: &'static str, opened: RwSignal<Vec<String>>) -> AnyView {
-    let key = key_of(entry);
+fn row(key: String, entry: &LedgerRow, instant: &'static str, opened: RwSignal<Vec<String>>) -> AnyView {
     let detail_id = format!(
         "ledger-{}",
         key.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")

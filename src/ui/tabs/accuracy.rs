@@ -56,7 +56,7 @@ fn line(row: &Row) -> AnyView {
         <td class="number" title=reasons(row)>{row.mapped}</td>
     };
     let cells = if row.mapped == 0 {
-        view! { <td class="number soft" colspan="6">{NOT_VALIDATED}</td> }.into_any()
+        view! { <td class="soft" colspan="6">{NOT_VALIDATED}</td> }.into_any()
     } else {
         [
             row.median_percent,
