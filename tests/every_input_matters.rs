@@ -30,10 +30,14 @@ fn change(file: &Value, input: &Input) -> (Request, Value) {
     (question, change["to"].clone())
 }
 
-/// Everything that is said: the answer with its warnings, or every issue.
+/// Everything that is said: the answer with its warnings, or every issue. That a field of the model has the value that was
+/// typed is no effect.
 fn outcome(request: &Request) -> Value {
     match api::calculate(request) {
-        Ok(answer) => json!({ "answer": answer }),
+        Ok(mut answer) => {
+            answer.model.fields.clear();
+            json!({ "answer": answer })
+        }
         Err(issues) => json!({ "issues": issues }),
     }
 }

@@ -47,11 +47,6 @@ export async function set(page, key, value) {
   if (key === "model.id") return chooseModel(page, value);
   if (key === "model.hf_config") return pasteConfig(page, JSON.stringify(value, null, 2));
   if (key === "hardware.gpu") return choose(page, "hardware-gpu", value, value);
-  if (key === "hardware.gpu_memory_gb") {
-    if ((await page.locator(`#${controlId(key)}`).count()) === 0) {
-      await choose(page, "hardware-gpu", "another", "custom");
-    }
-  }
   const field = await control(page, key);
   const tag = await field.evaluate((element) => `${element.tagName}:${element.type}`);
   if (tag.startsWith("SELECT")) return field.selectOption(String(value));

@@ -35,7 +35,7 @@ test("every button, tab, menu and row can be clicked, and nothing breaks", async
   for (const value of await instants.locator("option").evaluateAll((all) => all.map((one) => one.value))) {
     await instants.selectOption(value);
   }
-  await page.getByRole("button", { name: "Share" }).click();
+  await page.getByRole("button", { name: "Share", exact: true }).click();
   for (let click = 0; click < 3; click += 1) await page.getByRole("button", { name: /^Theme/ }).click();
   await page.locator(".twin summary").click();
 });
