@@ -72,7 +72,11 @@ test("every choice of every menu is answered or refused with a reason", async ()
 
 test("the theme is chosen by hand and remembered", async () => {
   const page = await openPage({ scheme: "light" });
-  const canvas = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  // A colour follows the scheme with the next frame.
+  const canvas = async () => {
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    return page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  };
   const light = await canvas();
   const button = page.getByRole("button", { name: /^Theme/ });
   await button.click();

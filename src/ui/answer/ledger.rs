@@ -61,7 +61,8 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
                 .map(|group| {
                     let total = at.map(|at| group.of(&at.groups)).unwrap_or_default();
                     let entries: Vec<_> = keyed(&answer.ledger)
-                        .filter(|(_, entry)| entry.group == group.key)
+                        .into_iter()
+                        .filter(|row| row.entry.group == group.key)
                         .collect();
                     (!entries.is_empty()).then(|| {
                         view! {
@@ -75,7 +76,7 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
                                     <td class="ledger-narrow"></td>
                                     <td class="number">{gib_number(total)}</td>
                                 </tr>
-                                {entries.into_iter().map(|(key, entry)| row(key, entry, instant, opened)).collect_view()}
+                                {entries.into_iter().map(|entry| row(entry, instant, opened)).collect_view()}
                             </tbody>
                         }
                     })
@@ -140,27 +141,47 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
     .into_any()
 }
 
-/// Every entry with a key of its own: its id, its place where it has one, and a number where both occur again with
-/// another formula.
-fn keyed(ledger: &[LedgerRow]) -> impl Iterator<Item = (String, &LedgerRow)> {
-    let mut met = BTreeMap::<(&str, &str), usize>::new();
-    ledger.iter().map(move |entry| {
-        let times = met.entry((entry.id, entry.place.as_str())).or_default();
-        *times += 1;
-        let place = match entry.place.as_str() {
-            "" => String::new(),
-            place => format!("@{place}"),
-        };
-        let number = if *times > 1 {
-            format!("#{times}")
-        } else {
-            String::new()
-        };
-        (format!("{}{place}{number}", entry.id), entry)
-    })
+/// An entry with a key of its own: its id, its place where it has one, and a number where both occur again with another
+/// formula.
+struct Keyed<'a> {
+    key: String,
+    entry: &'a LedgerRow,
+    /// Whether another entry has the same name.
+    twin: bool,
 }
 
-fn row(key: String, entry: &LedgerRow, instant: &'static str, opened: RwSignal<Vec<String>>) -> AnyView {
+fn keyed(ledger: &[LedgerRow]) -> Vec<Keyed<'_>> {
+    let name = |entry: &LedgerRow| (entry.id, entry.place.clone());
+    let mut all = BTreeMap::<_, usize>::new();
+    for entry in ledger {
+        *all.entry(name(entry)).or_default() += 1;
+    }
+    let mut met = BTreeMap::<_, usize>::new();
+    ledger
+        .iter()
+        .map(|entry| {
+            let times = met.entry(name(entry)).or_default();
+            *times += 1;
+            let place = match entry.place.as_str() {
+                "" => String::new(),
+                place => format!("@{place}"),
+            };
+            let number = if *times > 1 {
+                format!("#{times}")
+            } else {
+                String::new()
+            };
+            Keyed {
+                key: format!("{}{place}{number}", entry.id),
+                entry,
+                twin: all.get(&name(entry)).is_some_and(|all| *all > 1),
+            }
+        })
+        .collect()
+}
+
+fn row(keyed: Keyed<'_>, instant: &'static str, opened: RwSignal<Vec<String>>) -> AnyView {
+    let Keyed { key, entry, twin } = keyed;
     let detail_id = format!(
         "ledger-{}",
         key.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
@@ -208,6 +229,7 @@ fn row(key: String, entry: &LedgerRow, instant: &'static str, opened: RwSignal<V
                     <span class="ledger-label">
                         {entry.label}
                         {(!entry.place.is_empty()).then(|| view! { <small>{format!(" {}", entry.place)}</small> })}
+                        {twin.then(|| view! { " " <code class="soft">{entry.formula}</code> })}
                     </span>
                 </button>
             </th>
