@@ -90,8 +90,12 @@ pub fn substituted(formula: &str, value: impl Fn(&str) -> Option<u64>) -> String
     let mut out = String::new();
     let mut name = String::new();
     let flush = |name: &mut String, out: &mut String| {
-        match value(name) {
-            Some(value) => out.push_str(&grouped(value)),
+        // A factor may stand before its symbol without a sign: "2f_e".
+        let symbol = name.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let factor = name.strip_suffix(symbol).unwrap_or_default();
+        match value(symbol) {
+            Some(value) if factor.is_empty() => out.push_str(&grouped(value)),
+            Some(value) => out.push_str(&format!("{factor}·{}", grouped(value))),
             None => out.push_str(name),
         }
         name.clear();
@@ -117,5 +121,34 @@ fn grouped_decimal(number: f64, decimals: usize) -> String {
             Err(_) => text,
         },
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_replaced_and_everything_else_stays() {
+        let value = |name: &str| match name {
+            "f_e" => Some(768),
+            "R" => Some(32_768),
+            "d₀" => Some(2048),
+            _ => None,
+        };
+        assert_eq!(substituted("β·2f_e·R", value), "β·2·768·32,768");
+        assert_eq!(
+            substituted("⌈d₀/16⌉ + max(f_e, 2)", value),
+            "⌈2,048/16⌉ + max(768, 2)"
+        );
+    }
+
+    #[test]
+    fn amounts_keep_their_unit_and_their_size() {
+        assert_eq!(gib(Bytes::from_gib(61.84)), "61.84 GiB");
+        assert_eq!(gib(Bytes::new(1)), "<0.001 GiB");
+        assert_eq!(exact(Bytes::from_gib(1.0)), "1,073,741,824 B");
+        assert_eq!(parameters(30_532_122_624), "30.532 B");
+        assert_eq!(percent(Bytes::ZERO, Bytes::ZERO), "–");
     }
 }

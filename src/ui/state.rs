@@ -9,6 +9,7 @@ use reactive_stores::Store;
 use serde_json::{Map, Value};
 
 use super::fields::{from_model, plain};
+use super::format::gib_number;
 use super::tabs::Tab;
 use crate::accuracy;
 use crate::api::Issue;
@@ -80,12 +81,20 @@ pub fn provide(page: Page) -> Form {
         Err(_) => last.cloned().flatten(),
     });
     let about_model = Memo::new(move |_| page.request().with(about_model));
-    let model = Memo::new(move |last: Option<&Option<Arc<ModelReport>>>| {
-        match about_model.with(|request| api::model_report(request, false)) {
-            Ok(report) => Some(Arc::new(report)),
-            Err(_) => last.cloned().flatten(),
-        }
+    // A model whose source was changed is another one: nothing of the last is shown for it.
+    let known: Memo<Known> = Memo::new(move |last: Option<&Known>| {
+        about_model.with(|request| {
+            let source = SOURCES.map(|id| request.get(id).cloned());
+            let model = match api::model_report(request, false) {
+                Ok(report) => Some(Arc::new(report)),
+                Err(_) => last
+                    .filter(|last| last.source == source)
+                    .and_then(|last| last.model.clone()),
+            };
+            Known { source, model }
+        })
     });
+    let model = Memo::new(move |_| known.with(|known| known.model.clone()));
     let form = Form {
         page,
         current,
@@ -94,6 +103,16 @@ pub fn provide(page: Page) -> Form {
     };
     provide_context(form);
     form
+}
+
+/// The inputs that name where an architecture comes from.
+const SOURCES: [InputId; 2] = [InputId::ModelId, InputId::HfConfig];
+
+/// The last valid model and the source that it belongs to.
+#[derive(Clone, PartialEq)]
+struct Known {
+    source: [Option<Value>; SOURCES.len()],
+    model: Option<Arc<ModelReport>>,
 }
 
 /// The part of a question that says what the model is.
@@ -174,13 +193,21 @@ impl Form {
     /// What is wrong with an input, or must be known about it, at present.
     pub fn issues(self, id: InputId) -> Vec<Issue> {
         let input = id.input();
-        let about = |issue: &&Issue| issue.path == input.key || input.aliases.contains(&issue.path.as_str());
+        let inside = |path: &str| {
+            path.strip_prefix(input.key)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.issues_where(|issue| inside(&issue.path) || input.aliases.contains(&issue.path.as_str()))
+    }
+
+    /// What is wrong with, or must be known about, a place of the question.
+    pub fn issues_where(self, about: impl Fn(&Issue) -> bool) -> Vec<Issue> {
         self.current.with(|current| {
             let issues = match current {
                 Ok(answer) => answer.warnings.as_slice(),
                 Err(issues) => issues.as_slice(),
             };
-            issues.iter().filter(about).cloned().collect()
+            issues.iter().filter(|issue| about(issue)).cloned().collect()
         })
     }
 
@@ -210,11 +237,11 @@ impl Form {
     pub fn resolved(self, id: InputId) -> Option<String> {
         let key = id.key();
         self.answer.with(|answer| {
-            let assumed = answer
-                .as_deref()?
-                .assumed
-                .iter()
-                .find(|assumed| assumed.path == key)?;
+            let answer = answer.as_deref()?;
+            if id == InputId::GpuMemoryGb {
+                return Some(gib_number(answer.capacity.visible.expected_bytes));
+            }
+            let assumed = answer.assumed.iter().find(|assumed| assumed.path == key)?;
             (!assumed.value.is_null()).then(|| plain(&assumed.value))
         })
     }

@@ -47,11 +47,6 @@ export async function set(page, key, value) {
   if (key === "model.id") return chooseModel(page, value);
   if (key === "model.hf_config") return pasteConfig(page, JSON.stringify(value, null, 2));
   if (key === "hardware.gpu") return choose(page, "hardware-gpu", value, value);
-  if (key === "hardware.gpu_memory_gb") {
-    if ((await page.locator(`#${controlId(key)}`).count()) === 0) {
-      await choose(page, "hardware-gpu", "another", "custom");
-    }
-  }
   const field = await control(page, key);
   const tag = await field.evaluate((element) => `${element.tagName}:${element.type}`);
   if (tag.startsWith("SELECT")) return field.selectOption(String(value));
@@ -95,15 +90,21 @@ export function answer(page) {
   });
 }
 
-/** The same from the JSON of the command line. */
+/** The same from the JSON of the command line. Rows of the same id and place are numbered, as the page numbers them. */
 export function fromCommandLine(json) {
-  const ledger = json.ledger.map((row) => ({
-    key: row.place ? `${row.id}@${row.place}` : row.id,
-    label: row.label,
-    unit_bytes: row.unit_bytes,
-    held: row.held,
-    bytes: row.bytes,
-  }));
+  const met = new Map();
+  const ledger = json.ledger.map((row) => {
+    const place = row.place ? `${row.id}@${row.place}` : row.id;
+    const times = (met.get(place) ?? 0) + 1;
+    met.set(place, times);
+    return {
+      key: times > 1 ? `${place}#${times}` : place,
+      label: row.label,
+      unit_bytes: row.unit_bytes,
+      held: row.held,
+      bytes: row.bytes,
+    };
+  });
   return { verdict: json.verdict, stale: false, meters: json.meters, ledger };
 }
 
@@ -112,7 +113,7 @@ export function outcome(page) {
   return page.evaluate(() => {
     const text = (selector) => [...document.querySelectorAll(selector)].map((element) => element.textContent).join("\n");
     const bytes = [...document.querySelectorAll("[data-bytes], [data-meter]")].map((element) => JSON.stringify({ ...element.dataset }));
-    return [text("#verdict"), text("#errors"), text("#warnings"), text(".messages"), text("#model-facts"), ...bytes].join("\n");
+    return [text("#answer"), text(".messages"), text("#model-facts"), ...bytes].join("\n");
   });
 }
 
@@ -120,6 +121,7 @@ export function outcome(page) {
 export function sameAnswer(shown, expected, name) {
   if (!shown) throw new Error(`${name}: the page shows no answer`);
   const rows = (answer) => new Map(answer.ledger.map((row) => [row.key, row]));
+  equal(rows(expected).size, expected.ledger.length, `${name}: keys of the ledger`);
   const [left, right] = [rows(shown), rows(expected)];
   equal([...left.keys()].sort(), [...right.keys()].sort(), `${name}: rows of the ledger`);
   for (const [key, row] of right) equal(left.get(key), row, `${name}: ${key}`);

@@ -59,6 +59,7 @@ async function openEverything(page) {
     .every((group) => group.querySelector(".field")));
   await page.evaluate(() => {
     document.querySelectorAll(".help-button").forEach((button) => button.click());
+    document.querySelectorAll(".breakdown-open").forEach((button) => button.click());
     [...document.querySelectorAll(".ledger-open")].slice(0, 4).forEach((button) => button.click());
     document.querySelector("#paste-config").click();
   });

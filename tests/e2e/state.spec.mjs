@@ -46,7 +46,7 @@ test("the copied link opens the same question on another page", async () => {
   const page = await openPage();
   await set(page, "training.batch_size", 4);
   await set(page, "training.loss", "chunked");
-  await page.getByRole("button", { name: "Share" }).click();
+  await page.getByRole("button", { name: "Share", exact: true }).click();
   const link = await page.evaluate(() => navigator.clipboard.readText());
   check(link.startsWith(await address()), `copied: ${link}`);
   const other = await openPage({ place: new URL(link).hash });

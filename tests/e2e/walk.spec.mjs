@@ -35,7 +35,7 @@ test("every button, tab, menu and row can be clicked, and nothing breaks", async
   for (const value of await instants.locator("option").evaluateAll((all) => all.map((one) => one.value))) {
     await instants.selectOption(value);
   }
-  await page.getByRole("button", { name: "Share" }).click();
+  await page.getByRole("button", { name: "Share", exact: true }).click();
   for (let click = 0; click < 3; click += 1) await page.getByRole("button", { name: /^Theme/ }).click();
   await page.locator(".twin summary").click();
 });
@@ -72,7 +72,11 @@ test("every choice of every menu is answered or refused with a reason", async ()
 
 test("the theme is chosen by hand and remembered", async () => {
   const page = await openPage({ scheme: "light" });
-  const canvas = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  // A colour follows the scheme with the next frame.
+  const canvas = async () => {
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    return page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  };
   const light = await canvas();
   const button = page.getByRole("button", { name: /^Theme/ });
   await button.click();

@@ -74,6 +74,7 @@ fn keys(id: InputId) -> &'static [&'static str] {
         InputId::HiddenAct => &["hidden_act", "hidden_activation", "activation_function"],
         InputId::VocabSize => &["vocab_size", "padded_vocab_size"],
         InputId::TieWordEmbeddings => &["tie_word_embeddings"],
+        InputId::Norm => &["norm"],
         InputId::MaxSeqLen => &["max_position_embeddings", "n_positions", "seq_length"],
         InputId::NumAttentionHeads => &["num_attention_heads", "n_head"],
         InputId::NumKeyValueHeads => &["num_key_value_heads"],

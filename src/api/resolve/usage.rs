@@ -2,6 +2,7 @@
 //! reported as `not_used`, one that is not built yet is refused.
 
 use super::super::given::Given;
+use super::super::read::Typed;
 use super::Report;
 use crate::request::{Availability, EngineId, InputId};
 use crate::warn::Issue;
@@ -69,7 +70,7 @@ fn is_mesh_size(id: InputId) -> bool {
 /// Planned inputs that decide nothing about GPU memory are only reported; the others are refused.
 fn planned(id: InputId, given: &Given, report: &mut Report) {
     let input = id.input();
-    let value = given.get(id).map(super::super::read::Typed::to_json);
+    let value = given.get(id).map(Typed::to_json);
     let issue = match id {
         InputId::HostMemoryGb => Issue::warning(
             "not_used",
@@ -126,10 +127,8 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             !given.has(InputId::HfConfig),
             "The pasted config.json is the source of the architecture.",
         ),
-        InputId::SlidingWindow => when(
-            given.choice(InputId::Attention) != Some("eager"),
-            "Plain attention computes all scores, whatever the window.",
-        ),
+        InputId::SlidingWindow => window(given),
+        InputId::LayerTypes => layer_types(given),
         InputId::NumNextnPredictLayers => Use::Not(
             "Next-token prediction layers are counted apart; the training engines built so far do not load them.",
         ),
@@ -152,7 +151,6 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::NumKeyValueHeads
         | InputId::HeadDim
         | InputId::AttentionBias
-        | InputId::LayerTypes
         | InputId::QLoraRank
         | InputId::KvLoraRank
         | InputId::QkNopeHeadDim
@@ -223,5 +221,36 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::WeightDecay
         | InputId::LearningRate
         | InputId::WarmupSteps => Use::Used,
+    }
+}
+
+/// A window matters where the fused kernel needs a mask for it.
+fn window(given: &Given) -> Use {
+    let beyond = given.has(InputId::SlidingWindow)
+        && given.integer(InputId::SeqLength) < given.integer(InputId::SlidingWindow)
+        && given.has(InputId::SeqLength);
+    if given.choice(InputId::Attention) == Some("eager") {
+        Use::Not("Plain attention computes all scores, whatever the window.")
+    } else if beyond {
+        Use::Not("The window is longer than the training sequence: every layer sees all of it.")
+    } else {
+        Use::Used
+    }
+}
+
+/// Full, sliding and chunked layers differ by their window alone; others are other layers.
+fn layer_types(given: &Given) -> Use {
+    let softmax = ["full_attention", "sliding_attention", "chunked_attention"];
+    let windows_only = match given.get(InputId::LayerTypes) {
+        Some(Typed::List(words)) => words.iter().all(|word| softmax.contains(&word.as_str())),
+        _ => false,
+    };
+    let own = !given.has(InputId::ModelId) && !given.has(InputId::HfConfig);
+    if !windows_only {
+        Use::Used
+    } else if own && !given.has(InputId::SlidingWindow) {
+        Use::Not("No sliding window is given, so every layer sees the whole sequence.")
+    } else {
+        window(given)
     }
 }

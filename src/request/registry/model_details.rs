@@ -99,7 +99,7 @@ pub(super) static SLIDING_WINDOW: Input = attention(
 )
 .unit("tokens")
 .advanced()
-.help("Tokens that a sliding-window layer looks back at. Training with flash attention saves the same tensors; eager attention keeps a second mask.");
+.help("Tokens that a sliding-window layer looks back at. Where it is not longer than the sequence, the fused kernel needs a dense mask; plain attention computes all scores anyway.");
 
 pub(super) static LAYER_TYPES: Input = attention(
     InputId::LayerTypes,

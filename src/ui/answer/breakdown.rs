@@ -15,8 +15,11 @@ struct Part<'a> {
     components: Vec<&'a Component>,
 }
 
+/// The groups whose parts are shown.
+pub type Opened = RwSignal<Vec<&'static str>>;
+
 /// The breakdown of the expected need.
-pub fn breakdown(answer: &Answer) -> AnyView {
+pub fn breakdown(answer: &Answer, opened: Opened) -> AnyView {
     let capacity = answer.capacity.usable_bytes;
     let parts = groups::ALL.map(|group| {
         let components: Vec<_> = answer
@@ -45,7 +48,7 @@ pub fn breakdown(answer: &Answer) -> AnyView {
             }
         })
         .collect_view();
-    let rows = parts.iter().map(|part| rows(part, total)).collect_view();
+    let rows = parts.iter().map(|part| rows(part, total, opened)).collect_view();
     view! {
         <section class="panel" aria-labelledby="breakdown-title">
             <h2 id="breakdown-title">"What takes the memory"</h2>
@@ -84,35 +87,76 @@ pub fn breakdown(answer: &Answer) -> AnyView {
     .into_any()
 }
 
-fn rows(part: &Part<'_>, total: Bytes) -> AnyView {
-    let components = part
+fn rows(part: &Part<'_>, total: Bytes, opened: Opened) -> AnyView {
+    let key = part.group.key;
+    let is_open = Memo::new(move |_| opened.with(|opened| opened.contains(&key)));
+    let components: Vec<AnyView> = part
         .components
         .iter()
         .filter(|component| component.bytes > Bytes::ZERO)
-        .map(|component| {
-            view! {
-                <tr class="component" data-component=component.id.clone() data-bytes=component.bytes.get().to_string()>
-                    <th scope="row" title=format!("{} ({})", component.formula, component.source)>
-                        {component.label.clone()}
-                    </th>
-                    <td class="number soft" title=exact(component.bytes)>{gib_number(component.bytes)}</td>
-                    <td class="number soft">{percent(component.bytes, total)}</td>
-                </tr>
+        .map(|component| row(component, total, is_open))
+        .collect();
+    let toggle = move |_| {
+        opened.update(|opened| match opened.iter().position(|one| *one == key) {
+            Some(at) => {
+                opened.remove(at);
             }
-        })
-        .collect_view();
+            None => opened.push(key),
+        });
+    };
+    let name = view! {
+        <span class=format!("swatch group-{key}")></span>
+        {part.group.label}
+    };
+    let count = components.len();
+    let head = if count == 0 {
+        view! { <span class="breakdown-group">{name}</span> }.into_any()
+    } else {
+        let parts = if count == 1 {
+            "1 part".to_owned()
+        } else {
+            format!("{count} parts")
+        };
+        view! {
+            <button
+                type="button"
+                class="breakdown-group breakdown-open"
+                aria-expanded=move || if is_open.get() { "true" } else { "false" }
+                on:click=toggle
+            >
+                {name}
+                <small class="soft">{parts}</small>
+            </button>
+        }
+        .into_any()
+    };
     view! {
         <tbody>
-            <tr data-group=part.group.key data-bytes=part.bytes.get().to_string()>
-                <th scope="row">
-                    <span class=format!("swatch group-{}", part.group.key)></span>
-                    {part.group.label}
-                </th>
+            <tr data-group=key data-bytes=part.bytes.get().to_string()>
+                <th scope="row">{head}</th>
                 <td class="number" title=exact(part.bytes)>{gib_number(part.bytes)}</td>
                 <td class="number">{percent(part.bytes, total)}</td>
             </tr>
             {components}
         </tbody>
+    }
+    .into_any()
+}
+
+fn row(component: &Component, total: Bytes, is_open: Memo<bool>) -> AnyView {
+    view! {
+        <tr
+            class="component"
+            hidden=move || !is_open.get()
+            data-component=component.id.clone()
+            data-bytes=component.bytes.get().to_string()
+        >
+            <th scope="row" title=format!("{} ({})", component.formula, component.source)>
+                {component.label.clone()}
+            </th>
+            <td class="number soft" title=exact(component.bytes)>{gib_number(component.bytes)}</td>
+            <td class="number soft">{percent(component.bytes, total)}</td>
+        </tr>
     }
     .into_any()
 }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::super::fields::{control_id, reveal_input};
+use super::super::fields::{control_id, fixes, reveal_input};
 use super::super::state::{Form, PageStoreFields};
 use crate::api::{Answer, Input, Issue};
 
@@ -13,27 +13,27 @@ pub fn errors(form: Form) -> AnyView {
             current
                 .as_ref()
                 .err()
-                .map(|issues| panel("errors", "Not valid", issues))
+                .map(|issues| panel(form, "errors", "Not valid", issues))
         })
     };
     let notes = move || {
         form.page
             .notes()
-            .with(|notes| (!notes.is_empty()).then(|| panel("link-notes", "About the link", notes)))
+            .with(|notes| (!notes.is_empty()).then(|| panel(form, "link-notes", "About the link", notes)))
     };
     view! { {errors} {notes} }.into_any()
 }
 
 /// All warnings of an answer.
-pub fn warnings(answer: &Answer) -> AnyView {
+pub fn warnings(form: Form, answer: &Answer) -> AnyView {
     if answer.warnings.is_empty() {
         return ().into_any();
     }
-    panel("warnings", "Good to know", &answer.warnings)
+    panel(form, "warnings", "Good to know", &answer.warnings)
 }
 
-fn panel(id: &'static str, title: &'static str, issues: &[Issue]) -> AnyView {
-    let items = issues.iter().map(line).collect_view();
+fn panel(form: Form, id: &'static str, title: &'static str, issues: &[Issue]) -> AnyView {
+    let items = issues.iter().map(|issue| line(form, issue)).collect_view();
     view! {
         <section class="panel" id=id tabindex="-1" aria-labelledby=format!("{id}-title")>
             <h2 id=format!("{id}-title")>{title}</h2>
@@ -43,7 +43,7 @@ fn panel(id: &'static str, title: &'static str, issues: &[Issue]) -> AnyView {
     .into_any()
 }
 
-fn line(issue: &Issue) -> AnyView {
+fn line(form: Form, issue: &Issue) -> AnyView {
     let error = issue.is_error();
     let input = Input::by_key(&issue.path);
     let place = match input {
@@ -66,6 +66,7 @@ fn line(issue: &Issue) -> AnyView {
             <b aria-hidden="true">{if error { "✕" } else { "!" }}</b>
             <span>{place} {issue.message.clone()}</span>
             {issue.hint.clone().map(|hint| view! { <span class="hint">{hint}</span> })}
+            {fixes(form, issue)}
         </li>
     }
     .into_any()

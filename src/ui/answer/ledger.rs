@@ -1,5 +1,6 @@
 //! The ledger as a table: every tensor with its size at one instant; a row opens to formula, values and source.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leptos::prelude::*;
@@ -59,10 +60,9 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
                 .iter()
                 .map(|group| {
                     let total = at.map(|at| group.of(&at.groups)).unwrap_or_default();
-                    let entries: Vec<_> = answer
-                        .ledger
-                        .iter()
-                        .filter(|entry| entry.group == group.key)
+                    let entries: Vec<_> = keyed(&answer.ledger)
+                        .into_iter()
+                        .filter(|row| row.entry.group == group.key)
                         .collect();
                     (!entries.is_empty()).then(|| {
                         view! {
@@ -141,17 +141,47 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
     .into_any()
 }
 
-/// The key of an entry: its id, and its place where it has one.
-fn key_of(entry: &LedgerRow) -> String {
-    if entry.place.is_empty() {
-        entry.id.to_owned()
-    } else {
-        format!("{}@{}", entry.id, entry.place)
-    }
+/// An entry with a key of its own: its id, its place where it has one, and a number where both occur again with another
+/// formula.
+struct Keyed<'a> {
+    key: String,
+    entry: &'a LedgerRow,
+    /// Whether another entry has the same name.
+    twin: bool,
 }
 
-fn row(entry: &LedgerRow, instant: &'static str, opened: RwSignal<Vec<String>>) -> AnyView {
-    let key = key_of(entry);
+fn keyed(ledger: &[LedgerRow]) -> Vec<Keyed<'_>> {
+    let name = |entry: &LedgerRow| (entry.id, entry.place.clone());
+    let mut all = BTreeMap::<_, usize>::new();
+    for entry in ledger {
+        *all.entry(name(entry)).or_default() += 1;
+    }
+    let mut met = BTreeMap::<_, usize>::new();
+    ledger
+        .iter()
+        .map(|entry| {
+            let times = met.entry(name(entry)).or_default();
+            *times += 1;
+            let place = match entry.place.as_str() {
+                "" => String::new(),
+                place => format!("@{place}"),
+            };
+            let number = if *times > 1 {
+                format!("#{times}")
+            } else {
+                String::new()
+            };
+            Keyed {
+                key: format!("{}{place}{number}", entry.id),
+                entry,
+                twin: all.get(&name(entry)).is_some_and(|all| *all > 1),
+            }
+        })
+        .collect()
+}
+
+fn row(keyed: Keyed<'_>, instant: &'static str, opened: RwSignal<Vec<String>>) -> AnyView {
+    let Keyed { key, entry, twin } = keyed;
     let detail_id = format!(
         "ledger-{}",
         key.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
@@ -199,6 +229,7 @@ fn row(entry: &LedgerRow, instant: &'static str, opened: RwSignal<Vec<String>>) 
                     <span class="ledger-label">
                         {entry.label}
                         {(!entry.place.is_empty()).then(|| view! { <small>{format!(" {}", entry.place)}</small> })}
+                        {twin.then(|| view! { " " <code class="soft">{entry.formula}</code> })}
                     </span>
                 </button>
             </th>

@@ -20,19 +20,19 @@ pub fn meters(meters: &Meters, capacity: Bytes) -> AnyView {
         Shown {
             key: "allocated",
             label: "Allocated",
-            meaning: "torch.cuda.max_memory_allocated",
+            meaning: "torch: max_memory_allocated",
             value: meters.allocated,
         },
         Shown {
             key: "reserved",
             label: "Reserved",
-            meaning: "torch.cuda.max_memory_reserved, on a roomy card",
+            meaning: "torch: max_memory_reserved",
             value: meters.reserved,
         },
         Shown {
             key: "device",
             label: "Device",
-            meaning: "what nvidia-smi shows, on a roomy card",
+            meaning: "what nvidia-smi shows",
             value: meters.device,
         },
     ];
@@ -52,7 +52,9 @@ pub fn meters(meters: &Meters, capacity: Bytes) -> AnyView {
             {bars}
             <p class="meters-scale">
                 "Solid to the lower bound, hatched to the upper bound, white mark: expected. Line: "
-                {gib(capacity)} " usable."
+                {gib(capacity)} " usable. Reserved and device are those of a roomy card: where memory is short, the \
+                 allocator gives back what it only keeps. So the verdict judges the need: allocated, its fragmentation, \
+                 and what lies outside the allocator."
             </p>
         </div>
     }
@@ -75,7 +77,7 @@ fn bar(meter: &Shown, capacity: Bytes, scale: Bytes) -> AnyView {
     view! {
         <div class="meter" data-meter=meter.key data-low=low.get().to_string()
             data-expected=expected.get().to_string() data-high=high.get().to_string()>
-            <span class="meter-name" title=meter.meaning>{meter.label}</span>
+            <span class="meter-name">{meter.label} <small>{meter.meaning}</small></span>
             <div
                 class="meter-track"
                 role="meter"

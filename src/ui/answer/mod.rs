@@ -26,6 +26,18 @@ pub fn answer() -> AnyView {
     };
     let part =
         move |view: fn(&Answer) -> AnyView| move || form.answer.with(|answer| answer.as_deref().map(view));
+    let opened = RwSignal::new(Vec::new());
+    let parts = move || {
+        form.answer.with(|answer| {
+            answer
+                .as_deref()
+                .map(|answer| breakdown::breakdown(answer, opened))
+        })
+    };
+    let warnings = move || {
+        form.answer
+            .with(|answer| answer.as_deref().map(|answer| issues::warnings(form, answer)))
+    };
     // The ledger keeps its own state (opened rows, chosen instant), so it is built once and follows the answer.
     let table = move || has.get().then(|| ledger::ledger(form.answer));
     let empty = move || {
@@ -44,9 +56,9 @@ pub fn answer() -> AnyView {
         <div class="answer-details" class:stale=move || form.stale()>
             {issues::errors(form)}
             {part(verdict::glance)}
-            {part(breakdown::breakdown)}
+            {parts}
             {part(|answer| instants::instants(&answer.instants, answer.capacity.usable_bytes))}
-            {part(issues::warnings)}
+            {warnings}
             {table}
         </div>
         {verdict::spoken(form)}

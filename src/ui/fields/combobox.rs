@@ -24,9 +24,49 @@ pub struct Choice {
 }
 
 impl Choice {
-    fn matches(&self, words: &[String]) -> bool {
-        words.iter().all(|word| self.search.contains(word.as_str()))
+    /// How well it answers a search: 0 is the line itself, then names that begin with the text, lines in which every word
+    /// begins a word, and lines that contain every word. `None` where a word is missing.
+    fn rank(&self, text: &str, words: &[&str]) -> Option<u8> {
+        if !words.iter().all(|word| self.search.contains(word)) {
+            return None;
+        }
+        let (value, label) = (self.value.to_lowercase(), self.label.to_lowercase());
+        let begins = |word: &&str| {
+            self.search
+                .split(|letter: char| !letter.is_alphanumeric() && letter != '.')
+                .any(|own| own.starts_with(word))
+        };
+        Some(if value == text || label == text {
+            0
+        } else if value.starts_with(text) || label.starts_with(text) {
+            1
+        } else if words.iter().all(begins) {
+            2
+        } else {
+            3
+        })
     }
+}
+
+/// The lines that a search finds, the best first; lines of a group stay together.
+fn search(choices: &[Choice], text: &str) -> Vec<usize> {
+    let text = text.trim().to_lowercase();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut found: Vec<(u8, usize)> = choices
+        .iter()
+        .enumerate()
+        .filter_map(|(index, choice)| Some((choice.rank(&text, &words)?, index)))
+        .collect();
+    if !words.is_empty() {
+        let mut best = std::collections::BTreeMap::<&str, (u8, usize)>::new();
+        let group = |index: usize| choices.get(index).map_or("", |choice| choice.group.as_str());
+        for (rank, index) in &found {
+            let first = best.entry(group(*index)).or_insert((*rank, *index));
+            first.0 = first.0.min(*rank);
+        }
+        found.sort_by_key(|(rank, index)| (best.get(group(*index)).copied(), *rank, *index));
+    }
+    found.into_iter().map(|(_, index)| index).collect()
 }
 
 /// A searchable choice; the label and help are the caller's.
@@ -57,18 +97,7 @@ pub fn Combobox(
     let open = RwSignal::new(false);
     let active = RwSignal::new(0_usize);
     let all = choices.clone();
-    let found = Memo::new(move |_| {
-        let words: Vec<String> = typed
-            .get()
-            .unwrap_or_default()
-            .to_lowercase()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect();
-        (0..all.len())
-            .filter(|index| all.get(*index).is_some_and(|choice| choice.matches(&words)))
-            .collect::<Vec<_>>()
-    });
+    let found = Memo::new(move |_| typed.with(|typed| search(&all, typed.as_deref().unwrap_or_default())));
     let close = move || {
         open.set(false);
         typed.set(None);
@@ -268,5 +297,35 @@ fn reveal(id: &str, position: usize) {
         list.set_scroll_top(top);
     } else if bottom > list.scroll_top() + list.client_height() {
         list.set_scroll_top(bottom - list.client_height());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(value: &str, group: &str) -> Choice {
+        Choice {
+            value: value.to_owned(),
+            label: value.to_owned(),
+            detail: String::new(),
+            group: group.to_owned(),
+            search: value.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_best_line_comes_first_and_groups_stay_together() {
+        let all = [
+            choice("llama-13b", "one"),
+            choice("llama-30b", "one"),
+            choice("llama-2-13b", "two"),
+            choice("llama-3-8b", "two"),
+        ];
+        assert_eq!(search(&all, ""), [0, 1, 2, 3]);
+        assert_eq!(search(&all, "llama 3"), [1, 0, 3, 2]);
+        assert_eq!(search(&all, "llama-3-8b"), [3]);
+        assert_eq!(search(&all, "13b"), [0, 2]);
+        assert_eq!(search(&all, "qwen"), Vec::<usize>::new());
     }
 }

@@ -1,4 +1,5 @@
-//! The choice of the GPU: every card of the table by vendor, and a typed size.
+//! The choice of the GPU: every card of the table by vendor, and a line for one that is not in it. Its memory has a field
+//! of its own, which also overrides that of a card in the table.
 
 use std::sync::Arc;
 
@@ -12,21 +13,21 @@ use super::messages::plain;
 use crate::api;
 use crate::api::InputId;
 
-/// The value of the line that stands for a typed size.
+/// The value of the line that stands for a card that is not in the table.
 const CUSTOM: &str = "custom";
+/// The memory in GiB with which a card that is not in the table starts.
+const TO_START_FROM: u64 = 80;
 /// Id of the choice; the same as [`control_id`] gives for its input.
 const ID: &str = "hardware-gpu";
 
-/// The choice of the GPU, with the field for a typed size where that is chosen.
+/// The choice of the GPU.
 pub fn gpu() -> AnyView {
     let form = use_form();
     let input = InputId::Gpu.input();
     let choices = Arc::new(choices());
     let typed = form.typed(InputId::Gpu);
     let size = form.typed(InputId::GpuMemoryGb);
-    let asked = RwSignal::new(false);
-    let custom =
-        Memo::new(move |_| typed.with(Option::is_none) && (asked.get() || size.with(Option::is_some)));
+    let custom = Memo::new(move |_| typed.with(Option::is_none) && size.with(Option::is_some));
     let value = Signal::derive(move || {
         if custom.get() {
             return CUSTOM.to_owned();
@@ -46,13 +47,12 @@ pub fn gpu() -> AnyView {
     });
     let on_choose = Callback::new(move |value: String| {
         if value == CUSTOM {
-            asked.set(true);
             form.set(InputId::Gpu, None);
             if size.with_untracked(Option::is_none) {
-                form.set(InputId::GpuMemoryGb, Some(Value::from(80)));
+                form.set(InputId::GpuMemoryGb, Some(Value::from(TO_START_FROM)));
             }
+            super::super::dom::focus(&control_id(InputId::GpuMemoryGb.input()));
         } else {
-            asked.set(false);
             form.set(InputId::GpuMemoryGb, None);
             form.set(InputId::Gpu, Some(Value::from(value)));
         }
@@ -76,7 +76,7 @@ pub fn gpu() -> AnyView {
         <div class="field field-wide" data-input=input.key>
             {framed(InputId::Gpu, label(input, ID), control)}
         </div>
-        {move || custom.get().then(|| field(InputId::GpuMemoryGb))}
+        {field(InputId::GpuMemoryGb)}
     }
     .into_any()
 }

@@ -6,12 +6,14 @@ use leptos::wasm_bindgen::JsCast;
 
 use super::super::state::{Form, use_form};
 use super::field::{control_id, field};
-use crate::api::{FormGroup, Input, InputId, Level};
+use super::messages::message;
+use crate::api::{FormGroup, Input, InputId, Level, Section};
 
 /// The inputs that everybody sees.
-pub const ESSENTIAL: [InputId; 6] = [
+const ESSENTIAL: [InputId; 7] = [
     InputId::ModelId,
     InputId::Gpu,
+    InputId::GpuMemoryGb,
     InputId::NumGpus,
     InputId::SeqLength,
     InputId::BatchSize,
@@ -58,7 +60,7 @@ fn inputs(form: Form, group: FormGroup) -> Vec<InputId> {
 fn title(group: FormGroup) -> &'static str {
     match group {
         FormGroup::Source => "Name and parameter count",
-        FormGroup::Hardware => "Memory of the GPU",
+        FormGroup::Hardware => "More on the GPU",
         FormGroup::Workload => "More on the workload",
         FormGroup::Engine => "Versions",
         other => other.title(),
@@ -69,13 +71,17 @@ fn group(group: FormGroup) -> AnyView {
     let form = use_form();
     let shown = Memo::new(move |_| inputs(form, group));
     let built = RwSignal::new(false);
+    // A rule over several inputs of the group is named by their section.
+    let whole =
+        move || form.issues_where(|issue| issue.is_error() && section(group) == Some(issue.path.as_str()));
     let errors = move || {
-        let count = shown.with(|shown| {
+        let of_inputs = shown.with(|shown| {
             shown
                 .iter()
                 .filter(|id| form.issues(**id).iter().any(|issue| issue.is_error()))
                 .count()
         });
+        let count = of_inputs + whole().len();
         (count > 0).then(|| {
             let text = if count == 1 {
                 "1 error".to_owned()
@@ -92,7 +98,11 @@ fn group(group: FormGroup) -> AnyView {
     let body = move || {
         built.get().then(|| {
             let fields = shown.with(|shown| shown.iter().map(|id| field(*id)).collect_view());
-            view! { <div class="field-grid">{fields}</div> }
+            let rules = move || whole().iter().map(|issue| message(form, issue)).collect_view();
+            view! {
+                <div class="messages">{rules}</div>
+                <div class="field-grid">{fields}</div>
+            }
         })
     };
     let on_toggle = move |event: Event| {
@@ -121,6 +131,11 @@ fn group(group: FormGroup) -> AnyView {
         </details>
     }
     .into_any()
+}
+
+/// The section whose rules stand above the fields of the group.
+fn section(group: FormGroup) -> Option<&'static str> {
+    (group == FormGroup::Parallelism).then(|| Section::Parallelism.key())
 }
 
 /// The group's name in ids.

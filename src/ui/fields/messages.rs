@@ -45,7 +45,7 @@ pub fn message(form: Form, issue: &Issue) -> AnyView {
 }
 
 /// Buttons that apply a complete correction.
-fn fixes(form: Form, issue: &Issue) -> Option<AnyView> {
+pub fn fixes(form: Form, issue: &Issue) -> Option<AnyView> {
     if issue.fixes.is_empty() {
         return None;
     }

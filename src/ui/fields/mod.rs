@@ -12,4 +12,4 @@ pub use control::from_model;
 pub use field::{control_id, described_by, field, framed, label, reveal_input};
 pub use gpu::gpu;
 pub use group::groups;
-pub use messages::{message, plain};
+pub use messages::{fixes, message, plain};

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::super::format::{grouped, parameters};
 use super::super::state::use_form;
-use crate::api::{ModelSource, ModelSummary};
+use crate::api::{InputDefault, InputId, ModelSource, ModelSummary};
 use crate::units::Count;
 
 /// The counts of the model, as soon as its own fields are valid.
@@ -77,11 +77,24 @@ fn list(model: &ModelSummary) -> AnyView {
                 grouped(model.total_parameters.get())
             )
         });
+    // A config.json has no name of its own.
+    let name = match model.source {
+        ModelSource::HfConfig if Some(model.name.as_str()) == unnamed() => model.family.clone(),
+        _ => format!("{} · {}", model.name, model.family),
+    };
     view! {
         <div id="model-facts">
             <dl class="facts">{items}</dl>
-            <p class="facts-source">{format!("{} · {}. ", model.name, model.family)} {source} {given}</p>
+            <p class="facts-source">{format!("{name}. ")} {source} {given}</p>
         </div>
     }
     .into_any()
+}
+
+/// The name of a model that was given none.
+fn unnamed() -> Option<&'static str> {
+    match InputId::ModelName.input().default {
+        InputDefault::Fixed(name) => Some(name),
+        InputDefault::Derived(_) | InputDefault::None => None,
+    }
 }

@@ -236,7 +236,7 @@ fn imported_card(import: Import, value: &Value) -> AnyView {
     view! {
         <div class="imported" id="imported">
             <b>{name}</b>
-            <span class="soft">{format!("imported, {} keys", grouped(keys as u64))}</span>
+            <span class="soft">{format!("{} keys", grouped(keys as u64))}</span>
             <button
                 type="button"
                 class="field-put-back"

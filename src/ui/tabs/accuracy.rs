@@ -13,7 +13,9 @@ const NOT_VALIDATED: &str = "not validated";
 pub fn accuracy() -> AnyView {
     let table = evidence();
     let (mapped, records) = (table.mapped, table.records);
-    let lines = table.rows.iter().map(line).collect_view();
+    // What was compared comes first; what was not is said below it.
+    let (compared, rest): (Vec<&Row>, Vec<&Row>) = table.rows.iter().partition(|row| row.mapped > 0);
+    let lines = compared.into_iter().chain(rest).map(line).collect_view();
     view! {
         <div class="panel accuracy">
             <h2 id="accuracy-title">"Predicted against measured"</h2>
@@ -56,7 +58,7 @@ fn line(row: &Row) -> AnyView {
         <td class="number" title=reasons(row)>{row.mapped}</td>
     };
     let cells = if row.mapped == 0 {
-        view! { <td class="number soft" colspan="6">{NOT_VALIDATED}</td> }.into_any()
+        view! { <td class="soft" colspan="6">{NOT_VALIDATED}</td> }.into_any()
     } else {
         [
             row.median_percent,

@@ -89,6 +89,7 @@ export async function address() {
 /** Keeps a picture of the page under target/screenshots. */
 export async function capture(page, name, { full = true } = {}) {
   await mkdir(SCREENSHOTS, { recursive: true });
+  if (full) await page.evaluate(() => scrollTo(0, 0));
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: full });
 }
 

@@ -43,6 +43,11 @@ pub fn generic(c: &Config) -> Network {
         .as_ref()
         .map(|_| sparse_layers(c, dims.layers, 0))
         .unwrap_or_default();
+    let kind = match c.word(&["norm"], "rms").as_str() {
+        "layer" => NormKind::Layer,
+        _ => NormKind::Rms,
+    };
+    let biased = kind == NormKind::Layer;
     let stack = Stack::by_key(
         dims.layers,
         |depth| (at(&is_sparse, depth), span_at(&spans, depth)),
@@ -59,17 +64,12 @@ pub fn generic(c: &Config) -> Network {
                 Some(routed) if *sparse => routed.build(dims.hidden, &mut weights),
                 _ => mlp.build(dims.hidden, &mut weights),
             };
-            weights.norm("input_layernorm", dims.hidden, false);
-            weights.norm("post_attention_layernorm", dims.hidden, false);
-            layer(
-                mixer,
-                feed_forward,
-                vec![norm(NormKind::Rms, dims.hidden); 2],
-                weights,
-            )
+            weights.norm("input_layernorm", dims.hidden, biased);
+            weights.norm("post_attention_layernorm", dims.hidden, biased);
+            layer(mixer, feed_forward, vec![norm(kind, dims.hidden); 2], weights)
         },
     );
-    let mut network = network(c, &dims, stack, Ends::new(&dims, NormKind::Rms));
+    let mut network = network(c, &dims, stack, Ends::new(&dims, kind));
     let count = c
         .field(Field::NumNextnPredictLayers, &["num_nextn_predict_layers"])
         .unwrap_or(0);
@@ -205,6 +205,16 @@ mod tests {
                     && codes.iter().filter(|code| **code == "assumed").count() >= 3
             );
         }
+    }
+
+    #[test]
+    fn a_typed_layer_norm_has_a_bias_in_every_layer_and_at_the_end() {
+        let mut config = renamed("llama-3.1-8b");
+        let without = network_from_config(&config).unwrap().network;
+        config["norm"] = json!("layer");
+        let with = network_from_config(&config).unwrap().network;
+        let biases = with.total_parameters().get() - without.total_parameters().get();
+        assert_eq!(biases, (2 * 32 + 1) * 4096);
     }
 
     #[test]
