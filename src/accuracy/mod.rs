@@ -6,6 +6,7 @@
 
 pub mod compiled;
 pub mod evidence;
+pub mod extras;
 pub mod predict;
 pub mod published;
 pub mod quantity;

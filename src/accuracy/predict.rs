@@ -5,7 +5,7 @@ use super::quantity::{Measurement, Quantity, measurements};
 use super::question::{Differences, Question};
 use super::record::{Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
-use super::{published, trace};
+use super::{extras, published, trace};
 use crate::api;
 use crate::request::{Answer, Meters, Range};
 use crate::units::Bytes;
@@ -39,7 +39,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
         Format::TorchTrace => trace::question(record),
         Format::Training => published::question(record),
         Format::DeepSpeedTrace => Err("engine deepspeed is not built yet".into()),
-        Format::TrainingExtras => Err("adapters, quantised bases and other extras are not built yet".into()),
+        Format::TrainingExtras => extras::question(record),
         Format::TransformersInference | Format::Vllm | Format::Serving => {
             Err("inference is not built yet".into())
         }

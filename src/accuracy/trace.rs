@@ -56,7 +56,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
     Ok(question)
 }
 
-fn whole(record: &Record, key: &str) -> Result<u64, String> {
+pub(super) fn whole(record: &Record, key: &str) -> Result<u64, String> {
     record
         .whole(key)
         .ok_or_else(|| format!("the record has no {key}"))
@@ -196,6 +196,7 @@ fn optimizer(question: &mut Question, name: &str) -> Result<(), String> {
         "adamw_loop" => ("adamw", Some("loop")),
         "adamw8bit" => ("adamw_8bit", None),
         "sgd" | "sgdm" => ("sgd", Some("foreach")),
+        "adafactor" => ("adafactor", None),
         other => return Err(format!("optimizer {other} is not built yet")),
     };
     question.set(InputId::Optimizer, optimizer);
@@ -208,7 +209,7 @@ fn optimizer(question: &mut Question, name: &str) -> Result<(), String> {
 
 /// The configuration that the trace's architecture stands for: `hf_class` X is the `model_type` of transformers'
 /// XConfig, and keys that are missing have that class's defaults, which is what the import assumes too.
-fn hf_config(arch: &Map<String, Value>) -> Result<Value, String> {
+pub(super) fn hf_config(arch: &Map<String, Value>) -> Result<Value, String> {
     let class = arch
         .get("hf_class")
         .and_then(Value::as_str)

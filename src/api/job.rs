@@ -6,6 +6,7 @@ use super::given::{Given, default_of};
 use super::resolve::{self, Card, EngineChoice, Mesh, Model, Report, Step};
 use crate::request::{Assumed, InputDefault, InputId, MultiNodeInfo, Request, Section};
 use crate::training::TrainingJob;
+use crate::units::DType;
 use crate::warn::Issue;
 
 /// A validated request.
@@ -115,6 +116,12 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         engine: settings,
         data_parallel: mesh.data,
         torch_version: engine.torch,
+        moving_average: match given.choice(InputId::MovingAverage) {
+            Some("fp32") => Some(DType::Fp32),
+            Some("same") => Some(precision.stored()),
+            _ => None,
+        },
+        sync_each_micro_batch: given.toggle(InputId::SyncEachMicroBatch).unwrap_or(true),
         adapter,
         compute_capability: card.compute_capability,
     };

@@ -22,6 +22,14 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// The type of the weights at rest.
+    pub const fn stored(self) -> DType {
+        match self {
+            Self::Pure(dtype) => dtype,
+            Self::Autocast(_) | Self::ShardedMixed { .. } => DType::Fp32,
+        }
+    }
+
     /// The type of the arithmetic.
     pub const fn compute(self) -> DType {
         match self {
@@ -35,12 +43,21 @@ impl Precision {
 pub enum Optimizer {
     /// Adam or AdamW: two states in the type of the parameter.
     AdamW,
-    /// AdamW with block-wise 8-bit states (bitsandbytes).
-    AdamW8bit,
     /// Stochastic gradient descent, with or without a momentum state.
     Sgd {
         /// Whether there is a momentum state.
         momentum: bool,
+    },
+    /// Adafactor without momentum: a row and a column per matrix, a full state per vector.
+    Adafactor,
+    /// An optimizer of bitsandbytes: states of its own type, block-wise in 8 bits or in fp32.
+    BitsAndBytes {
+        /// States per parameter.
+        states: u64,
+        /// Block-wise in 8 bits; in fp32 otherwise.
+        eight_bit: bool,
+        /// Large states live in managed memory, which the driver moves to the host when it is short.
+        paged: bool,
     },
 }
 
@@ -243,6 +260,10 @@ pub struct TrainingJob {
     pub data_parallel: u64,
     /// Major and minor version of torch, e.g. (2, 15).
     pub torch_version: (u16, u16),
+    /// Type of a moving average of the weights, where there is one.
+    pub moving_average: Option<DType>,
+    /// Whether gradients are reduced after every micro-batch (FSDP); they stay whole until the last one otherwise.
+    pub sync_each_micro_batch: bool,
     /// Adapters; `None` where all weights train.
     pub adapter: Option<Adapter>,
     /// Compute capability of the GPU times ten (90 for Hopper): decides the size of cuBLAS workspaces.

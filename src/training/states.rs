@@ -11,6 +11,8 @@ use crate::units::{Bytes, DType};
 
 /// bitsandbytes keeps the states of smaller tensors in fp32 (optim/optimizer.py, `min_8bit_size`).
 const MIN_8BIT: u64 = 4096;
+/// bitsandbytes pages the states of tensors with this many elements and more (optim/optimizer.py, `get_state_buffer`).
+const MIN_PAGED: u64 = 100_000;
 /// Elements that share one fp32 scale in bitsandbytes' block-wise quantisation.
 const BLOCK_8BIT: u64 = 256;
 
@@ -56,6 +58,8 @@ pub struct Piece {
     gathered: Vec<u64>,
     /// Elements of all tensors, unpadded.
     pub elements: u64,
+    /// Rows and columns of those that are matrices.
+    factors: Vec<Option<(u64, u64)>>,
     /// Ranks that share them.
     ranks: u64,
 }
@@ -71,6 +75,7 @@ impl Piece {
             let local = local_elements(tensor, ranks);
             piece.local.push(local);
             piece.gathered.push(local.saturating_mul(ranks));
+            piece.factors.push(factors(tensor, ranks));
             piece.elements = piece.elements.saturating_add(tensor.elements().get());
         }
         piece
@@ -83,6 +88,7 @@ impl Piece {
         Self {
             local: vec![local],
             gathered: vec![local.saturating_mul(ranks.max(1))],
+            factors: vec![None],
             elements,
             ranks,
         }
@@ -116,7 +122,7 @@ impl Piece {
         implementation: OptimizerImplementation,
         dtype: DType,
     ) -> Bytes {
-        let one = |elements: u64| match optimizer {
+        let one = |(place, elements): (usize, u64)| match optimizer {
             Optimizer::AdamW => {
                 let state = self.block(elements, dtype);
                 let step = match implementation {
@@ -125,15 +131,38 @@ impl Piece {
                 };
                 state * 2 + step
             }
-            Optimizer::AdamW8bit if elements < MIN_8BIT => self.block(elements, DType::Fp32) * 2,
-            Optimizer::AdamW8bit => {
-                (self.block(elements, DType::Int8) + self.block(elements.div_ceil(BLOCK_8BIT), DType::Fp32))
-                    * 2
-            }
+            Optimizer::BitsAndBytes {
+                states,
+                eight_bit,
+                paged,
+            } => self.quantised_state(elements, eight_bit, paged) * states,
             Optimizer::Sgd { momentum: true } => self.block(elements, dtype),
             Optimizer::Sgd { momentum: false } => Bytes::ZERO,
+            Optimizer::Adafactor => match self.factors.get(place).copied().flatten() {
+                Some((rows, columns)) => self.block(rows, dtype) + self.block(columns, dtype),
+                None => self.block(elements, dtype),
+            },
         };
-        self.local.iter().map(|elements| one(*elements)).sum()
+        self.local.iter().copied().enumerate().map(one).sum()
+    }
+
+    /// One state of bitsandbytes: fp32 for small tensors, else a byte per element and a scale per block; paged states of
+    /// large tensors are not in the allocator, their scales are.
+    fn quantised_state(&self, elements: u64, eight_bit: bool, paged: bool) -> Bytes {
+        let elsewhere = paged && elements >= MIN_PAGED;
+        if !eight_bit || elements < MIN_8BIT {
+            return if elsewhere {
+                Bytes::ZERO
+            } else {
+                self.block(elements, DType::Fp32)
+            };
+        }
+        let scales = self.block(elements.div_ceil(BLOCK_8BIT), DType::Fp32);
+        if elsewhere {
+            scales
+        } else {
+            self.block(elements, DType::Int8) + scales
+        }
     }
 
     /// The largest tensor of this rank in a type.
@@ -211,13 +240,23 @@ impl Piece {
             label: "optimizer states",
             group: Group::OptimizerStates,
             dtype: match optimizer {
-                Optimizer::AdamW8bit => Some(DType::Int8),
+                Optimizer::BitsAndBytes { eight_bit: true, .. } => Some(DType::Int8),
+                Optimizer::BitsAndBytes { eight_bit: false, .. } => Some(DType::Fp32),
                 _ => Some(dtype),
             },
             unit: self.states(optimizer, implementation, dtype),
             formula: match optimizer {
                 Optimizer::AdamW => "Σ 2·β·n/N over the tensors (first and second moment)",
-                Optimizer::AdamW8bit => "Σ 2·(n + 4·⌈n/256⌉)/N over the tensors",
+                Optimizer::BitsAndBytes {
+                    states: 1,
+                    eight_bit: true,
+                    ..
+                } => "Σ (n + 4·⌈n/256⌉)/N over the tensors",
+                Optimizer::BitsAndBytes { eight_bit: true, .. } => "Σ 2·(n + 4·⌈n/256⌉)/N over the tensors",
+                Optimizer::BitsAndBytes { states: 1, .. } => "Σ 4·n/N over the tensors",
+                Optimizer::BitsAndBytes { states: 2, .. } => "Σ 2·4·n/N over the tensors",
+                Optimizer::BitsAndBytes { .. } => "Σ 3·4·n/N over the tensors",
+                Optimizer::Adafactor => "Σ β·(rows + columns) over matrices, β·n over vectors",
                 Optimizer::Sgd { .. } => "Σ β·n/N over the tensors (momentum)",
             },
             symbols: self.symbols(dtype, ranks),
@@ -237,4 +276,14 @@ pub struct Kind {
     pub group: Group,
     /// This rank's part, not the whole.
     pub sharded: bool,
+}
+
+/// Rows and columns of a matrix as Adafactor sees it: all but the last axis, and all but the one before it.
+fn factors(tensor: &Tensor, ranks: u64) -> Option<(u64, u64)> {
+    let local = local_elements(tensor, ranks);
+    let [.., rows, columns] = tensor.shape.as_slice() else {
+        return None;
+    };
+    let (rows, columns) = (*rows.max(&1), *columns.max(&1));
+    Some((local / columns, local / rows))
 }

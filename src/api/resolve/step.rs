@@ -66,8 +66,23 @@ fn optimizer(given: &Given) -> Optimizer {
         Some("sgd") => Optimizer::Sgd {
             momentum: given.number(InputId::Momentum).unwrap_or(0.0) > 0.0,
         },
-        Some("adamw_8bit") => Optimizer::AdamW8bit,
+        Some("adafactor") => Optimizer::Adafactor,
+        Some("adamw_8bit") => bitsandbytes(2, true, false),
+        Some("paged_adamw_32bit") => bitsandbytes(2, false, true),
+        Some("paged_adamw_8bit") => bitsandbytes(2, true, true),
+        Some("lion") => bitsandbytes(1, false, false),
+        Some("lion_8bit") => bitsandbytes(1, true, false),
+        Some("paged_lion_8bit") => bitsandbytes(1, true, true),
+        Some("ademamix") => bitsandbytes(3, false, false),
         _ => Optimizer::AdamW,
+    }
+}
+
+const fn bitsandbytes(states: u64, eight_bit: bool, paged: bool) -> Optimizer {
+    Optimizer::BitsAndBytes {
+        states,
+        eight_bit,
+        paged,
     }
 }
 
@@ -78,12 +93,12 @@ fn implementation(
     report: &mut Report,
 ) -> OptimizerImplementation {
     let stated = given.choice(InputId::OptimizerImplementation);
-    if optimizer == Optimizer::AdamW8bit {
+    if matches!(optimizer, Optimizer::BitsAndBytes { .. } | Optimizer::Adafactor) {
         if stated.is_some() {
             report.warn(
                 "not_used",
                 InputId::OptimizerImplementation,
-                "The 8-bit optimizer has its own kernel without temporaries; the implementation has no effect.",
+                "This optimizer has an implementation of its own; the setting has no effect.",
             );
         }
         return OptimizerImplementation::Fused;

@@ -115,6 +115,10 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.choice(InputId::Adapter) == Some("lora"),
             "All weights train, so there are no adapters.",
         ),
+        InputId::SyncEachMicroBatch => when(
+            given.integer(InputId::GradientAccumulationSteps).unwrap_or(1) > 1,
+            "Without accumulation every micro-batch ends with a reduction.",
+        ),
         InputId::GradientAsBucketView => when(ranks > 1, "On one GPU there are no gradient buckets."),
         InputId::ReduceDtype => when(
             engine == EngineId::Fsdp,
@@ -173,6 +177,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::Optimizer
         | InputId::OptimizerImplementation
         | InputId::GradientClipping
+        | InputId::MovingAverage
         | InputId::Adapter
         | InputId::ActivationCheckpointing
         | InputId::Attention

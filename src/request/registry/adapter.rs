@@ -65,7 +65,7 @@ pub(super) static LORA_TARGETS: Input = input(
     InputId::LoraTargets,
     "training.lora_targets",
     "--lora-targets",
-    "lt",
+    "lg",
     "Adapter targets",
     InputKind::Choice(&[
         Choice::new(

@@ -237,6 +237,22 @@ pub(super) static RESHARD_AFTER_FORWARD: Input = input(
 .only(FSDP)
 .help("Whether the gathered weights of a layer are freed after its forward pass and gathered again in backward. Off keeps a full copy of the weights in the compute type.");
 
+pub(super) static SYNC_EACH_MICRO_BATCH: Input = input(
+    InputId::SyncEachMicroBatch,
+    "engine.sync_each_micro_batch",
+    "--sync-each-micro-batch",
+    "sy",
+    "Reduce gradients after every micro-batch",
+    InputKind::Toggle,
+)
+.fixed("true")
+.only(FSDP)
+.help("Off is no_sync or set_requires_gradient_sync(False): with accumulation the gradients stay whole on every GPU until the last micro-batch, in the type of the reduction.")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch/pytorch torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py",
+));
+
 pub(super) static REDUCE_DTYPE: Input = Input::new(
     InputId::ReduceDtype,
     (Section::Engine, FormGroup::Precision),

@@ -157,6 +157,43 @@ pub(super) static OPTIMIZER: Input = input(
             &["adamw-8bit", "adam8bit", "adamw8bit", "adamw_bnb_8bit"],
             "Two block-wise quantised states: about 2 bytes per parameter (bitsandbytes).",
         ),
+        Choice::new(
+            "paged_adamw_32bit",
+            "AdamW, paged",
+            &["paged_adamw"],
+            "Two fp32 states in managed memory, which the driver moves to the host when it is short (bitsandbytes).",
+        ),
+        Choice::new(
+            "paged_adamw_8bit",
+            "AdamW 8-bit, paged",
+            &[],
+            "Two 8-bit states in managed memory (bitsandbytes).",
+        ),
+        Choice::new(
+            "adafactor",
+            "Adafactor",
+            &[],
+            "A row and a column per matrix instead of a full second moment (torch, without momentum).",
+        ),
+        Choice::new("lion", "Lion", &["lion_32bit"], "One fp32 state per parameter (bitsandbytes)."),
+        Choice::new(
+            "lion_8bit",
+            "Lion 8-bit",
+            &[],
+            "One block-wise quantised state: about 1 byte per parameter (bitsandbytes).",
+        ),
+        Choice::new(
+            "paged_lion_8bit",
+            "Lion 8-bit, paged",
+            &[],
+            "One 8-bit state in managed memory (bitsandbytes).",
+        ),
+        Choice::new(
+            "ademamix",
+            "AdEMAMix",
+            &[],
+            "Three fp32 states per parameter (bitsandbytes).",
+        ),
     ]),
 )
 .fixed("adamw")
@@ -386,6 +423,32 @@ pub(super) static DROPOUT: Input = input(
 .advanced()
 .planned()
 .help("Dropout probability. Above zero every dropout saves a mask for backward.");
+
+pub(super) static MOVING_AVERAGE: Input = input(
+    InputId::MovingAverage,
+    FormGroup::Optimizer,
+    "training.moving_average",
+    "--moving-average",
+    "ma",
+    "Moving average of the weights",
+    InputKind::Choice(&[
+        Choice::new("none", "none", &[], "No copy."),
+        Choice::new("fp32", "fp32 copy", &[], "4 bytes per weight."),
+        Choice::new(
+            "same",
+            "copy in the weights' type",
+            &["torch"],
+            "As torch's AveragedModel keeps it.",
+        ),
+    ]),
+)
+.fixed("none")
+.advanced()
+.help("An exponential moving average keeps another copy of the weights on the GPU.")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch/pytorch torch/optim/swa_utils.py: AveragedModel",
+));
 
 pub(super) static WEIGHT_DECAY: Input = input(
     InputId::WeightDecay,

@@ -40,8 +40,13 @@ impl Fsdp2 {
         if moment == Moment::Load {
             return held;
         }
-        if self.persist && moment != Moment::Rest {
-            held.extend(self.states.all_gradients(plan));
+        if self.persist && !matches!(moment, Moment::Rest) {
+            let reduced = plan.job.sync_each_micro_batch || matches!(moment, Moment::Clip | Moment::Step);
+            held.extend(if reduced {
+                self.states.all_gradients(plan)
+            } else {
+                self.units.accumulated(plan)
+            });
         }
         match moment {
             Moment::Load | Moment::Rest => {}

@@ -14,6 +14,8 @@ pub struct Unit {
     pub output: EntryId,
     /// Its fresh gradients, whole.
     pub gradients: EntryId,
+    /// Its gradients accumulated whole.
+    pub whole: EntryId,
     /// The input of its reduce-scatter.
     pub reduction: EntryId,
     /// The output of its reduce-scatter.
@@ -69,6 +71,15 @@ impl Units {
                     ),
                     reduced,
                 ),
+                whole: entry(
+                    true,
+                    buffer(
+                        "fsdp.accumulated",
+                        "gradients accumulated whole",
+                        Group::Gradients,
+                    ),
+                    reduced,
+                ),
                 reduced: entry(true, shard, reduced),
             }
         };
@@ -98,6 +109,16 @@ impl Units {
     /// The root's gathered weights.
     pub fn root_gathered(&self) -> Held {
         vec![(self.input.gathered, 1), (self.root.gathered, 1)]
+    }
+
+    /// All gradients whole, as they accumulate without a reduction, in the type of the reduction.
+    pub fn accumulated(&self, plan: &Plan<'_>) -> Held {
+        let layers = self.layers.iter().enumerate();
+        let mut held: Held = layers
+            .map(|(kind, unit)| (unit.whole, plan.layers_of(kind)))
+            .collect();
+        held.extend([(self.input.whole, 1), (self.root.whole, 1)]);
+        held
     }
 
     /// Gathered weights of the layers below `end` that stay gathered without resharding.

@@ -93,6 +93,10 @@ impl States {
             let stored = part.weights(job, (plan.types.stored, shards), &place, sheet);
             extend(&mut weights, &stored, count);
             if place != TOWERS {
+                if let Some(dtype) = job.moving_average {
+                    let item = part.trained.item(MOVING_AVERAGE, dtype, shards);
+                    weights.push((sheet.item(item, &place), count));
+                }
                 let item = part
                     .trained
                     .states_item(job.optimizer, job.implementation, trained, shards);
@@ -152,6 +156,13 @@ impl States {
     }
 }
 
+const MOVING_AVERAGE: Kind = Kind {
+    id: "weights.average",
+    label: "moving average of the weights",
+    group: Group::ModelParams,
+    sharded: true,
+};
+
 /// Places of entries outside the layers.
 const BEFORE: &str = "before the layers";
 const AFTER: &str = "head and final norm";
@@ -195,6 +206,14 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
                 .map(|(piece, count)| piece.local(stored) * *count)
                 .sum(),
             "Σ β·n/N over the tensors (square roots of the second moment)",
+        ),
+        (Optimizer::Adafactor, _) => (
+            local
+                .iter()
+                .map(|(piece, _)| piece.largest(stored))
+                .max()
+                .unwrap_or_default(),
+            "β·n of the largest tensor",
         ),
         (Optimizer::AdamW, OptimizerImplementation::Loop) => (
             local
