@@ -69,8 +69,13 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, String>
             let failed = one.bytes.is_none();
             let predicted = match failed {
                 true => of(answer.need),
-                false => meter(&answer.meters, rest(&answer), one.quantity, question.differences)
-                    .ok_or_else(|| format!("{} is not predicted", one.quantity.key()))?,
+                false => meter(
+                    &answer.meters,
+                    rest(&answer, question.differences),
+                    one.quantity,
+                    question.differences,
+                )
+                .ok_or_else(|| format!("{} is not predicted", one.quantity.key()))?,
             };
             Ok(Line {
                 id: record.id.clone(),
@@ -132,13 +137,13 @@ fn meter(
     })
 }
 
-/// What is allocated between two steps.
-fn rest(answer: &Answer) -> Option<Bytes> {
-    answer
-        .instants
-        .iter()
-        .find(|instant| instant.id == "rest")
-        .map(|instant| instant.allocated_bytes)
+/// What is allocated between two steps, with the gradients where they were still there when it was read.
+fn rest(answer: &Answer, differences: Differences) -> Option<Bytes> {
+    let at = |id: &str| answer.instants.iter().find(|instant| instant.id == id);
+    let gradients = at("optimizer_step")
+        .filter(|_| differences.gradients_at_rest)
+        .map_or(Bytes::ZERO, |step| step.groups.gradients);
+    at("rest").map(|instant| instant.allocated_bytes + gradients)
 }
 
 #[cfg(test)]

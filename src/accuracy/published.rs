@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::compiled::{Compiled, Saved};
 use super::question::Question;
 use super::record::{EngineName, Record};
-use super::software;
+use super::{software, trace};
 use crate::request::InputId;
 
 /// The question of a published run, or why it cannot be asked.
@@ -18,27 +18,23 @@ pub fn question(record: &Record) -> Result<Question, String> {
     question.set(InputId::ModelId, model(record)?);
     precision(&mut question, record)?;
     optimizer(&mut question, record)?;
+    adapter(&mut question, record)?;
     workload(&mut question, record)?;
     activations(&mut question, record)?;
     versions(&mut question, record)?;
     card(&mut question, record);
     question.differences.compiled = compiled(record, &question);
+    // These harnesses read the resting memory after the last step, before gradients are freed; FSDP1's are still there.
+    question.differences.gradients_at_rest = engine == EngineName::Fsdp1;
     Ok(question)
 }
 
 fn refuse_what_is_not_built(record: &Record, engine: EngineName) -> Result<(), String> {
     match engine {
-        EngineName::Single | EngineName::Ddp | EngineName::Fsdp2 => {}
-        EngineName::Fsdp1 => return Err("FSDP1 is not built yet".into()),
+        EngineName::Single | EngineName::Ddp | EngineName::Fsdp1 | EngineName::Fsdp2 => {}
         EngineName::Hsdp => return Err("hybrid sharding is not built yet".into()),
         EngineName::Tp => return Err("tensor parallelism is not built yet".into()),
         other => return Err(format!("engine {} is not built yet", other.key())),
-    }
-    if record.object("peft").is_some() {
-        return Err("adapters (lora) are not built yet".into());
-    }
-    if record.text("quant_base").is_some() {
-        return Err("quantised base weights are not built yet".into());
     }
     if record.text("offload").is_some() || says(record, "act_ckpt", "offload") {
         return Err("offload to the CPU is not built yet".into());
@@ -80,7 +76,11 @@ fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<
         _ => record.whole("dp_shard").or(record.whole("n_gpus")),
     };
     question.set(InputId::NumGpus, ranks.ok_or("the number of GPUs is not stated")?);
-    if engine == EngineName::Fsdp2 {
+    if engine == EngineName::Fsdp1 {
+        question.set(InputId::EngineType, "fsdp");
+        question.set(InputId::FsdpVersion, "1");
+        question.set(InputId::ShardingStrategy, "full_shard");
+    } else if engine == EngineName::Fsdp2 {
         question.set(InputId::EngineType, "fsdp");
         let never = extra(record, "reshard_after_forward") == Some("never");
         question.set(InputId::ReshardAfterForward, !never);
@@ -133,8 +133,30 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
         question.set(InputId::ReduceDtype, "fp32");
         return Ok(());
     }
-    if has("float16, hf --fp16") || has("fp16") {
-        return Err("fp16 with a loss scaler is not built yet".into());
+    let sharded = record
+        .text("strategy")
+        .is_some_and(|text| text.starts_with("FSDP1"));
+    let adapted = record.object("peft").is_some();
+    let compute = if has("float16") && !has("bfloat16") {
+        "fp16"
+    } else {
+        "bf16"
+    };
+    // HF's flag on FSDP1 is its mixed precision: trained weights in fp32 shards, arithmetic and reduction in 16 bits.
+    if sharded && (has("--bf16") || has("--fp16")) {
+        question.set(InputId::Dtype, compute);
+        question.set(InputId::PrecisionMode, "mixed");
+        question.set(InputId::ReduceDtype, compute);
+        return Ok(());
+    }
+    // Beside adapters the frozen weights stay in 16 bits and the fp32 adapters are cast.
+    if adapted && (has("--bf16") || has("--fp16")) {
+        question.set(InputId::Dtype, compute);
+        question.set(InputId::PrecisionMode, "autocast");
+        return Ok(());
+    }
+    if has("fp16") || compute == "fp16" {
+        return Err("fp16 without adapters is not described closely enough".into());
     }
     // A model that was loaded in bf16 keeps its weights, gradients and states there; --bf16 changes nothing at rest.
     if has("torch_dtype=bfloat16")
@@ -169,6 +191,50 @@ fn optimizer(question: &mut Question, record: &Record) -> Result<(), String> {
     let runner = record.text("engine").unwrap_or_default();
     let fused = has("fused") || runner.starts_with("torchtune");
     question.set_some(InputId::OptimizerImplementation, fused.then_some("fused"));
+    Ok(())
+}
+
+fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
+    let base = record.text("quant_base").map(str::to_lowercase);
+    let Some(peft) = record.object("peft") else {
+        return match base {
+            Some(_) => Err("a quantised base without adapters".into()),
+            None => Ok(()),
+        };
+    };
+    let kind = peft.get("type").and_then(Value::as_str).unwrap_or_default();
+    if !matches!(kind, "lora" | "qlora") {
+        return Err(format!("the adapter {kind} is not built yet"));
+    }
+    if peft
+        .get("modules_to_save")
+        .is_some_and(|modules| !modules.is_null())
+    {
+        return Err("modules trained beside adapters are not built yet".into());
+    }
+    question.set(InputId::Adapter, "lora");
+    let rank = peft
+        .get("rank")
+        .and_then(Value::as_u64)
+        .ok_or("the adapter's rank is not stated")?;
+    question.set(InputId::LoraRank, rank);
+    question.set(InputId::LoraTargets, trace::targets(peft.get("targets"))?);
+    // The default of fms-hf-tuning (tuning/config/peft_config.py).
+    let usual = record
+        .text("source_group")
+        .is_some_and(|group| group.starts_with("fms"))
+        .then_some(0.05);
+    let dropout = peft.get("dropout").and_then(Value::as_f64).or(usual);
+    question.set_some(InputId::LoraDropout, dropout);
+    question.set(
+        InputId::BaseFormat,
+        match base.as_deref() {
+            None => "plain",
+            Some(text) if text.contains("nf4") => "nf4_double",
+            Some(text) if text.contains("gptq int4") => "gptq_int4",
+            Some(text) => return Err(format!("a base in {text} is not built yet")),
+        },
+    );
     Ok(())
 }
 
@@ -229,6 +295,16 @@ fn activations(question: &mut Question, record: &Record) -> Result<(), String> {
         "plain"
     };
     question.set(InputId::Loss, kind);
+    let config = extra(record, "framework_config").unwrap_or_default();
+    question.set(
+        InputId::FusedKernels,
+        // "liger" in these names is the loss alone.
+        if config.contains("foak") {
+            "norm_rotary"
+        } else {
+            "none"
+        },
+    );
     Ok(())
 }
 

@@ -10,6 +10,8 @@ use crate::request::{InputId, Request};
 pub struct Differences {
     /// The run was compiled (`torch.compile`).
     pub compiled: Option<Compiled>,
+    /// What was read at rest includes the gradients of the last step.
+    pub gradients_at_rest: bool,
     /// The version of torch follows only from the date.
     pub version_inferred: bool,
 }

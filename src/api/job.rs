@@ -98,6 +98,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         recomputation,
         attention,
         loss,
+        kernels,
         keep_outputs,
     } = step;
     let training = TrainingJob {
@@ -112,6 +113,8 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         recomputation,
         attention,
         loss,
+        kernels,
+        transformers_version: engine.transformers,
         keep_outputs,
         engine: settings,
         data_parallel: mesh.data,

@@ -6,7 +6,7 @@ use super::engines::Holder;
 use super::head::{Ending, ending};
 use super::names;
 use super::ops::Types;
-use super::plan::{Moment, Plan, StateTypes, extend, fresh_gradients};
+use super::plan::{Moment, Plan, StateTypes, extend};
 use super::sheet::{Held, Sheet};
 use super::tape::{Rows, Shape, Storage};
 use super::{AttentionKernel, Precision, Recomputation, TrainingJob};
@@ -32,23 +32,11 @@ pub fn evaluate(job: &TrainingJob) -> Ledger {
         autocast,
         low: job.precision.compute(),
     };
-    let setting = Setting::new(
-        &job.network,
-        types,
-        (job.micro_batch, job.sequence_length),
-        job.attention,
-        job.adapter,
-    );
+    let setting = Setting::new(job, types);
     let plan = Plan::new(job, setting, &mut sheet);
     let holder = Holder::new(&plan, &mut sheet);
     let step = Step {
-        ending: ending(
-            plan.network,
-            &setting,
-            job.loss,
-            job.keep_outputs,
-            fresh_gradients(job),
-        ),
+        ending: ending(job, &setting),
         shared: shared(&plan, &mut sheet),
         plan: &plan,
         holder: &holder,

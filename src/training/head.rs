@@ -7,10 +7,11 @@
 use super::block::Setting;
 use super::names;
 use super::ops::Recorder;
+use super::plan::fresh_gradients;
 use super::tape::{
     Edge, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients,
 };
-use super::{LossKind, Projection};
+use super::{LossKind, Projection, TrainingJob};
 use crate::model::Network;
 use crate::units::DType;
 
@@ -38,17 +39,12 @@ struct Tail {
 }
 
 /// Evaluates the end of the network.
-pub fn ending(
-    network: &Network,
-    setting: &Setting,
-    loss: LossKind,
-    keep_outputs: bool,
-    weights: WeightGradients,
-) -> Ending {
-    match loss {
+pub fn ending(job: &TrainingJob, setting: &Setting) -> Ending {
+    let (network, weights) = (&*job.network, fresh_gradients(job));
+    match job.loss {
         LossKind::Plain | LossKind::FusedInPlace => {
-            let tail = record(network, setting, true, loss == LossKind::FusedInPlace);
-            let kept: Vec<StorageId> = tail.outputs.filter(|_| keep_outputs).into_iter().collect();
+            let tail = record(network, setting, true, Copies::of(job));
+            let kept: Vec<StorageId> = tail.outputs.filter(|_| job.keep_outputs).into_iter().collect();
             let played = tail.tape.play(tail.start, weights, &kept);
             Ending {
                 after: alive(&played, &kept),
@@ -60,16 +56,51 @@ pub fn ending(
     }
 }
 
+/// How a loss copies the logits before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Copies {
+    /// The program still refers to the 16-bit logits: not up to transformers 4.45, whose models rebind the name.
+    narrow: bool,
+    /// The loss is computed in the type of the logits: GPT-2's kin before transformers 5.
+    unwidened: bool,
+    /// The fp32 logits are shifted into a copy: before transformers 5, which shifts the labels.
+    shifted: bool,
+    /// The kernel writes the gradient over its input.
+    in_place: bool,
+}
+
+impl Copies {
+    fn of(job: &TrainingJob) -> Self {
+        let in_place = job.loss == LossKind::FusedInPlace;
+        Self {
+            narrow: job.transformers_version > (4, 45),
+            shifted: job.transformers_version < (5, 0),
+            unwidened: job.transformers_version < (5, 0)
+                && matches!(job.network.model_type.as_str(), "gpt2" | "gpt_bigcode"),
+            in_place,
+        }
+    }
+
+    /// Of transformers 5.
+    const CURRENT: Self = Self {
+        narrow: true,
+        unwidened: false,
+        shifted: false,
+        in_place: false,
+    };
+}
+
 fn recorder(setting: &Setting, tape: Tape) -> Recorder {
     Recorder {
         tape,
         types: setting.types,
         tokens: setting.tokens,
+        kernels: setting.kernels,
         adapter: setting.adapter,
     }
 }
 
-fn record(network: &Network, setting: &Setting, with_norm: bool, in_place: bool) -> Tail {
+fn record(network: &Network, setting: &Setting, with_norm: bool, copies: Copies) -> Tail {
     let (tape, mut hidden) = Tape::new(setting.hidden_state(), true);
     let mut recorder = recorder(setting, tape);
     if let (true, Some(norm)) = (with_norm, network.final_norm) {
@@ -84,21 +115,35 @@ fn record(network: &Network, setting: &Setting, with_norm: bool, in_place: bool)
         logits = recorder.keeping_result(logits, &names::LOGITS_CAPPED);
         logits = recorder.scale(logits, None, &names::LOGITS_CAPPED);
     }
-    let outputs = logits.storage;
-    let wide = recorder.cast(logits, DType::Fp32, &names::LOGITS_FP32);
-    let mut referred: Vec<StorageId> = hidden.storage.into_iter().collect();
-    let start = if in_place {
-        // The program rebinds the name to the fp32 copy, and the kernel writes the gradient over the shifted copy.
-        let copy = Storage::new(&names::LOGITS_FP32, wide.shape, DType::Fp32);
+    let wide = if copies.unwidened {
+        logits
+    } else {
+        recorder.cast(logits, DType::Fp32, &names::LOGITS_FP32)
+    };
+    let outputs = if copies.narrow {
+        logits.storage
+    } else {
+        wide.storage
+    };
+    let mut referred: Vec<StorageId> = hidden.storage.into_iter().chain(outputs).collect();
+    referred.extend(wide.storage);
+    let input = if copies.shifted {
         let edge = recorder.new_gradient(wide, &names::LOGITS_FP32);
         let node = recorder.tape.node(&[edge], &[], &[]);
-        referred.extend(wide.storage);
-        referred.push(recorder.tape.store(copy));
-        Start { node, gradient: copy }
+        recorder.output(&names::LOGITS_SHIFTED, wide.shape, wide.dtype, node)
     } else {
-        referred.extend(outputs);
-        referred.extend(wide.storage);
-        cross_entropy(&mut recorder, wide)
+        wide
+    };
+    referred.extend(input.storage);
+    referred.dedup();
+    let start = if copies.in_place {
+        // The gradient is the kernel's input itself.
+        Start {
+            node: input.node,
+            gradient: Storage::new(&names::LOGITS_SHIFTED, input.shape, input.dtype),
+        }
+    } else {
+        cross_entropy(&mut recorder, input)
     };
     Tail {
         tape: recorder.tape,
@@ -111,9 +156,15 @@ fn record(network: &Network, setting: &Setting, with_norm: bool, in_place: bool)
 /// Log-softmax, which keeps its result, and the negative log-likelihood, whose gradient is a tensor of zeros with one
 /// value per row.
 fn cross_entropy(recorder: &mut Recorder, logits: Var) -> Start {
-    let result = recorder
-        .tape
-        .store(Storage::new(&names::LOG_PROBABILITIES, logits.shape, DType::Fp32));
+    let logits = match recorder.types.autocast {
+        Some(_) => recorder.cast(logits, DType::Fp32, &names::LOGITS_FP32),
+        None => logits,
+    };
+    let result = recorder.tape.store(Storage::new(
+        &names::LOG_PROBABILITIES,
+        logits.shape,
+        logits.dtype,
+    ));
     let edge = recorder.new_gradient(logits, &names::LOGITS_FP32);
     let softmax = recorder.tape.node(&[edge], &[Some(result)], &[]);
     let likelihood = Edge {
@@ -121,7 +172,7 @@ fn cross_entropy(recorder: &mut Recorder, logits: Var) -> Start {
         made: Some(Storage::gradient(
             &names::LOG_PROBABILITIES,
             logits.shape,
-            DType::Fp32,
+            logits.dtype,
         )),
     };
     let node = recorder.tape.node(&[likelihood], &[Some(result)], &[]);
@@ -169,7 +220,7 @@ fn chunked(network: &Network, setting: &Setting, chunks: u64, weights: WeightGra
         tokens: setting.tokens.div_ceil(chunks.max(1)),
         ..*setting
     };
-    let tail = record(network, &chunk, false, false);
+    let tail = record(network, &chunk, false, Copies::CURRENT);
     let one = at_instants(&tail, &tail.tape.play(tail.start, weights, &[]));
     let (tape, input) = Tape::new(setting.hidden_state(), true);
     let mut recorder = recorder(setting, tape);

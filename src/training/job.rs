@@ -227,6 +227,17 @@ pub struct Adapter {
     pub prepared: bool,
 }
 
+/// Kernels that replace several operations of the reference classes by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FusedKernels {
+    /// None: operations as the classes write them.
+    None,
+    /// RMSNorm and rotary position embedding.
+    NormRotary,
+    /// RMSNorm, rotary position embedding and the gated activation (Liger).
+    NormRotaryActivation,
+}
+
 /// Everything that decides the memory of one training step.
 #[derive(Clone, Debug)]
 pub struct TrainingJob {
@@ -252,6 +263,10 @@ pub struct TrainingJob {
     pub attention: AttentionKernel,
     /// How the loss is computed.
     pub loss: LossKind,
+    /// Which kernels replace operations of the reference classes.
+    pub kernels: FusedKernels,
+    /// Major and minor version of transformers, e.g. (5, 23): decides how the loss copies the logits.
+    pub transformers_version: (u16, u16),
     /// Whether the logits stay referenced during backward.
     pub keep_outputs: bool,
     /// The engine.

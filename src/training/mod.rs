@@ -19,6 +19,6 @@ mod tape;
 
 pub use evaluate::evaluate;
 pub use job::{
-    Adapter, AttentionKernel, BaseFormat, Engine, LossKind, Optimizer, OptimizerImplementation, Precision,
-    Projection, Recomputation, Targets, TrainingJob,
+    Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation,
+    Precision, Projection, Recomputation, Targets, TrainingJob,
 };

@@ -87,6 +87,7 @@ names! {
     LOGITS: Activations, "logits", "logits";
     LOGITS_CAPPED: Activations, "logits.capped", "soft-capped logits";
     LOGITS_FP32: Activations, "logits.fp32", "fp32 copy of the logits";
+    LOGITS_SHIFTED: Activations, "logits.shifted", "shifted copy of the fp32 logits";
     LOG_PROBABILITIES: Activations, "log_probabilities", "log-probabilities";
     LOGITS_CHUNK: Activations, "logits.chunk", "logits of one chunk, with their fp32 copies";
     HIDDEN_CHUNKS: Activations, "hidden.chunks", "gradient of the hidden states, collected over the chunks";

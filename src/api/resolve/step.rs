@@ -3,7 +3,9 @@
 use super::super::given::Given;
 use super::{EngineChoice, Report};
 use crate::request::InputId;
-use crate::training::{AttentionKernel, LossKind, Optimizer, OptimizerImplementation, Recomputation};
+use crate::training::{
+    AttentionKernel, FusedKernels, LossKind, Optimizer, OptimizerImplementation, Recomputation,
+};
 
 /// The parts of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Step {
     pub attention: AttentionKernel,
     /// How the loss is computed.
     pub loss: LossKind,
+    /// Kernels that replace operations.
+    pub kernels: FusedKernels,
     /// Whether the logits stay referenced during backward.
     pub keep_outputs: bool,
 }
@@ -32,13 +36,6 @@ pub struct Step {
 pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
     let optimizer = optimizer(given);
     let loss = loss(given);
-    if engine.transformers.0 < 5 && loss == LossKind::Plain {
-        report.warn(
-            "not_available_yet",
-            InputId::TransformersVersion,
-            "Before version 5 the loss of transformers copied the fp32 logits once more: its forward instant held up to 14 bytes per logit instead of 10. The answer is that of version 5.",
-        );
-    }
     Step {
         micro_batch: given.integer(InputId::BatchSize).unwrap_or(1),
         accumulation: given.integer(InputId::GradientAccumulationSteps).unwrap_or(1),
@@ -57,6 +54,11 @@ pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
             _ => AttentionKernel::Flash,
         },
         loss,
+        kernels: match given.choice(InputId::FusedKernels) {
+            Some("norm_rotary") => FusedKernels::NormRotary,
+            Some("liger") => FusedKernels::NormRotaryActivation,
+            _ => FusedKernels::None,
+        },
         keep_outputs: given.toggle(InputId::KeepOutputs).unwrap_or(false),
     }
 }

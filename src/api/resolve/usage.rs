@@ -178,6 +178,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::OptimizerImplementation
         | InputId::GradientClipping
         | InputId::MovingAverage
+        | InputId::FusedKernels
         | InputId::Adapter
         | InputId::ActivationCheckpointing
         | InputId::Attention

@@ -131,7 +131,7 @@ pub(super) static TRANSFORMERS_VERSION: Input = Input::new(
 )
 .fixed("5.23")
 .advanced()
-.help("Version of Hugging Face transformers, as 5.23. Before version 5 the loss copied the shifted fp32 logits once more; that path is not built yet and is refused.");
+.help("Version of Hugging Face transformers, as 5.23. Before version 5 the loss copies the shifted fp32 logits once more; up to 4.45 the models let go of the 16-bit logits.");
 
 pub(super) static GRADIENT_AS_BUCKET_VIEW: Input = input(
     InputId::GradientAsBucketView,

@@ -89,6 +89,7 @@ registry! {
     KbitPrepared => adapter::KBIT_PREPARED,
     ActivationCheckpointing => training::ACTIVATION_CHECKPOINTING,
     Attention => training::ATTENTION,
+    FusedKernels => training::FUSED_KERNELS,
     Loss => training::LOSS,
     LossChunks => training::LOSS_CHUNKS,
     KeepOutputs => training::KEEP_OUTPUTS,

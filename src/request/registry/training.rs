@@ -343,6 +343,37 @@ pub(super) static ATTENTION: Input = input(
 .fixed("fused")
 .help("How attention is computed. Eager attention saves the probabilities of every head, which grow with the square of the sequence length.");
 
+pub(super) static FUSED_KERNELS: Input = input(
+    InputId::FusedKernels,
+    FormGroup::Activations,
+    "training.fused_kernels",
+    "--fused-kernels",
+    "fk",
+    "Fused kernels",
+    InputKind::Choice(&[
+        Choice::new("none", "none", &[], "Operations as transformers' classes write them."),
+        Choice::new(
+            "norm_rotary",
+            "norm and rotary",
+            &["foak", "unsloth"],
+            "RMSNorm keeps its input only, rotation is in place.",
+        ),
+        Choice::new(
+            "liger",
+            "Liger (norm, rotary, gated activation)",
+            &[],
+            "As the former, and the gated activation keeps gate and up only.",
+        ),
+    ]),
+)
+.fixed("none")
+.advanced()
+.help("Kernels that replace several operations of a block by one and keep less for backward. The loss has an input of its own.")
+.cite(Citation::new(
+    Evidence::Source,
+    "linkedin/Liger-Kernel src/liger_kernel/ops/rms_norm.py, rope.py, swiglu.py",
+));
+
 pub(super) static LOSS: Input = input(
     InputId::Loss,
     FormGroup::Activations,

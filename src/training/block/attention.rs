@@ -4,7 +4,7 @@ use super::Layout;
 use crate::model::{Attention, QkNorm, Span};
 use crate::training::ops::{Eager, Heads, Masking};
 use crate::training::tape::{Axis, Name, Shape, Var};
-use crate::training::{AttentionKernel, Projection, names};
+use crate::training::{AttentionKernel, FusedKernels, Projection, names};
 
 impl Layout<'_> {
     pub(super) fn attention(&mut self, attention: &Attention, input: Var) -> Var {
@@ -104,6 +104,10 @@ impl Layout<'_> {
     /// `x·cos + rotate_half(x)·sin`, where the tables have the type of the hidden states; on a part of each head the
     /// rotated and the other part are concatenated.
     pub(super) fn rotate(&mut self, input: Var, heads: u64, rotated: u64, whole: u64) -> Var {
+        if self.setting.kernels != FusedKernels::None {
+            // Rotated in place, forwards and backwards.
+            return input;
+        }
         let part = heads * rotated;
         if rotated < whole || self.setting.reference.concatenates_rotary {
             let turning = self

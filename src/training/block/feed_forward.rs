@@ -3,11 +3,27 @@
 use super::Layout;
 use crate::model::Dense;
 use crate::training::tape::{Axis, Var};
-use crate::training::{Projection, names};
+use crate::training::{FusedKernels, Projection, names};
 
 impl Layout<'_> {
     pub(super) fn dense(&mut self, dense: &Dense, input: Var) -> Var {
         self.dense_of(dense, input, &names::INNER)
+    }
+
+    /// One kernel that keeps gate and up and writes their gradients over them (Liger ops/swiglu.py), and the down projection.
+    fn fused_gate(&mut self, gate: Var, up: Var) -> Var {
+        let edges = [
+            self.recorder.new_gradient(gate, &names::GATE),
+            self.recorder.new_gradient(up, &names::UP),
+        ];
+        let node = self.recorder.tape.node(&edges, &[gate.storage, up.storage], &[]);
+        self.recorder.tape.write_in_place(node);
+        let product = self
+            .recorder
+            .output(&names::PRODUCT, gate.shape, gate.dtype, node);
+        let shape = self.hidden();
+        self.recorder
+            .linear(product, shape, &names::BLOCK_OUTPUT, Projection::Down)
     }
 
     /// With the inner width named by this axis.
@@ -27,6 +43,10 @@ impl Layout<'_> {
             self.recorder.multiply(up, activated, &names::PRODUCT)
         } else {
             let gate = self.project(input, axis, width, &names::GATE);
+            if self.setting.kernels == FusedKernels::NormRotaryActivation {
+                let up = self.project(input, axis, width, &names::UP);
+                return self.fused_gate(gate, up);
+            }
             let activated = self
                 .recorder
                 .activation(gate, &dense.activation, &names::ACTIVATED);

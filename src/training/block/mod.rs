@@ -15,8 +15,8 @@ pub use reference::Reference;
 use super::names;
 use super::ops::{Recorder, Types};
 use super::tape::{Rows, Shape, Storage, Tape, Var};
-use super::{Adapter, AttentionKernel};
-use crate::model::{FeedForward, Layer, Mixer, Network, Norm, Residual};
+use super::{Adapter, AttentionKernel, FusedKernels, TrainingJob};
+use crate::model::{FeedForward, Layer, Mixer, Norm, Residual};
 use crate::units::DType;
 
 /// What is common to all layers of a job.
@@ -34,6 +34,8 @@ pub struct Setting {
     pub kernel: AttentionKernel,
     /// What is particular to the family.
     pub reference: Reference,
+    /// Which kernels replace operations.
+    pub kernels: FusedKernels,
     /// Adapters.
     pub adapter: Option<Adapter>,
 }
@@ -54,22 +56,17 @@ impl Setting {
         Storage::new(&names::HIDDEN_STATE, shape, self.stream())
     }
 
-    /// What a job with these sizes and types has in common.
-    pub fn new(
-        network: &Network,
-        types: Types,
-        (batch, sequence): (u64, u64),
-        kernel: AttentionKernel,
-        adapter: Option<Adapter>,
-    ) -> Self {
+    /// What a job with these types has in common.
+    pub fn new(job: &TrainingJob, types: Types) -> Self {
         Self {
             types,
-            tokens: batch.saturating_mul(sequence),
-            sequence,
-            hidden: network.hidden_size,
-            kernel,
-            reference: Reference::of(&network.model_type),
-            adapter,
+            tokens: job.tokens(),
+            sequence: job.sequence_length,
+            hidden: job.network.hidden_size,
+            kernel: job.attention,
+            reference: Reference::of(&job.network.model_type),
+            kernels: job.kernels,
+            adapter: job.adapter,
         }
     }
 }
@@ -96,6 +93,7 @@ pub fn record(layer: &Layer, setting: &Setting, trained: bool) -> Block {
             tape,
             types: setting.types,
             tokens: setting.tokens,
+            kernels: setting.kernels,
             adapter: setting.adapter,
         },
         setting,

@@ -12,7 +12,7 @@ mod norm;
 pub use adapter::Matrix;
 pub use attention::{Eager, Heads, Masking};
 
-use super::job::{Adapter, Projection};
+use super::job::{Adapter, FusedKernels, Projection};
 use super::names;
 use super::tape::{Axis, Edge, Name, NodeId, Rows, Shape, Storage, Tape, Target, Var};
 use crate::units::DType;
@@ -36,6 +36,8 @@ pub struct Recorder {
     pub types: Types,
     /// Tokens per micro-batch.
     pub tokens: u64,
+    /// Which kernels replace operations.
+    pub kernels: FusedKernels,
     /// Adapters beside frozen weights; `None` where all weights train.
     pub adapter: Option<Adapter>,
 }

@@ -3,6 +3,7 @@
 
 use super::{Recorder, names};
 use crate::model::NormKind;
+use crate::training::FusedKernels;
 use crate::training::tape::{Edge, Shape, Storage, Target, Var};
 use crate::units::DType;
 
@@ -11,6 +12,9 @@ impl Recorder {
     pub fn norm(&mut self, input: Var, kind: NormKind, groups: u64) -> Var {
         match kind {
             NormKind::Layer => self.layer_norm(input, groups),
+            NormKind::Rms | NormKind::RmsPlusOne if self.kernels != FusedKernels::None => {
+                self.fused_rms_norm(input, groups)
+            }
             NormKind::Rms => self.rms_norm(input, groups),
             NormKind::RmsPlusOne => self.rms_norm_plus_one(input, groups),
         }
@@ -26,6 +30,15 @@ impl Recorder {
             .tape
             .store(Storage::new(&names::NORM_SCALE, shape, DType::Fp32));
         (Some(storage), shape)
+    }
+
+    /// One kernel that keeps its input and the reciprocal root (Liger ops/rms_norm.py).
+    fn fused_rms_norm(&mut self, input: Var, groups: u64) -> Var {
+        let (scale, _) = self.small(input, groups);
+        let edge = self.new_gradient(input, &names::NORM_OUTPUT);
+        let node = self.tape.node(&[edge], &[input.storage, scale], &[]);
+        let dtype = super::promoted(input.dtype, self.types.weights);
+        self.output(&names::NORM_OUTPUT, input.shape, dtype, node)
     }
 
     /// `native_layer_norm`: keeps its input, mean and reciprocal deviation; runs in fp32 under autocast.

@@ -141,6 +141,10 @@ impl Tape {
                 state.observe(peak);
                 continue;
             }
+            let saved = self.saved.get(node.saved.range()).unwrap_or_default();
+            if node.in_place {
+                saved.iter().for_each(|id| state.release(*id));
+            }
             let made: Vec<u32> = edges
                 .iter()
                 .map(|edge| match edge.made {
@@ -157,8 +161,8 @@ impl Tape {
             for id in temporary.into_iter().chain(gradients) {
                 state.release(id);
             }
-            for id in self.saved.get(node.saved.range()).unwrap_or_default() {
-                state.release(*id);
+            if !node.in_place {
+                saved.iter().for_each(|id| state.release(*id));
             }
             for (edge, id) in edges.iter().zip(made) {
                 self.deliver(&mut state, &mut incoming, peak, (edge.target, id), weights);

@@ -94,6 +94,8 @@ struct Node {
     stage: Stage,
     /// The gradients of several views are collected, not added up.
     collects: bool,
+    /// The gradients are written over what the node keeps.
+    in_place: bool,
 }
 
 /// The recorded operations.
@@ -170,6 +172,7 @@ impl Tape {
             temporaries: Span::of(&self.temporaries, temporary),
             stage: self.stage,
             collects: false,
+            in_place: false,
         });
         index(self.nodes.len() - 1)
     }
@@ -178,6 +181,13 @@ impl Tape {
     pub fn collect(&mut self, node: Option<NodeId>) {
         if let Some(node) = node.and_then(|node| self.nodes.get_mut(node as usize)) {
             node.collects = true;
+        }
+    }
+
+    /// The node writes its gradients over what it keeps.
+    pub fn write_in_place(&mut self, node: Option<NodeId>) {
+        if let Some(node) = node.and_then(|node| self.nodes.get_mut(node as usize)) {
+            node.in_place = true;
         }
     }
 
