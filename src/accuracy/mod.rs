@@ -5,6 +5,7 @@
 //! values are never an input of a prediction. Nothing here prints.
 
 pub mod compiled;
+pub mod deepspeed;
 pub mod evidence;
 pub mod extras;
 pub mod predict;

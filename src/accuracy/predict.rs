@@ -5,7 +5,7 @@ use super::quantity::{Measurement, Quantity, measurements};
 use super::question::{Differences, Question};
 use super::record::{Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
-use super::{extras, published, trace};
+use super::{deepspeed, extras, published, trace};
 use crate::api;
 use crate::request::{Answer, Meters, Range};
 use crate::units::Bytes;
@@ -38,7 +38,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
     match record.format {
         Format::TorchTrace => trace::question(record),
         Format::Training => published::question(record),
-        Format::DeepSpeedTrace => Err("engine deepspeed is not built yet".into()),
+        Format::DeepSpeedTrace => deepspeed::question(record),
         Format::TrainingExtras => extras::question(record),
         Format::TransformersInference | Format::Vllm | Format::Serving => {
             Err("inference is not built yet".into())

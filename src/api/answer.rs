@@ -63,6 +63,7 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
         engine: match job.training.engine {
             Engine::Single => "single",
             Engine::Ddp { .. } => "ddp",
+            Engine::DeepSpeed(_) => "deepspeed",
             Engine::Fsdp1 { replicas: 1, .. } => "fsdp1",
             Engine::Fsdp2 { replicas: 1, .. } => "fsdp2",
             Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => "hsdp",

@@ -45,7 +45,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     let pattern = match training.engine {
         Engine::Single => Pattern::Single,
         Engine::Ddp { .. } => Pattern::Replicated,
-        Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => Pattern::Sharded,
+        Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } | Engine::DeepSpeed(_) => Pattern::Sharded,
     };
     let context = meters::context();
     let mut outside = vec![component(
@@ -88,7 +88,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
 fn communicators(job: &TrainingJob) -> u64 {
     let replicas = match job.engine {
         Engine::Fsdp1 { replicas, .. } | Engine::Fsdp2 { replicas, .. } => replicas,
-        Engine::Single | Engine::Ddp { .. } => 1,
+        Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => 1,
     };
     u64::from(job.data_parallel > replicas) + u64::from(replicas > 1)
 }

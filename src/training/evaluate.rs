@@ -20,7 +20,7 @@ pub fn evaluate(job: &TrainingJob) -> Ledger {
     let mut sheet = Sheet::default();
     let autocast = match job.precision {
         Precision::Autocast(dtype) => Some(dtype),
-        Precision::Pure(_) | Precision::ShardedMixed { .. } => None,
+        Precision::Pure(_) | Precision::Master(_) | Precision::ShardedMixed { .. } => None,
     };
     let prepared = job.adapter.is_some_and(|adapter| adapter.prepared);
     let types = Types {

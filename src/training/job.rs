@@ -12,6 +12,8 @@ pub enum Precision {
     Pure(DType),
     /// fp32 weights, gradients and states; arithmetic in the given 16-bit type under torch autocast.
     Autocast(DType),
+    /// 16-bit weights, gradients and arithmetic; fp32 master weights and states (DeepSpeed).
+    Master(DType),
     /// fp32 shards, gathered and computed in the given 16-bit type, gradients reduced in `reduce` (FSDP mixed precision).
     ShardedMixed {
         /// Type of gathered weights and of the arithmetic.
@@ -25,7 +27,7 @@ impl Precision {
     /// The type of the weights at rest.
     pub const fn stored(self) -> DType {
         match self {
-            Self::Pure(dtype) => dtype,
+            Self::Pure(dtype) | Self::Master(dtype) => dtype,
             Self::Autocast(_) | Self::ShardedMixed { .. } => DType::Fp32,
         }
     }
@@ -33,7 +35,10 @@ impl Precision {
     /// The type of the arithmetic.
     pub const fn compute(self) -> DType {
         match self {
-            Self::Pure(dtype) | Self::Autocast(dtype) | Self::ShardedMixed { compute: dtype, .. } => dtype,
+            Self::Pure(dtype)
+            | Self::Master(dtype)
+            | Self::Autocast(dtype)
+            | Self::ShardedMixed { compute: dtype, .. } => dtype,
         }
     }
 }
@@ -112,6 +117,21 @@ pub enum LossKind {
     FusedInPlace,
 }
 
+/// Settings of DeepSpeed's ZeRO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zero {
+    /// 0 to 3.
+    pub stage: u8,
+    /// Elements reduced at once.
+    pub reduce_bucket: u64,
+    /// Whether the reduction overlaps backward, with a second bucket.
+    pub overlap: bool,
+    /// Gathered elements that stage 3 allows at once.
+    pub max_live: u64,
+    /// Tensors up to this many elements are never divided in stage 3.
+    pub persistence_threshold: u64,
+}
+
 /// The engine that shards the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -122,6 +142,8 @@ pub enum Engine {
         /// `gradient_as_bucket_view`.
         bucket_view: bool,
     },
+    /// DeepSpeed ZeRO.
+    DeepSpeed(Zero),
     /// PyTorch `FullyShardedDataParallel` over every layer and the root: flat parameters.
     Fsdp1 {
         /// Whether a layer's gathered weights are freed after its forward (FULL_SHARD; not with SHARD_GRAD_OP).

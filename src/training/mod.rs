@@ -20,5 +20,5 @@ mod tape;
 pub use evaluate::evaluate;
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation,
-    Precision, Projection, Recomputation, Targets, TrainingJob,
+    Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
 };

@@ -55,7 +55,7 @@ impl Part {
     ) -> Self {
         let piece = |tensors: &[&Tensor]| match job.engine {
             Engine::Fsdp1 { .. } => Piece::flat(tensors.iter().copied(), shards),
-            Engine::Single | Engine::Ddp { .. } | Engine::Fsdp2 { .. } => {
+            Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) | Engine::Fsdp2 { .. } => {
                 Piece::new(tensors.iter().copied(), shards)
             }
         };

@@ -61,6 +61,7 @@ impl StateTypes {
         };
         let full = match job.precision {
             Precision::Pure(dtype) => one(dtype),
+            Precision::Master(dtype) => one(dtype),
             Precision::Autocast(_) => one(DType::Fp32),
             Precision::ShardedMixed { compute, reduce } => Self {
                 computed: compute,
@@ -133,6 +134,7 @@ pub fn gradients_persist(job: &TrainingJob) -> bool {
 pub fn fresh_gradients(job: &TrainingJob) -> WeightGradients {
     match job.engine {
         Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => WeightGradients::Stay,
+        Engine::DeepSpeed(zero) if zero.stage >= 2 => WeightGradients::Added,
         _ if gradients_persist(job) => WeightGradients::Added,
         _ => WeightGradients::Stay,
     }
@@ -154,7 +156,7 @@ impl<'a> Plan<'a> {
             Engine::Fsdp1 { replicas, .. } | Engine::Fsdp2 { replicas, .. } => {
                 (job.data_parallel / replicas.max(1)).max(1)
             }
-            Engine::Single | Engine::Ddp { .. } => 1,
+            Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => 1,
         };
         let types = StateTypes::of(job);
         let (kinds, order) = kinds(job, network);
@@ -197,6 +199,39 @@ impl<'a> Plan<'a> {
     /// The kind of a layer.
     pub fn kind(&self, layer: usize) -> Option<&LayerPlan> {
         self.layers.get(*self.order.get(layer)?)
+    }
+
+    /// Elements of the largest tensor.
+    pub fn largest_tensor(&self) -> u64 {
+        self.tensors()
+            .map(|tensor| tensor.elements().get())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Elements of all tensors up to this size, each copy by itself.
+    pub fn small_tensors(&self, threshold: u64) -> u64 {
+        let one = |tensor: &Tensor| tensor.elements().get() / tensor.copies.max(1);
+        self.network
+            .layers()
+            .flat_map(|layer| &layer.tensors)
+            .chain(&self.network.input_tensors)
+            .chain(&self.network.output_tensors)
+            .filter(|tensor| one(tensor) <= threshold)
+            .map(|tensor| tensor.elements().get())
+            .sum()
+    }
+
+    /// Elements of the largest module with weights of its own: the embedding, or a matrix.
+    pub fn largest_module(&self) -> u64 {
+        self.largest_tensor()
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        let layers = self.network.kinds.iter().flat_map(|layer| &layer.tensors);
+        layers
+            .chain(&self.network.input_tensors)
+            .chain(&self.network.output_tensors)
     }
 
     /// How many layers are of this kind.

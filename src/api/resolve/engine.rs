@@ -3,7 +3,7 @@
 use super::super::given::Given;
 use super::Report;
 use crate::request::{Availability, EngineId, InputId};
-use crate::training::Engine;
+use crate::training::{Engine, Zero};
 use crate::warn::Issue;
 
 /// What was chosen.
@@ -113,10 +113,24 @@ pub fn settings(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), rep
                 },
             }
         }
+        EngineId::Deepspeed => Engine::DeepSpeed(zero(given)),
         _ if ranks == 1 => Engine::Single,
         _ => Engine::Ddp {
             bucket_view: given.toggle(InputId::GradientAsBucketView).unwrap_or(false),
         },
+    }
+}
+
+/// DeepSpeed's settings; what is not given has the defaults of DeepSpeed 0.19 (runtime/zero/config.py).
+fn zero(given: &Given) -> Zero {
+    let elements = |id, usual| given.integer(id).unwrap_or(usual);
+    let stage = given.integer(InputId::ZeroStage).unwrap_or(0);
+    Zero {
+        stage: u8::try_from(stage).unwrap_or(3),
+        reduce_bucket: elements(InputId::ReduceBucketSize, 500_000_000),
+        overlap: given.toggle(InputId::OverlapComm).unwrap_or(stage == 3),
+        max_live: elements(InputId::MaxLiveParameters, 1_000_000_000),
+        persistence_threshold: elements(InputId::ParamPersistenceThreshold, 100_000),
     }
 }
 

@@ -24,6 +24,9 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
     let reduce = given
         .get(InputId::ReduceDtype)
         .map(|_| dtype(given.choice(InputId::ReduceDtype)));
+    if engine == EngineId::Deepspeed {
+        return deepspeed(given, compute, report);
+    }
     let sharded = engine == EngineId::Fsdp;
     let default = if sharded { "mixed" } else { "autocast" };
     let stated = given.choice(InputId::PrecisionMode);
@@ -55,6 +58,34 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
         },
         _ => Precision::Autocast(compute),
     }
+}
+
+/// DeepSpeed keeps fp32 master weights beside 16-bit ones.
+fn deepspeed(given: &Given, compute: DType, report: &mut Report) -> Precision {
+    if compute == DType::Fp32 {
+        report.error(
+            "not_available_yet",
+            InputId::Dtype,
+            "DeepSpeed with fp32 weights is not built yet: choose bf16 or fp16.",
+        );
+    }
+    if given
+        .choice(InputId::PrecisionMode)
+        .is_some_and(|mode| mode != "mixed")
+    {
+        report.error(
+            "not_available_yet",
+            InputId::PrecisionMode,
+            "With DeepSpeed only the mixed mode is built: 16-bit weights with fp32 master weights.",
+        );
+    } else if !given.has(InputId::PrecisionMode) {
+        report.assume(
+            InputId::PrecisionMode,
+            "mixed",
+            "DeepSpeed keeps fp32 master weights",
+        );
+    }
+    Precision::Master(compute)
 }
 
 /// Everything in one type; a reduction in another type needs the mixed mode.

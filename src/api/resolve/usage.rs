@@ -119,6 +119,18 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.integer(InputId::GradientAccumulationSteps).unwrap_or(1) > 1,
             "Without accumulation every micro-batch ends with a reduction.",
         ),
+        InputId::OverlapComm => when(
+            matches!(given.integer(InputId::ZeroStage), Some(1 | 2)),
+            "Only stages 1 and 2 have a second bucket for the overlap.",
+        ),
+        InputId::ReduceBucketSize => when(
+            given.integer(InputId::ZeroStage).is_some_and(|stage| stage > 0),
+            "Stage 0 reduces without a bucket of its own.",
+        ),
+        InputId::MaxLiveParameters | InputId::ParamPersistenceThreshold => when(
+            given.integer(InputId::ZeroStage) == Some(3),
+            "Only stage 3 gathers weights.",
+        ),
         InputId::GradientAsBucketView => when(ranks > 1, "On one GPU there are no gradient buckets."),
         InputId::ReduceDtype => when(
             engine == EngineId::Fsdp,
@@ -178,6 +190,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::OptimizerImplementation
         | InputId::GradientClipping
         | InputId::MovingAverage
+        | InputId::ZeroStage
         | InputId::FusedKernels
         | InputId::Adapter
         | InputId::ActivationCheckpointing
@@ -210,16 +223,12 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         // Not built, or for exports only: decided by their availability.
         InputId::Dropout
         | InputId::BucketCapMb
-        | InputId::ZeroStage
         | InputId::OffloadOptimizer
         | InputId::OffloadParam
         | InputId::OffloadRatio
         | InputId::ZeroInit
-        | InputId::ReduceBucketSize
         | InputId::AllgatherBucketSize
         | InputId::PrefetchBucketSize
-        | InputId::MaxLiveParameters
-        | InputId::ParamPersistenceThreshold
         | InputId::UseDistributedOptimizer
         | InputId::NumMicroBatches
         | InputId::PortsPerNode

@@ -49,7 +49,6 @@ const fn elements(
     )
     .unit("elements")
     .only(ZERO)
-    .planned()
     .cite(Citation::new(
         Evidence::Source,
         "deepspeedai/DeepSpeed deepspeed/runtime/zero/config.py",
@@ -81,8 +80,7 @@ pub(super) static TYPE: Input = Input::new(
             "DeepSpeed ZeRO",
             &["zero"],
             "Optimizer states, gradients and weights are divided by stage.",
-        )
-        .planned(),
+        ),
         Choice::new(
             "megatron_lm",
             "Megatron-LM",
@@ -291,7 +289,6 @@ pub(super) static ZERO_STAGE: Input = input(
 )
 .derived("0 for DeepSpeed, 1 for Megatron-DeepSpeed")
 .only(ZERO)
-.planned()
 .help("1 divides optimizer states among the GPUs, 2 gradients too, 3 weights too.");
 
 const DEVICES: InputKind = InputKind::Choice(&[
@@ -366,6 +363,22 @@ pub(super) static REDUCE_BUCKET_SIZE: Input = elements(
 .fixed("500000000")
 .help("Elements that DeepSpeed reduces at once. The bucket is allocated in full.");
 
+pub(super) static OVERLAP_COMM: Input = input(
+    InputId::OverlapComm,
+    "engine.overlap_comm",
+    "--overlap-comm",
+    "oc",
+    "Overlap reduction with backward",
+    InputKind::Toggle,
+)
+.derived("true for stage 3, false otherwise")
+.only(ZERO)
+.help("With it stages 1 and 2 have a second bucket.")
+.cite(Citation::new(
+    Evidence::Source,
+    "deepspeedai/DeepSpeed deepspeed/runtime/zero/stage_1_and_2.py",
+));
+
 pub(super) static ALLGATHER_BUCKET_SIZE: Input = elements(
     InputId::AllgatherBucketSize,
     "engine.allgather_bucket_size",
@@ -374,7 +387,8 @@ pub(super) static ALLGATHER_BUCKET_SIZE: Input = elements(
     "All-gather bucket",
 )
 .fixed("500000000")
-.help("Elements that DeepSpeed gathers at once after the step (stages 1 and 2).");
+.exports_only()
+.help("Elements that DeepSpeed gathers at once after the step (stages 1 and 2). The gathering is in place, so the size does not change the total.");
 
 pub(super) static PREFETCH_BUCKET_SIZE: Input = elements(
     InputId::PrefetchBucketSize,
@@ -384,6 +398,7 @@ pub(super) static PREFETCH_BUCKET_SIZE: Input = elements(
     "Prefetch bucket",
 )
 .fixed("50000000")
+.planned()
 .help("Elements that stage 3 gathers ahead of their use.");
 
 pub(super) static MAX_LIVE_PARAMETERS: Input = elements(

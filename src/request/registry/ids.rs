@@ -109,6 +109,7 @@ registry! {
     OffloadRatio => engine::OFFLOAD_RATIO,
     ZeroInit => engine::ZERO_INIT,
     ReduceBucketSize => engine::REDUCE_BUCKET_SIZE,
+    OverlapComm => engine::OVERLAP_COMM,
     AllgatherBucketSize => engine::ALLGATHER_BUCKET_SIZE,
     PrefetchBucketSize => engine::PREFETCH_BUCKET_SIZE,
     MaxLiveParameters => engine::MAX_LIVE_PARAMETERS,

@@ -1,6 +1,7 @@
 //! The engines: what each holds of weights, gradients, states and buffers at every moment of a step. One file per engine;
 //! activations and the timeline are the same for all and live elsewhere.
 
+mod deepspeed;
 mod fsdp1;
 mod fsdp2;
 mod gathered;
@@ -35,6 +36,8 @@ pub struct States {
 pub enum Holder {
     /// One GPU or DDP.
     Replicated(replicated::Replicated),
+    /// DeepSpeed.
+    DeepSpeed(deepspeed::DeepSpeed),
     /// FSDP1.
     Fsdp1(fsdp1::Fsdp1),
     /// FSDP2.
@@ -44,9 +47,12 @@ pub enum Holder {
 impl Holder {
     /// Of the job.
     pub fn new(plan: &Plan<'_>, sheet: &mut Sheet) -> Self {
+        if let Engine::DeepSpeed(zero) = plan.job.engine {
+            return Self::DeepSpeed(deepspeed::DeepSpeed::new(plan, zero, sheet));
+        }
         let states = States::new(plan, sheet);
         match plan.job.engine {
-            Engine::Single | Engine::Ddp { .. } => {
+            Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => {
                 Self::Replicated(replicated::Replicated::new(plan, states, sheet))
             }
             Engine::Fsdp1 {
@@ -67,6 +73,7 @@ impl Holder {
     pub fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         match self {
             Self::Replicated(engine) => engine.at(plan, moment),
+            Self::DeepSpeed(engine) => engine.at(plan, moment),
             Self::Fsdp1(engine) => engine.at(plan, moment),
             Self::Fsdp2(engine) => engine.at(plan, moment),
         }

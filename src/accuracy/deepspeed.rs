@@ -1,0 +1,55 @@
+//! From a trace of DeepSpeed (`deepspeed-trace.jsonl`) to a question: bf16, torch's AdamW with `foreach`, fused attention,
+//! clipping, defaults of DeepSpeed 0.19 for all that the case does not set.
+
+use serde_json::{Map, Value};
+
+use super::question::Question;
+use super::record::Record;
+use super::trace::whole;
+use crate::request::InputId;
+
+/// The question of a trace, or why it cannot be asked.
+pub fn question(record: &Record) -> Result<Question, String> {
+    let mut question = Question::default();
+    question.set(
+        InputId::ModelId,
+        record.text("model").ok_or("the model is not named")?,
+    );
+    question.set(InputId::EngineType, "deepspeed");
+    question.set(InputId::EngineVersion, "2.15");
+    question.set(InputId::TransformersVersion, "5.23");
+    question.set(InputId::ZeroStage, whole(record, "stage")?);
+    question.set(InputId::NumGpus, whole(record, "world")?);
+    question.set(InputId::Dtype, "bf16");
+    question.set(InputId::Optimizer, "adamw");
+    question.set(InputId::OptimizerImplementation, "foreach");
+    question.set(InputId::GradientClipping, 1.0);
+    question.set(InputId::BatchSize, whole(record, "mb")?);
+    question.set(InputId::SeqLength, whole(record, "seq")?);
+    question.set_some(InputId::GradientAccumulationSteps, record.whole("ga"));
+    question.set(
+        InputId::ActivationCheckpointing,
+        if record.text("ckpt") == Some("full") {
+            "full"
+        } else {
+            "none"
+        },
+    );
+    question.set(InputId::Attention, "fused");
+    question.set(InputId::Gpu, "h100-sxm-80gb");
+    let empty = Map::new();
+    for (key, value) in record.object("zero").unwrap_or(&empty) {
+        let input = match key.as_str() {
+            "reduce_bucket_size" => InputId::ReduceBucketSize,
+            "allgather_bucket_size" => InputId::AllgatherBucketSize,
+            "overlap_comm" => InputId::OverlapComm,
+            "stage3_max_live_parameters" => InputId::MaxLiveParameters,
+            "stage3_param_persistence_threshold" => InputId::ParamPersistenceThreshold,
+            // Its default.
+            "stage3_prefetch_bucket_size" if value.as_u64() == Some(50_000_000) => continue,
+            other => return Err(format!("{other} = {value} is not built yet")),
+        };
+        question.set(input, Value::clone(value));
+    }
+    Ok(question)
+}
