@@ -196,7 +196,7 @@ fn bad_input_is_refused_by_field_with_code_2() {
     refused(&["calculate", "--no-such-flag"], 2, "no-such-flag");
     refused(&["calculate", "--preset", "no-such-preset"], 2, "no-such-preset");
     refused(
-        &["calculate", "--model", "llama-3-8b", "--engine", "deepspeed"],
+        &["calculate", "--model", "llama-3-8b", "--engine", "megatron_lm"],
         2,
         "not_available_yet",
     );

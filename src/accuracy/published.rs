@@ -417,10 +417,9 @@ mod tests {
     fn what_cannot_be_asked_has_a_reason() {
         refused(
             "peft",
-            json!({"type": "lora"}),
-            "adapters (lora) are not built yet",
+            json!({"type": "adalora"}),
+            "the adapter adalora is not built yet",
         );
-        refused("strategy", json!("FSDP1 full shard"), "FSDP1 is not built yet");
         refused("strategy", json!("Megatron"), "engine megatron is not built yet");
         refused("tp", json!(2), "tensor parallelism is not built yet");
         refused("seq_len", Value::Null, "the true sequence length is not known");

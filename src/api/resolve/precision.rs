@@ -62,13 +62,6 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
 
 /// DeepSpeed keeps fp32 master weights beside 16-bit ones.
 fn deepspeed(given: &Given, compute: DType, report: &mut Report) -> Precision {
-    if compute == DType::Fp32 {
-        report.error(
-            "not_available_yet",
-            InputId::Dtype,
-            "DeepSpeed with fp32 weights is not built yet: choose bf16 or fp16.",
-        );
-    }
     if given
         .choice(InputId::PrecisionMode)
         .is_some_and(|mode| mode != "mixed")
@@ -76,7 +69,7 @@ fn deepspeed(given: &Given, compute: DType, report: &mut Report) -> Precision {
         report.error(
             "not_available_yet",
             InputId::PrecisionMode,
-            "With DeepSpeed only the mixed mode is built: 16-bit weights with fp32 master weights.",
+            "With DeepSpeed only the mixed mode is built: weights in the compute type with fp32 master weights.",
         );
     } else if !given.has(InputId::PrecisionMode) {
         report.assume(

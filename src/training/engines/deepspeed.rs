@@ -217,10 +217,12 @@ impl DeepSpeed {
             Held::new()
         };
         let step = step(plan, zero, own, &mut flat);
+        // Stage 0 in fp32 runs torch's optimizer on the weights themselves.
+        let master_copies = u64::from(!(zero.stage == 0 && low == DType::Fp32));
         Self {
             zero,
             always,
-            states: vec![(master, 1), (moments, 1)],
+            states: vec![(master, master_copies), (moments, 1)],
             buckets,
             partition,
             whole,
@@ -349,7 +351,8 @@ fn step(plan: &Plan<'_>, zero: Zero, own: u64, flat: &mut Flat<'_>) -> Held {
     );
     let foreach = plan.job.implementation == OptimizerImplementation::Foreach
         && matches!(plan.job.optimizer, Optimizer::AdamW);
-    let mut held = vec![(gradients, 1)];
+    let plain = zero.stage == 0 && plan.types.computed == DType::Fp32;
+    let mut held = vec![(gradients, u64::from(!plain))];
     match (zero.stage, foreach) {
         (_, true) => held.push((list, 1)),
         (3, false) => held.push((narrow, 1)),
