@@ -8,7 +8,7 @@ use std::path::Path;
 
 use gpu_mem_calc::accuracy::predict::{answer, question};
 use gpu_mem_calc::accuracy::quantity::measurements;
-use gpu_mem_calc::accuracy::record::{Format, Record, read};
+use gpu_mem_calc::accuracy::record::{EngineName, Format, Record, read};
 use gpu_mem_calc::accuracy::statistics::percentile;
 use gpu_mem_calc::accuracy::{compare, evidence};
 use serde::Deserialize;
@@ -26,6 +26,7 @@ fn file(name: &str) -> Vec<Record> {
 fn every_record_is_read_in_its_format() {
     for (name, count, format) in [
         ("torch-trace.jsonl", 271, Format::TorchTrace),
+        ("torch-trace-variants.jsonl", 420, Format::TorchTrace),
         ("deepspeed-trace.jsonl", 24, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
         ("training.jsonl", 901, Format::Training),
@@ -104,6 +105,30 @@ fn select(name: &str) -> Vec<Record> {
         "trace-ddp" => (
             "torch-trace.jsonl",
             Box::new(move |record| strategy(record, "ddp")),
+        ),
+        "trace-fsdp1" => (
+            "torch-trace.jsonl",
+            Box::new(move |record| strategy(record, "fsdp1")),
+        ),
+        "trace-hsdp" => (
+            "torch-trace.jsonl",
+            Box::new(move |record| strategy(record, "hsdp")),
+        ),
+        "trace-adapters" => (
+            "torch-trace.jsonl",
+            Box::new(move |record| record.object("lora").is_some()),
+        ),
+        "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
+        "trace-extras" => ("training-extras-trace.jsonl", Box::new(|_| true)),
+        "variants" => ("torch-trace-variants.jsonl", Box::new(|_| true)),
+        "published-fsdp1-full" => (
+            "training.jsonl",
+            Box::new(move |record| {
+                record.engine() == EngineName::Fsdp1
+                    && trained_in_full(record)
+                    && record.text("source_group").is_some_and(|group| group.starts_with("fms"))
+                    && !record.flag("oom")
+            }),
         ),
         "trace-fsdp2-reshard" => (
             "torch-trace.jsonl",
@@ -240,6 +265,7 @@ fn the_committed_statistics_are_those_of_the_records() {
         "saved-activations.jsonl",
         "serving.jsonl",
         "smallest-card.jsonl",
+        "torch-trace-variants.jsonl",
         "torch-trace.jsonl",
         "training-extras-trace.jsonl",
         "training.jsonl",

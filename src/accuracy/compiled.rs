@@ -43,8 +43,22 @@ impl Compiled {
         }
     }
 
+    /// Of the op-level run with its loss there are three published values after the change, 30.9, 33.7 and 39.1 GiB, for an
+    /// eager run of 49.4 GiB with 11.2 at rest: shares of 0.52, 0.59 and 0.73, rounded outwards.
+    fn compiled_with_loss(eager: Bytes, rest: Bytes) -> Predicted {
+        let shrunk = |share: f64| rest.min(eager) + eager.saturating_sub(rest).scaled(share);
+        Predicted {
+            low: shrunk(0.50),
+            expected: shrunk(0.60),
+            high: shrunk(0.75),
+        }
+    }
+
     /// The prediction of the compiled run from that of the eager one, whose resting memory is `rest`.
     pub fn adjust(self, eager: Predicted, rest: Bytes) -> Predicted {
+        if self.saved == Saved::Operations && self.with_loss {
+            return Self::compiled_with_loss(eager.expected, rest);
+        }
         let (low, expected, high) = self.shares();
         let shrunk = |bytes: Bytes, share: f64| rest.min(bytes) + bytes.saturating_sub(rest).scaled(share);
         let expected = shrunk(eager.expected, expected);
