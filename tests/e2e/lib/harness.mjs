@@ -105,6 +105,8 @@ export async function accessible(page) {
 /** What the command line prints for these arguments; a request may be given to its standard input. */
 export async function answerOf(args, input) {
   const running = promisify(execFile)(COMMAND_LINE, args, { maxBuffer: 64 * 1024 * 1024 });
+  // A command that does not read its input may be done before it is written.
+  running.child.stdin.on("error", () => {});
   running.child.stdin.end(input ?? "");
   return (await running).stdout;
 }
