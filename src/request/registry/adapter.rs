@@ -103,7 +103,7 @@ pub(super) static LORA_DROPOUT: Input = input(
     InputId::LoraDropout,
     "training.lora_dropout",
     "--lora-dropout",
-    "lo",
+    "ldr",
     "Adapter dropout",
     InputKind::Number {
         min: 0.0,
