@@ -1,9 +1,10 @@
 // How the page looks: every tab fits every width, and axe finds no fault in either colour scheme, nor with everything
-// opened that can be opened. Pictures are kept.
+// opened that can be opened. Axe looks at both layouts, of a desktop and of a phone. Pictures are kept.
 
 import { SCHEMES, WIDTHS, accessible, capture, check, openPage, test } from "./lib/harness.mjs";
 
 const TABS = ["training", "inference", "multi-node", "accuracy"];
+const LOOKED_AT = [1440, 360];
 const height = (width) => (width < 600 ? 740 : 900);
 
 async function fits(page, width) {
@@ -13,21 +14,23 @@ async function fits(page, width) {
 
 for (const scheme of SCHEMES) {
   for (const width of WIDTHS) {
-    test(`every tab at ${width} px in ${scheme}, without sideways scrolling and without a fault for axe`, async () => {
+    const judged = LOOKED_AT.includes(width);
+    const how = `at ${width} px in ${scheme}, without sideways scrolling${judged ? " and without a fault for axe" : ""}`;
+    test(`every tab ${how}`, async () => {
       for (const tab of TABS) {
         const page = await openPage({ width, height: height(width), scheme, place: tab === "training" ? "" : `#tab=${tab}` });
         await capture(page, `${tab}-${width}-${scheme}`);
         await fits(page, width);
-        await accessible(page);
+        if (judged) await accessible(page);
       }
     });
 
-    test(`everything opened at ${width} px in ${scheme}, without sideways scrolling and without a fault for axe`, async () => {
+    test(`everything opened ${how}`, async () => {
       const page = await openPage({ width, height: height(width), scheme });
       await openEverything(page);
       await capture(page, `opened-${width}-${scheme}`);
       await fits(page, width);
-      await accessible(page);
+      if (judged) await accessible(page);
     });
   }
 

@@ -3,7 +3,8 @@ import { answer } from "./actions.mjs";
 import { check, openPage, same, test } from "./lib/harness.mjs";
 
 /** What has the focus: enough to name it, and whether a reader can see that it has. */
-const focused = (page) => page.evaluate(() => {
+const focused = (page) => page.evaluate(async () => {
+  await new Promise(requestAnimationFrame);
   const element = document.activeElement;
   const box = element.getBoundingClientRect();
   const style = getComputedStyle(element);

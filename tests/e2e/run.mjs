@@ -2,12 +2,14 @@
 // Closes with the line "N passed, N failed" and fails if a test failed or none ran.
 
 import { readdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { finish, registry, stop } from "./lib/harness.mjs";
+import { apart, finish, registry, stop } from "./lib/harness.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const TOO_LONG = 300_000;
+const SIDE_BY_SIDE = 4;
 
 const entries = await readdir(HERE, { recursive: true });
 const specs = entries.filter((name) => name.endsWith(".spec.mjs") && !name.includes("node_modules")).sort();
@@ -22,7 +24,19 @@ const chosen = registry.all().filter(({ file, name }) =>
 
 let passed = 0;
 const failed = [];
-for (const { file, name, run } of chosen) {
+const waiting = [...chosen];
+const side = async () => {
+  for (let next = waiting.shift(); next; next = waiting.shift()) await apart(() => one(next));
+};
+await Promise.all(Array.from({ length: Math.min(SIDE_BY_SIDE, availableParallelism()) }, side));
+await stop();
+
+if (failed.length > 0) console.log(`\nfailed:\n  ${failed.join("\n  ")}`);
+console.log(`\n${passed} passed, ${failed.length} failed`);
+process.exitCode = failed.length === 0 && passed > 0 ? 0 : 1;
+
+/** Runs one test, says how it went, and counts it. */
+async function one({ file, name, run }) {
   const start = performance.now();
   const problems = [];
   let timer;
@@ -42,8 +56,3 @@ for (const { file, name, run } of chosen) {
   if (problems.length === 0) passed += 1;
   else failed.push(`${file}: ${name}`);
 }
-await stop();
-
-if (failed.length > 0) console.log(`\nfailed:\n  ${failed.join("\n  ")}`);
-console.log(`\n${passed} passed, ${failed.length} failed`);
-process.exitCode = failed.length === 0 && passed > 0 ? 0 : 1;

@@ -24,10 +24,11 @@ const ESSENTIAL: [InputId; 7] = [
 const ELSEWHERE: [InputId; 1] = [InputId::HfConfig];
 
 /// The groups below the essential questions, in the order of how often they are needed.
-const GROUPS: [FormGroup; 14] = [
+const GROUPS: [FormGroup; FormGroup::ALL.len()] = [
     FormGroup::Precision,
     FormGroup::Activations,
     FormGroup::Optimizer,
+    FormGroup::Adapters,
     FormGroup::Workload,
     FormGroup::Engine,
     FormGroup::EngineSettings,

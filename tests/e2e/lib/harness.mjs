@@ -3,6 +3,7 @@
 //
 // A page that logs an error, throws, or asks for something that is not there fails the test that opened it.
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -26,7 +27,8 @@ const AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
 const tests = [];
 let file = "";
 let started;
-let opened = [];
+/** The pages that the test at hand has opened; tests run side by side. */
+const opened = new AsyncLocalStorage();
 
 /** Registers a test; `run` gets nothing and opens what it needs. */
 export function test(name, run) {
@@ -35,6 +37,9 @@ export function test(name, run) {
 
 /** All registered tests; the runner says beforehand from which file the next ones come. */
 export const registry = { from: (name) => { file = name; }, all: () => tests };
+
+/** Runs a test with pages of its own. */
+export const apart = (run) => opened.run([], run);
 
 async function start() {
   const site = await serve(DIST);
@@ -57,7 +62,7 @@ export async function openPage({ width = 1440, height = 900, scheme = "light", p
     permissions: ["clipboard-read", "clipboard-write"],
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(30_000);
   const faults = [];
   page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => faults.push(`thrown: ${error.stack ?? error}`));
@@ -68,7 +73,7 @@ export async function openPage({ width = 1440, height = 900, scheme = "light", p
     const own = address.startsWith(site.address) || address.startsWith("data:") || address.startsWith("blob:");
     if (!own) faults.push(`asked elsewhere: ${address}`);
   });
-  opened.push({ context, page, faults });
+  opened.getStore().push({ context, page, faults });
   await page.goto(site.address + place);
   await page.waitForSelector(ready);
   return page;
@@ -105,6 +110,8 @@ export async function accessible(page) {
 /** What the command line prints for these arguments; a request may be given to its standard input. */
 export async function answerOf(args, input) {
   const running = promisify(execFile)(COMMAND_LINE, args, { maxBuffer: 64 * 1024 * 1024 });
+  // A command that does not read its input may be done before it is written.
+  running.child.stdin.on("error", () => {});
   running.child.stdin.end(input ?? "");
   return (await running).stdout;
 }
@@ -123,7 +130,7 @@ export function same(found, expected, what) {
 /** Ends a test: closes its pages and returns what went wrong in them; keeps a picture of each if the test failed. */
 export async function finish(name, failed) {
   const faults = [];
-  for (const [index, { context, page, faults: own }] of opened.entries()) {
+  for (const [index, { context, page, faults: own }] of opened.getStore().entries()) {
     faults.push(...own);
     if (failed || own.length > 0) {
       const safe = name.replaceAll(/[^a-z0-9]+/gi, "-").slice(0, 80);
@@ -131,7 +138,6 @@ export async function finish(name, failed) {
     }
     await context.close();
   }
-  opened = [];
   return faults;
 }
 
