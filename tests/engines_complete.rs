@@ -15,7 +15,7 @@ use std::path::Path;
 
 use gpu_mem_calc::accuracy::{self, record::EngineName};
 use gpu_mem_calc::api::{
-    self, Answer, Availability, Choice, EngineId, InputId, LedgerRow, Request, Validation,
+    self, Answer, Availability, Choice, EngineId, FormGroup, INPUTS, InputId, LedgerRow, Request, Validation,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,24 +37,56 @@ fn text(path: &str) -> String {
 }
 
 /// A small question to an engine.
-fn question(engine: EngineId, gpus: u64) -> Request {
+fn question(engine: EngineId, gpus: u64, nodes: u64) -> Request {
     let question = json!({"model": {"id": "smollm2-135m"}, "engine": {"type": engine.key()},
-        "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": gpus}, "training": {"seq_length": 512}});
+        "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": gpus}, "node_config": {"num_nodes": nodes},
+        "training": {"seq_length": 512}});
     Request::from_json(&question).expect("a request")
 }
 
-/// What the built engines call themselves in an answer, on one GPU and on eight, each with such an answer.
+/// A question with every built value of every setting of the engine itself that is a choice.
+fn with_settings(engine: EngineId, question: &Request) -> Vec<Request> {
+    let mut questions = vec![question.clone()];
+    let own = INPUTS.iter().filter(|input| {
+        input.group == FormGroup::EngineSettings
+            && input.availability == Availability::Built
+            && input.engines.to(engine)
+    });
+    for input in own {
+        let built = |choice: &&Choice| choice.availability == Availability::Built;
+        let more: Vec<Request> = questions
+            .iter()
+            .flat_map(|question| {
+                let choices = input.kind.choices().iter().filter(built);
+                choices.map(|choice| question.clone().with(input.id, choice.value))
+            })
+            .collect();
+        questions.extend(more);
+    }
+    questions
+}
+
+/// What the built engines call themselves in an answer, on one GPU, on eight and on two nodes, with all their settings.
 fn answered() -> BTreeMap<&'static str, Answer> {
     let mut found = BTreeMap::new();
     let built = EngineId::ALL
         .iter()
         .filter(|engine| choice(**engine).availability == Availability::Built);
     for engine in built {
-        for gpus in [1, 8] {
-            match accuracy::calculate(&question(*engine, gpus), api::Strictness::default()) {
-                Ok(answer) => found.insert(answer.engine, answer),
-                Err(issues) => unreachable!("{FORM}: {} is built, and refused: {issues:?}", engine.key()),
-            };
+        for (gpus, nodes) in [(1, 1), (8, 1), (16, 2)] {
+            let plain = question(*engine, gpus, nodes);
+            for asked in with_settings(*engine, &plain) {
+                match accuracy::calculate(&asked, api::Strictness::default()) {
+                    Ok(answer) => {
+                        found.insert(answer.engine, answer);
+                    }
+                    // Settings may contradict each other; without any it is answered.
+                    Err(issues) if asked == plain => {
+                        unreachable!("{FORM}: {} is built, and refused: {issues:?}", engine.key())
+                    }
+                    Err(_) => {}
+                }
+            }
         }
     }
     found
@@ -98,7 +130,7 @@ fn an_engine_is_answered_or_refused_as_not_built() {
         .iter()
         .filter(|engine| choice(**engine).availability != Availability::Built);
     for engine in planned {
-        let issues = api::calculate(&question(*engine, 8)).expect_err(engine.key());
+        let issues = api::calculate(&question(*engine, 8, 1)).expect_err(engine.key());
         assert!(
             issues
                 .iter()
