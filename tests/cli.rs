@@ -11,7 +11,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use gpu_mem_calc::api::{INPUTS, Request, calculate};
+use gpu_mem_calc::accuracy::calculate;
+use gpu_mem_calc::api::{INPUTS, Request, Strictness};
 use serde_json::Value;
 
 const LLAMA: &str = r#"{"model_type":"llama","vocab_size":128256,"hidden_size":4096,"intermediate_size":14336,
@@ -141,7 +142,8 @@ fn the_command_line_answers_what_the_library_answers() {
         "model": {"id": "llama-3-8b"}, "engine": {"type": "fsdp"}, "hardware": {"num_gpus": 8},
         "training": {"batch_size": 2, "seq_length": 4096, "activation_checkpointing": "full"},
     });
-    let library = calculate(&Request::from_json(&request).expect("a request")).expect("an answer");
+    let asked = Request::from_json(&request).expect("a request");
+    let library = calculate(&asked, Strictness::default()).expect("an answer");
     let mut library = serde_json::to_value(library).expect("JSON");
     assert_eq!(answer, library);
     let output = run_with(

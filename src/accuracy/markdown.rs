@@ -11,7 +11,7 @@ use super::statistics::Row;
 const KINDS: [(&str, &[Format], &[Quantity]); 2] = [
     (
         "traced",
-        &[Format::TorchTrace, Format::DeepSpeedTrace],
+        &[Format::TorchTrace, Format::TrainingExtras, Format::DeepSpeedTrace],
         &[Quantity::MaxAllocated],
     ),
     (
