@@ -35,10 +35,28 @@ fn questions() -> Vec<Request> {
     let recomputed = json!({"seq_length": 4096, "activation_checkpointing": "full", "loss": "chunked"});
     let (ddp, fsdp) = (json!({"type": "pytorch_ddp"}), json!({"type": "fsdp"}));
     let kept = json!({"type": "fsdp", "sharding_strategy": "shard_grad_op"});
+    let zero = |stage: u64| json!({"type": "deepspeed", "zero_stage": stage});
+    let (two, three) = (zero(2), zero(3));
     let mut questions = Vec::new();
-    for id in ["smollm2-135m", "llama-3-8b", "qwen3-30b-a3b", "deepseek-v2-lite"] {
+    for id in [
+        "smollm2-135m",
+        "llama-3-8b",
+        "qwen3-30b-a3b",
+        "deepseek-v2-lite",
+        "qwen3-next-80b-a3b",
+        "falcon-h1-0.5b",
+        "jamba-1.5-mini",
+        "mamba-2.8b",
+    ] {
         for training in [&long, &recomputed] {
-            for (engine, gpus) in [(&ddp, 1), (&ddp, 8), (&fsdp, 8), (&kept, 16)] {
+            for (engine, gpus) in [
+                (&ddp, 1),
+                (&ddp, 8),
+                (&fsdp, 8),
+                (&kept, 16),
+                (&two, 8),
+                (&three, 8),
+            ] {
                 questions.push(request(json!({"id": id}), engine.clone(), gpus, training.clone()));
             }
         }
@@ -287,6 +305,23 @@ fn shared_experts_and_dense_layers_are_counted() {
     assert_eq!(dense as i64, 16 * expert + 16 * 1024 - 3 * 2816 * 1024);
     let every_second = plain - sparse(json!({"moe_layer_freq": 2}));
     assert_eq!(every_second, 2 * dense);
+}
+
+#[test]
+fn every_model_of_the_catalogue_is_a_preset_with_every_default() {
+    let preset = api::preset("LLAMA-3-8B").expect("a model");
+    assert_eq!(
+        (preset.id.as_str(), preset.architecture.as_str()),
+        ("llama-3-8b", "llama-3-8b")
+    );
+    assert!(preset.description.ends_with("with every default."));
+    assert_eq!(
+        preset.request(),
+        Request::new().with(InputId::ModelId, "llama-3-8b")
+    );
+    assert!(matches!(preset.state(), api::PresetState::Answered(_)));
+    let issue = api::preset_request("llama-3-8c").expect_err("unknown");
+    assert!(issue.hint.is_some_and(|hint| hint.starts_with("Did you mean ")));
 }
 
 #[test]
