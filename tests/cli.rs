@@ -11,7 +11,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use gpu_mem_calc::api::{INPUTS, Request, calculate};
+use gpu_mem_calc::accuracy::calculate;
+use gpu_mem_calc::api::{EngineId, INPUTS, Request, Strictness};
 use serde_json::Value;
 
 const LLAMA: &str = r#"{"model_type":"llama","vocab_size":128256,"hidden_size":4096,"intermediate_size":14336,
@@ -94,6 +95,13 @@ fn every_command_has_help_and_every_input_a_flag() {
     for input in INPUTS {
         assert!(help.contains(input.flag), "{} has no flag", input.key);
     }
+    for engine in EngineId::ALL {
+        assert!(
+            help.contains(engine.key()),
+            "{} is no value of --engine",
+            engine.key()
+        );
+    }
     assert!(ok(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
 }
 
@@ -141,7 +149,8 @@ fn the_command_line_answers_what_the_library_answers() {
         "model": {"id": "llama-3-8b"}, "engine": {"type": "fsdp"}, "hardware": {"num_gpus": 8},
         "training": {"batch_size": 2, "seq_length": 4096, "activation_checkpointing": "full"},
     });
-    let library = calculate(&Request::from_json(&request).expect("a request")).expect("an answer");
+    let asked = Request::from_json(&request).expect("a request");
+    let library = calculate(&asked, Strictness::default()).expect("an answer");
     let mut library = serde_json::to_value(library).expect("JSON");
     assert_eq!(answer, library);
     let output = run_with(
@@ -219,6 +228,12 @@ fn errors_are_json_where_json_is_asked_for() {
     assert_eq!(output.status.code(), Some(2));
     let error: Value = serde_json::from_slice(&output.stderr).expect("JSON");
     assert_eq!(error["type"], "validation_error");
+    assert_eq!(error["error"], "validation_error");
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|message| message.len() > 10)
+    );
     assert_eq!(error["errors"][0]["path"], "training.batch_size");
 }
 
@@ -291,6 +306,16 @@ fn quick_answers_from_a_count() {
         ok_json(&["quick", "500M", "-f", "json"])["model"]["given_parameters"],
         500_000_000u64
     );
+    let small = ok_json(&["quick", "7", "-m", "24", "-d", "fp32", "-f", "json"]);
+    assert_eq!(small["capacity"]["usable_bytes"], 24u64 << 30);
+    let named = ok_json(&["quick", "7", "--gpu", "h100-80gb", "-f", "json"]);
+    assert_eq!(named["capacity"]["gpu"], "h100-sxm-80gb");
+    let weights = |answer: &Value| {
+        let rows = answer["ledger"].as_array().expect("a ledger").iter();
+        let own = rows.filter(|row| row["id"] == "weights" && row["dtype"] == "fp32");
+        own.count()
+    };
+    assert!(weights(&small) > 0, "fp32 weights");
     refused(&["quick", "0"], 2, "model.num_parameters");
     refused(&["quick", "seven"], 2, "model.num_parameters");
 }

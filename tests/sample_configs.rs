@@ -1,4 +1,5 @@
-//! The three sample configurations of the original: they parse, and validate as the compatibility data says.
+//! Sample configurations: the three of the original parse and validate as the compatibility data says; those of
+//! `assets/configs/` are answered, and the README and the list beside them name each.
 
 #![allow(
     clippy::expect_used,
@@ -8,7 +9,7 @@
 )]
 
 use gpu_mem_calc::api::{self, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn text(name: &str) -> String {
     let path = format!("{}/tests/compat/configs/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -52,4 +53,44 @@ fn sample_configurations_validate_as_expected() {
             "{name}: comes back"
         );
     }
+}
+
+#[test]
+fn configurations_to_try_are_answered_and_named() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("assets/configs");
+    let [readme, list] = [root.join("README.md"), folder.join("README.md")]
+        .map(|path| std::fs::read_to_string(path).expect("a text"));
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.ends_with(".json") {
+            continue;
+        }
+        found += 1;
+        assert!(
+            readme.contains(&name) && list.contains(&name),
+            "{name} is named in no README"
+        );
+        let value: Value =
+            serde_json::from_str(&std::fs::read_to_string(entry.path()).expect(&name)).expect(&name);
+        let question = if value.get("model_type").is_some() {
+            json!({"model": {"hf_config": value}, "engine": {"type": "fsdp"}, "hardware": {"num_gpus": 16}})
+        } else {
+            value
+        };
+        let request = Request::from_json(&question).expect(&name);
+        let answer = match api::calculate(&request) {
+            Ok(answer) => answer,
+            Err(issues) => unreachable!("{name}: {issues:?}"),
+        };
+        let unread: Vec<_> = answer
+            .warnings
+            .iter()
+            .filter(|issue| matches!(issue.code, "unknown_field" | "not_used"))
+            .collect();
+        assert!(unread.is_empty(), "{name}: {unread:?}");
+        assert!(answer.fits_on_gpu, "{name} does not fit");
+    }
+    assert!(found >= 4, "only {found} files");
 }

@@ -8,6 +8,7 @@ pub mod compiled;
 pub mod deepspeed;
 pub mod evidence;
 pub mod extras;
+pub mod markdown;
 pub mod predict;
 pub mod published;
 pub mod quantity;
@@ -19,4 +20,5 @@ pub mod statistics;
 pub mod trace;
 
 pub use evidence::{calculate, evidence};
+pub use markdown::markdown;
 pub use report::{Report, Table, compare};

@@ -81,6 +81,27 @@ impl EngineName {
         }
     }
 
+    /// Whether it trains; the others serve.
+    pub const fn trains(self) -> bool {
+        match self {
+            Self::Single
+            | Self::Ddp
+            | Self::Fsdp1
+            | Self::Fsdp2
+            | Self::Hsdp
+            | Self::Tp
+            | Self::DeepSpeed
+            | Self::Megatron
+            | Self::MegatronDeepSpeed => true,
+            Self::Transformers
+            | Self::Vllm
+            | Self::Sglang
+            | Self::TensorRtLlm
+            | Self::Tgi
+            | Self::LlamaCpp => false,
+        }
+    }
+
     /// The engine of a `strategy` text: "FSDP2", "single-lora", "tp-sp", "Megatron FSDP", "zero3" ...
     fn of_strategy(strategy: &str) -> Self {
         let text = strategy.to_lowercase();

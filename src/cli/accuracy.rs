@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy::record::{Record, read};
 use gpu_mem_calc::accuracy::statistics::{Line, Row};
-use gpu_mem_calc::accuracy::{Report, compare};
+use gpu_mem_calc::accuracy::{Report, compare, markdown};
 
 use crate::failure::Failure;
 use crate::table::{Align, Table};
@@ -19,6 +19,10 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
         for file in files(path)? {
             records.extend(records_of(&file)?);
         }
+    }
+    if output::format(given) == "markdown" {
+        output::write(given, &markdown(&records))?;
+        return Ok(ExitCode::SUCCESS);
     }
     let report = compare(&records);
     let worst = given.get_one::<usize>("worst").copied();

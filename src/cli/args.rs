@@ -119,7 +119,7 @@ fn accuracy() -> Command {
                 .num_args(1..)
                 .help("Record files (one JSON object per line), folders of them, or - for standard input"),
         )
-        .arg(format_of(&["table", "json", "jsonl"]))
+        .arg(format_of(&["table", "json", "jsonl", "markdown"]))
         .arg(
             Arg::new("worst")
                 .long("worst")

@@ -61,3 +61,25 @@ impl DType {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_elements_are_rounded_up_to_whole_ones() {
+        for (dtype, name, three) in [
+            (DType::Int64, "int64", 24),
+            (DType::Fp32, "fp32", 12),
+            (DType::Int32, "int32", 12),
+            (DType::Fp16, "fp16", 6),
+            (DType::Bf16, "bf16", 6),
+            (DType::Fp8, "fp8", 3),
+            (DType::Int8, "int8", 3),
+            (DType::Int4, "int4", 2),
+        ] {
+            assert_eq!(dtype.name(), name);
+            assert_eq!(dtype.bytes_of(Count::new(3)), Bytes::new(three), "{name}");
+        }
+    }
+}

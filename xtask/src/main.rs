@@ -8,9 +8,11 @@
     reason = "a command line tool reports on standard output"
 )]
 
+mod accuracy;
 mod browser;
 mod budget;
 mod coverage;
+mod docs;
 mod npm;
 mod page;
 mod place;
@@ -37,6 +39,7 @@ cargo xtask COMMAND
   ready                                     format, clippy for both targets, every test, size budget
   size                                      sizes of dist/ against the committed budget
   coverage                                  line coverage of the core against the committed budget
+  accuracy                                  compare with the measured runs, and write the committed figures anew
   bench                                     how long one answer takes natively
   tools                                     bring every tool the commands above need, and say where it is
 
@@ -85,7 +88,9 @@ fn dispatch() -> Result<()> {
         ("coverage", []) => coverage::check(),
         ("bench", options) => test::bench(options),
         ("tools", []) => tools::bring_all(),
+        ("accuracy", []) => accuracy::refresh(),
         ("trunk-hook", []) => trunk::hook(),
+        ("trunk-docs", []) => docs::hook(),
         ("" | "help" | "--help" | "-h", _) => {
             println!("{HELP}");
             Ok(())

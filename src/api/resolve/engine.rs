@@ -114,10 +114,16 @@ pub fn settings(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), rep
             }
         }
         EngineId::Deepspeed => Engine::DeepSpeed(zero(given)),
-        _ if ranks == 1 => Engine::Single,
-        _ => Engine::Ddp {
-            bucket_view: given.toggle(InputId::GradientAsBucketView).unwrap_or(false),
-        },
+        // The last two are refused before, as planned; what they would be changes nothing.
+        EngineId::PytorchDdp | EngineId::MegatronLm | EngineId::MegatronDeepspeed => {
+            if ranks == 1 {
+                Engine::Single
+            } else {
+                Engine::Ddp {
+                    bucket_view: given.toggle(InputId::GradientAsBucketView).unwrap_or(false),
+                }
+            }
+        }
     }
 }
 

@@ -24,10 +24,11 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
     let reduce = given
         .get(InputId::ReduceDtype)
         .map(|_| dtype(given.choice(InputId::ReduceDtype)));
-    if engine == EngineId::Deepspeed {
-        return deepspeed(given, compute, report);
-    }
-    let sharded = engine == EngineId::Fsdp;
+    let sharded = match engine {
+        EngineId::Deepspeed => return deepspeed(given, compute, report),
+        EngineId::Fsdp => true,
+        EngineId::PytorchDdp | EngineId::MegatronLm | EngineId::MegatronDeepspeed => false,
+    };
     let default = if sharded { "mixed" } else { "autocast" };
     let stated = given.choice(InputId::PrecisionMode);
     if compute == DType::Fp32 {

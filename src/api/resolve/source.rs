@@ -12,6 +12,9 @@ use crate::model::import::network_from_config;
 use crate::request::{Input, InputId, ModelSource};
 use crate::warn::Issue;
 
+/// `model_type` of what a person describes by hand.
+const CUSTOM: &str = "custom";
+
 /// A configuration and where it comes from.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -148,7 +151,7 @@ fn of_entry(kind: ModelSource, entry: &Entry) -> Source {
 
 /// The configuration that typed fields start from: a Llama-type decoder.
 pub fn base_config() -> Value {
-    json!({"model_type": "custom", "vocab_size": 32_000})
+    json!({"model_type": CUSTOM, "vocab_size": 32_000})
 }
 
 /// The key under which the text stack stands, where it is a section of its own.
@@ -188,7 +191,10 @@ pub fn edit(config: &mut Value, id: InputId, value: &Value) -> Result<(), Issue>
         switch_experts(config, value.as_bool() == Some(true));
         return Ok(());
     }
-    let present = |key: &&&str| stack_of(config).is_some_and(|stack| stack.contains_key(**key));
+    // What a person describes has the usual keys, each with one meaning; a family may say the width of its experts under
+    // the key that means the dense width elsewhere.
+    let described = stack_of(config).and_then(|stack| stack.get("model_type")) == Some(&json!(CUSTOM));
+    let present = |key: &&&str| !described && stack_of(config).is_some_and(|stack| stack.contains_key(**key));
     let known: Vec<&str> = keys(id).iter().filter(present).chain(keys(id)).copied().collect();
     let Some(usual) = known.first() else {
         return Err(Issue::error(
@@ -288,10 +294,10 @@ fn stack_of(config: &Value) -> Option<&Map<String, Value>> {
 /// A family is dense or sparse for good; the generic decoder is either.
 fn switch_experts(config: &mut Value, on: bool) {
     if let Some(file) = config.as_object_mut() {
-        file.insert("model_type".to_string(), Value::from("custom"));
+        file.insert("model_type".to_string(), Value::from(CUSTOM));
     }
     let Some(stack) = stack(config) else { return };
-    stack.insert("model_type".to_string(), Value::from("custom"));
+    stack.insert("model_type".to_string(), Value::from(CUSTOM));
     for (id, default) in [(InputId::NumExperts, 8), (InputId::TopK, 2)] {
         match keys(id).first() {
             Some(key) if on => {

@@ -232,57 +232,57 @@ pub enum InputDefault {
     None,
 }
 
-/// A training engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EngineId {
+macro_rules! engines {
+    ($($(#[$doc:meta])* $variant:ident = $key:literal, $name:literal;)*) => {
+        /// A training engine.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum EngineId {
+            $(
+                $(#[$doc])*
+                #[serde(rename = $key)]
+                $variant,
+            )*
+        }
+
+        impl EngineId {
+            /// Every training engine.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The canonical value of `engine.type`.
+            pub const fn key(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $key,)*
+                }
+            }
+
+            /// Its name for a person.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+// Every training engine, once. `tests/engines_complete.rs` names every other place that one needs.
+engines! {
     /// PyTorch: one GPU, or DistributedDataParallel on more.
-    PytorchDdp,
+    PytorchDdp = "pytorch_ddp", "PyTorch DDP";
     /// DeepSpeed ZeRO.
-    Deepspeed,
+    Deepspeed = "deepspeed", "DeepSpeed";
     /// PyTorch fully sharded data parallel.
-    Fsdp,
+    Fsdp = "fsdp", "PyTorch FSDP";
     /// Megatron-LM.
-    MegatronLm,
+    MegatronLm = "megatron_lm", "Megatron-LM";
     /// Megatron with DeepSpeed ZeRO.
-    MegatronDeepspeed,
+    MegatronDeepspeed = "megatron_deepspeed", "Megatron-DeepSpeed";
 }
 
 impl EngineId {
-    /// Every training engine.
-    pub const ALL: [Self; 5] = [
-        Self::PytorchDdp,
-        Self::Deepspeed,
-        Self::Fsdp,
-        Self::MegatronLm,
-        Self::MegatronDeepspeed,
-    ];
-
-    /// The canonical value of `engine.type`.
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::PytorchDdp => "pytorch_ddp",
-            Self::Deepspeed => "deepspeed",
-            Self::Fsdp => "fsdp",
-            Self::MegatronLm => "megatron_lm",
-            Self::MegatronDeepspeed => "megatron_deepspeed",
-        }
-    }
-
-    /// Its name for a person.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PytorchDdp => "PyTorch DDP",
-            Self::Deepspeed => "DeepSpeed",
-            Self::Fsdp => "PyTorch FSDP",
-            Self::MegatronLm => "Megatron-LM",
-            Self::MegatronDeepspeed => "Megatron-DeepSpeed",
-        }
-    }
-
     /// The engine with this canonical key.
     pub fn from_key(key: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|engine| engine.key() == key)
+        Self::ALL.iter().copied().find(|engine| engine.key() == key)
     }
 }
 

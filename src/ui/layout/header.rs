@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::super::tabs::TabList;
+use super::help::HelpLink;
 use super::share::ShareButton;
 use super::theme::ThemeButton;
 
@@ -23,6 +24,7 @@ pub fn Header() -> impl IntoView {
                 </h1>
                 <TabList />
                 <div class="header-actions">
+                    <HelpLink />
                     <ShareButton />
                     <ThemeButton />
                 </div>

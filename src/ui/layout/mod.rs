@@ -2,6 +2,7 @@
 
 mod footer;
 mod header;
+mod help;
 mod share;
 mod theme;
 

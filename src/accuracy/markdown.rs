@@ -1,0 +1,76 @@
+//! The comparison as a Markdown table, as the README shows it: traced and published training runs apart, per engine.
+
+use std::fmt::Write as _;
+
+use super::quantity::Quantity;
+use super::record::{EngineName, Format, Record};
+use super::report::compare;
+use super::statistics::Row;
+
+/// Where runs come from: what the table calls it, the formats, and the quantities that are shown.
+const KINDS: [(&str, &[Format], &[Quantity]); 2] = [
+    (
+        "traced",
+        &[Format::TorchTrace, Format::TrainingExtras, Format::DeepSpeedTrace],
+        &[Quantity::MaxAllocated],
+    ),
+    (
+        "published",
+        &[Format::Training],
+        &[Quantity::MaxAllocated, Quantity::MaxReserved],
+    ),
+];
+
+/// One row per engine of training, origin and meter; an engine of which no record could be predicted is "not validated".
+pub fn markdown(records: &[Record]) -> String {
+    let mut text = String::from(
+        "| engine | runs | meter | records | predicted | median error | 90 % within | worst | inside the interval |\n\
+         |---|---|---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    let compared: Vec<_> = KINDS
+        .iter()
+        .map(|(kind, formats, quantities)| {
+            let own = records.iter().filter(|record| formats.contains(&record.format));
+            (*kind, *quantities, compare(own).table())
+        })
+        .collect();
+    for engine in EngineName::ALL.into_iter().filter(|engine| engine.trains()) {
+        let rows: Vec<(&str, &Row)> = compared
+            .iter()
+            .flat_map(|(kind, quantities, table)| {
+                let rows = table.rows.iter().filter(|row| row.engine == engine.key());
+                rows.filter(|row| quantities.iter().any(|quantity| quantity.key() == row.quantity))
+                    .map(|row| (*kind, row))
+            })
+            .collect();
+        let predicted: Vec<_> = rows.iter().filter(|(_, row)| row.mapped > 0).collect();
+        for (kind, row) in &predicted {
+            line(&mut text, kind, row);
+        }
+        if predicted.is_empty() {
+            let records: usize = rows.iter().map(|(_, row)| row.records).sum();
+            let _ = writeln!(
+                text,
+                "| {} | | | {records} | 0 | not validated | | | |",
+                engine.key()
+            );
+        }
+    }
+    text
+}
+
+fn line(text: &mut String, kind: &str, row: &Row) {
+    let percent = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.1} %"));
+    let _ = writeln!(
+        text,
+        "| {} | {kind} | {} | {} | {} | {} | {} | {} | {} |",
+        row.engine,
+        row.quantity,
+        row.records,
+        row.mapped,
+        percent(row.median_percent),
+        percent(row.p90_percent),
+        percent(row.worst_percent),
+        percent(row.inside_percent),
+    );
+}

@@ -1,0 +1,28 @@
+// The reader's documentation beside the page: reached from the page, every link leads somewhere, no fault for axe.
+
+import { SCHEMES, accessible, capture, check, openPage, test } from "./lib/harness.mjs";
+
+for (const scheme of SCHEMES) {
+  test(`the documentation opens from the page in ${scheme}, at 360 px, without a fault for axe`, async () => {
+    const page = await openPage({ width: 360, height: 740, scheme });
+    const link = page.locator("#help");
+    check((await link.getAttribute("target")) === "_blank", "the question is left");
+    const seen = new Set();
+    const open = [new URL(await link.getAttribute("href"), page.url()).href];
+    for (let address = open.pop(); address; address = open.pop()) {
+      if (seen.has(address)) continue;
+      seen.add(address);
+      await page.goto(address);
+      await page.waitForSelector("main h1");
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      check(wide <= 360, `${address} is ${wide} px wide`);
+      await accessible(page);
+      const links = await page.locator("a").evaluateAll((all) => all.map((one) => one.href.split("#")[0]));
+      open.push(...links.filter((other) => other.includes("/docs/calc/docs/")));
+    }
+    check(seen.size === 4, `${seen.size} pages`);
+    await capture(page, `documentation-${scheme}`);
+    await page.getByRole("link", { name: "Calculator", exact: true }).click();
+    await page.waitForSelector("#help");
+  });
+}

@@ -1,0 +1,36 @@
+//! What the README states as a figure is what the program says.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+use std::path::Path;
+
+use gpu_mem_calc::accuracy::{markdown, record};
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
+}
+
+#[test]
+fn the_accuracy_of_the_readme_is_that_of_the_records() {
+    let readme = text("README.md");
+    let (_, after) = readme.split_once("<!-- accuracy -->\n").expect("the first mark");
+    let (table, _) = after.split_once("<!-- /accuracy -->").expect("the second mark");
+    let mut records = Vec::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/measured");
+    for file in std::fs::read_dir(folder).expect("the folder").flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".jsonl") {
+            records.extend(record::read(&text(&format!("tests/measured/{name}"))).expect(&name));
+        }
+    }
+    assert_eq!(
+        table.trim(),
+        markdown(&records).trim(),
+        "the table is of other records or of another state: run `cargo xtask accuracy`"
+    );
+}

@@ -1,0 +1,193 @@
+//! The reader's documentation: `assets/docs/*.md` become pages beside the calculator, in its colours, without a script.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
+
+use crate::place;
+
+/// The pages in the order of the list that each shows, by the name of their file.
+const PAGES: [&str; 4] = ["index", "training", "engines", "sources"];
+
+const TOKENS: &str = include_str!("../../style/tokens.css");
+const STYLE: &str = "
+*{box-sizing:border-box}
+body{margin:0;background:var(--canvas);color:var(--text);font:1rem/1.6 var(--font)}
+nav,main{max-width:46rem;margin:0 auto;padding:var(--space-4)}
+nav ul{display:flex;flex-wrap:wrap;gap:var(--space-2) var(--space-5);list-style:none;margin:0;padding:0}
+nav a[aria-current]{color:var(--text);text-decoration:none;font-weight:600}
+a{color:var(--accent)}
+:focus-visible{outline:2px solid var(--focus);outline-offset:2px}
+h1{font-size:var(--text-2xl);line-height:1.2}
+h2{font-size:var(--text-xl);margin-top:var(--space-6)}
+code,pre{font-family:var(--font-mono);font-size:.9em}
+code{overflow-wrap:anywhere}
+pre{overflow-x:auto;padding:var(--space-3);background:var(--surface-sunken);border-radius:var(--radius)}
+.table{overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-size:var(--text-md)}
+th,td{text-align:left;vertical-align:top;padding:var(--space-2);border-bottom:1px solid var(--line)}
+";
+
+/// Runs after each build of the page (`Trunk.toml`), which says in which folder the build stands.
+pub fn hook() -> Result<()> {
+    let site = std::env::var_os("TRUNK_STAGING_DIR").map_or_else(place::dist, PathBuf::from);
+    write(&site.join("docs"))
+}
+
+/// Writes every page into a folder.
+fn write(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    for name in PAGES {
+        let path = folder.join(name).with_extension("html");
+        fs::write(&path, page(name)?).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn source(name: &str) -> Result<String> {
+    let path = place::root().join("assets/docs").join(name).with_extension("md");
+    fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// The text of the first heading.
+fn title(markdown: &str) -> &str {
+    let first = markdown.lines().find_map(|line| line.strip_prefix("# "));
+    first.unwrap_or_default()
+}
+
+fn page(name: &str) -> Result<String> {
+    let markdown = source(name)?;
+    let mut list = String::from("<li><a href=\"../index.html\">Calculator</a></li>");
+    for other in PAGES {
+        let current = if other == name {
+            " aria-current=\"page\""
+        } else {
+            ""
+        };
+        let text = source(other)?;
+        list.push_str(&format!(
+            "<li><a href=\"{other}.html\"{current}>{}</a></li>",
+            title(&text)
+        ));
+    }
+    let mut body = String::new();
+    html::push_html(&mut body, events(&markdown).into_iter());
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n\
+         <title>{} - GPU Memory Calculator</title>\n<style>{TOKENS}{STYLE}</style>\n</head>\n<body>\n\
+         <nav aria-label=\"Documentation\"><ul>{list}</ul></nav>\n<main>\n{body}</main>\n</body>\n</html>\n",
+        title(&markdown)
+    ))
+}
+
+/// The Markdown with links that lead to the pages, an id for each heading, and tables that scroll by themselves.
+fn events(markdown: &str) -> Vec<Event<'_>> {
+    let mut events: Vec<Event<'_>> = Parser::new_ext(markdown, Options::ENABLE_TABLES).collect();
+    let ids: Vec<String> = headings(markdown).iter().map(|heading| id(heading)).collect();
+    let mut next = ids.into_iter();
+    for event in &mut events {
+        match event {
+            Event::Start(Tag::Link { dest_url, .. }) => *dest_url = CowStr::from(destination(dest_url)),
+            Event::Start(Tag::Heading { level, id, .. }) if *level == HeadingLevel::H2 => {
+                *id = next.next().map(CowStr::from);
+            }
+            _ => {}
+        }
+    }
+    let frame = |event| match event {
+        Event::Start(Tag::Table(_)) => {
+            let open = "<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">";
+            vec![Event::Html(open.into()), event]
+        }
+        Event::End(TagEnd::Table) => vec![event, Event::Html("</div>\n".into())],
+        _ => vec![event],
+    };
+    events.into_iter().flat_map(frame).collect()
+}
+
+/// `engines.md#ddp` becomes `engines.html#ddp`; what leads elsewhere stays.
+fn destination(link: &str) -> String {
+    let (file, place) = link
+        .split_once('#')
+        .map_or((link, None), |(file, place)| (file, Some(place)));
+    let file = match file.strip_suffix(".md") {
+        Some(name) if !file.contains("://") => format!("{name}.html"),
+        _ => file.to_owned(),
+    };
+    match place {
+        Some(place) => format!("{file}#{place}"),
+        None => file,
+    }
+}
+
+/// The headings of the second level.
+fn headings(markdown: &str) -> Vec<&str> {
+    markdown
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .collect()
+}
+
+/// `PyTorch DDP` becomes `pytorch-ddp`.
+fn id(heading: &str) -> String {
+    let words: Vec<String> = heading
+        .to_lowercase()
+        .split(|letter: char| !letter.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(ToString::to_string)
+        .collect();
+    words.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_page_is_listed_and_none_is_forgotten() {
+        let files: BTreeSet<String> = fs::read_dir(place::root().join("assets/docs"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned()))
+            .collect();
+        assert_eq!(files, PAGES.map(ToString::to_string).into());
+    }
+
+    #[test]
+    fn every_link_inside_leads_somewhere() -> Result<()> {
+        let mut places = BTreeSet::new();
+        for name in PAGES {
+            places.insert(format!("{name}.html"));
+            for heading in headings(&source(name)?) {
+                places.insert(format!("{name}.html#{}", id(heading)));
+            }
+        }
+        for name in PAGES {
+            for event in events(&source(name)?) {
+                if let Event::Start(Tag::Link { dest_url, .. }) = event {
+                    let inside = !dest_url.contains("://");
+                    assert!(
+                        !inside || places.contains(dest_url.as_ref()),
+                        "{name}.md: {dest_url}"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_page_has_title_list_and_text() -> Result<()> {
+        let page = page("engines")?;
+        assert!(page.contains("<a href=\"engines.html\" aria-current=\"page\">"));
+        assert!(page.contains("<h2 id=\"pytorch-ddp\">"));
+        Ok(())
+    }
+}
