@@ -1,21 +1,23 @@
 //! The end of the network: bytes per logit of every way to compute the loss.
 
-use super::{BF16, FP32, network, requested, setting};
+use super::{BF16, FP32, job, requested};
 use crate::training::AttentionKernel::Flash;
-use crate::training::LossKind;
+use crate::training::block::Setting;
 use crate::training::head::{Ending, ending};
 use crate::training::ops::Types;
-use crate::training::tape::{Storage, WeightGradients};
+use crate::training::tape::Storage;
+use crate::training::{LossKind, TrainingJob};
 
 const TOKENS: u64 = 16_384;
 /// Of Llama 3 8B.
 const VOCABULARY: u64 = 128_256;
 const HIDDEN: u64 = 4096;
 
-fn end(types: Types, loss: LossKind, keep: bool) -> Ending {
-    let network = network("llama-3-8b");
-    let setting = setting(&network, types, (4, TOKENS / 4), Flash);
-    ending(&network, &setting, loss, keep, WeightGradients::Stay)
+fn end(types: Types, loss: LossKind, change: impl Fn(&mut TrainingJob)) -> Ending {
+    let mut job = job("llama-3-8b", (4, TOKENS / 4), Flash);
+    job.loss = loss;
+    change(&mut job);
+    ending(&job, &Setting::new(&job, types))
 }
 
 /// Bytes per logit of tensors with a row of the vocabulary.
@@ -27,8 +29,8 @@ fn per_logit(storages: &[Storage]) -> f64 {
 }
 
 #[track_caller]
-fn logits(types: Types, loss: LossKind, keep: bool, expected: [f64; 4]) {
-    let end = end(types, loss, keep);
+fn logits(types: Types, loss: LossKind, change: impl Fn(&mut TrainingJob), expected: [f64; 4]) {
+    let end = end(types, loss, change);
     let found = [
         &end.loss_forward,
         &end.loss_backward,
@@ -36,23 +38,42 @@ fn logits(types: Types, loss: LossKind, keep: bool, expected: [f64; 4]) {
         &end.after,
     ]
     .map(|storages| per_logit(storages));
-    assert_eq!(found, expected, "{types:?} {loss:?} {keep}");
+    assert_eq!(found, expected, "{types:?} {loss:?}");
+}
+
+fn unchanged(_: &mut TrainingJob) {}
+
+fn kept(job: &mut TrainingJob) {
+    job.keep_outputs = true;
 }
 
 #[test]
 fn the_loss_holds_so_many_bytes_per_logit() {
-    logits(BF16, LossKind::Plain, false, [10.0, 12.0, 2.0, 0.0]);
-    logits(BF16, LossKind::Plain, true, [10.0, 14.0, 4.0, 2.0]);
-    logits(FP32, LossKind::Plain, false, [8.0, 12.0, 4.0, 0.0]);
-    logits(FP32, LossKind::Plain, true, [8.0, 16.0, 8.0, 4.0]);
-    logits(BF16, LossKind::FusedInPlace, false, [8.0, 8.0, 2.0, 0.0]);
-    let chunks = LossKind::Chunked { chunks: 8 };
-    logits(BF16, chunks, false, [10.0 / 8.0, 12.0 / 8.0, 2.0 / 8.0, 0.0]);
+    use LossKind::{Chunked, Plain};
+    logits(BF16, Plain, unchanged, [10.0, 12.0, 2.0, 0.0]);
+    logits(BF16, Plain, kept, [10.0, 14.0, 4.0, 2.0]);
+    logits(FP32, Plain, unchanged, [8.0, 12.0, 4.0, 0.0]);
+    logits(FP32, Plain, kept, [8.0, 16.0, 8.0, 4.0]);
+    let chunks = Chunked { chunks: 8 };
+    logits(BF16, chunks, unchanged, [10.0 / 8.0, 12.0 / 8.0, 2.0 / 8.0, 0.0]);
+}
+
+#[test]
+fn older_versions_of_transformers_shift_the_logits_into_a_copy() {
+    use LossKind::{FusedInPlace, Plain};
+    let forward = |loss, version, expected: f64| {
+        let end = end(BF16, loss, |job| job.transformers_version = version);
+        assert_eq!(per_logit(&end.loss_forward), expected, "{loss:?} {version:?}");
+    };
+    forward(Plain, (4, 48), 14.0);
+    forward(Plain, (5, 23), 10.0);
+    forward(FusedInPlace, (4, 45), 8.0);
+    forward(FusedInPlace, (4, 48), 10.0);
 }
 
 #[test]
 fn liger_holds_a_few_rows_and_both_gradients() {
-    let end = end(BF16, LossKind::FusedLinear, false);
+    let end = end(BF16, LossKind::FusedLinear, unchanged);
     let find = |id: &str| {
         end.loss_forward
             .iter()

@@ -7,12 +7,17 @@ mod sheet;
 mod states;
 mod tape;
 
-use super::AttentionKernel;
+use std::sync::Arc;
+
 use super::block::{Block, Setting, record};
 use super::ops::Types;
 use super::tape::{Name, Rows, Shape, Storage, StorageId, Tape};
+use super::{
+    AttentionKernel, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation, Precision,
+    Recomputation, TrainingJob,
+};
 use crate::memory::Group;
-use crate::model::{Network, catalogue};
+use crate::model::catalogue;
 use crate::units::DType;
 
 const BF16: Types = Types {
@@ -31,25 +36,45 @@ const AUTOCAST: Types = Types {
     low: DType::Bf16,
 };
 
+/// A job on one GPU with nothing out of the ordinary.
 #[track_caller]
-fn network(id: &str) -> Network {
-    catalogue::find(id)
+fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> TrainingJob {
+    let network = catalogue::find(id)
         .and_then(catalogue::Entry::network)
-        .unwrap_or_else(|| panic!("{id} is not in the catalogue"))
-}
-
-fn setting(
-    network: &Network,
-    types: Types,
-    (batch, sequence): (u64, u64),
-    kernel: AttentionKernel,
-) -> Setting {
-    Setting::new(network, types, (batch, sequence), kernel, None)
+        .unwrap_or_else(|| panic!("{id} is not in the catalogue"));
+    TrainingJob {
+        network: Arc::new(network),
+        micro_batch: batch,
+        sequence_length: sequence,
+        accumulation_steps: 1,
+        precision: Precision::Pure(DType::Bf16),
+        optimizer: Optimizer::AdamW,
+        implementation: OptimizerImplementation::Fused,
+        gradient_clipping: false,
+        recomputation: Recomputation::None,
+        attention,
+        loss: LossKind::Plain,
+        kernels: FusedKernels::None,
+        transformers_version: (5, 23),
+        keep_outputs: false,
+        engine: Engine::Single,
+        data_parallel: 1,
+        torch_version: (2, 15),
+        moving_average: None,
+        sync_each_micro_batch: true,
+        adapter: None,
+        compute_capability: 90,
+    }
 }
 
 /// The layer at this depth on its tape.
-fn block(network: &Network, depth: usize, setting: &Setting) -> Block {
-    record(&network.kinds[network.order[depth]], setting, true)
+fn block(job: &TrainingJob, depth: usize, types: Types) -> Block {
+    let network = &job.network;
+    record(
+        &network.kinds[network.order[depth]],
+        &Setting::new(job, types),
+        true,
+    )
 }
 
 /// Bytes before the allocator's rounding.

@@ -2,9 +2,10 @@
 
 use super::{AUTOCAST, BF16, FP32, THING, requested, rows, storages};
 use crate::model::NormKind;
-use crate::training::Projection;
+
 use crate::training::ops::{Recorder, Types};
 use crate::training::tape::{Storage, Tape, Var};
+use crate::training::{FusedKernels, Projection};
 use crate::units::DType;
 
 const TOKENS: u64 = 64;
@@ -19,6 +20,7 @@ fn recorder(types: Types) -> (Recorder, Var) {
         tape,
         types,
         tokens: TOKENS,
+        kernels: FusedKernels::None,
         adapter: None,
     };
     (recorder, input)

@@ -3,26 +3,16 @@
 
 use serde::Deserialize;
 
-use super::{AUTOCAST, BF16, FP32, block, network, requested, setting, storages};
+use super::{AUTOCAST, BF16, FP32, block, job, requested, storages};
 use crate::training::AttentionKernel::{self, Eager, Flash, Masked};
+use crate::training::block::Setting;
 use crate::training::ops::Types;
 use crate::training::tape::{Rows, Storage};
 
 /// The tensors that a layer keeps.
 #[track_caller]
-fn kept(
-    model: &str,
-    depth: usize,
-    types: Types,
-    (batch, sequence): (u64, u64),
-    kernel: AttentionKernel,
-) -> Vec<Storage> {
-    let network = network(model);
-    let block = block(
-        &network,
-        depth,
-        &setting(&network, types, (batch, sequence), kernel),
-    );
+fn kept(model: &str, depth: usize, types: Types, shape: (u64, u64), kernel: AttentionKernel) -> Vec<Storage> {
+    let block = block(&job(model, shape, kernel), depth, types);
     storages(&block.tape, &block.tape.alive_after_forward())
 }
 
@@ -76,11 +66,10 @@ fn a_mixture_saves_attention_experts_and_a_small_router() {
 
 #[test]
 fn operations_keep_attention_and_every_second_product() {
-    let network = network("llama-3-8b");
-    let setting = setting(&network, BF16, (1, 8192), Flash);
-    let block = block(&network, 0, &setting);
+    let job = job("llama-3-8b", (1, 8192), Flash);
+    let block = block(&job, 0, BF16);
     let kept = storages(&block.tape, &block.tape.kept_by_operations());
-    let checkpoint = requested(&setting.hidden_state());
+    let checkpoint = requested(&Setting::new(&job, BF16).hidden_state());
     assert_eq!(bytes(&kept) + checkpoint, 63_616 * 8192);
 }
 
