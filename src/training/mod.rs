@@ -22,3 +22,6 @@ pub use job::{
     Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation,
     Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
 };
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,7 @@ names! {
     ROUTER_INDEX: Activations, "router.index", "indices of the chosen experts and their order";
     ROUTED_INPUT: Activations, "experts.input", "tokens sorted by expert";
     ROUTED_GATE_UP: Activations, "experts.gate_up", "experts' gate and up outputs";
+    ROUTED_CLAMPED: Activations, "experts.clamped", "experts' clamped gate and up";
     ROUTED_ACTIVATED: Activations, "experts.activated", "experts' activated gate";
     ROUTED_PRODUCT: Activations, "experts.product", "experts' inner product";
     ROUTED_OUTPUT: Activations, "experts.output", "experts' outputs before weighting";

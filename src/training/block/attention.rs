@@ -2,9 +2,10 @@
 
 use super::Layout;
 use crate::model::{Attention, QkNorm, Span};
-use crate::training::ops::{Eager, Heads, Masking};
-use crate::training::tape::{Axis, Name, Shape, Var};
+use crate::training::ops::{Eager, Heads, Masking, Recorder};
+use crate::training::tape::{Axis, Name, Rows, Shape, Storage, Var};
 use crate::training::{AttentionKernel, FusedKernels, Projection, names};
+use crate::units::DType;
 
 impl Layout<'_> {
     pub(super) fn attention(&mut self, attention: &Attention, input: Var) -> Var {
@@ -23,28 +24,20 @@ impl Layout<'_> {
             };
             (query, key, value)
         };
+        let (key, value, kv_heads) = self.indexed(attention, key, value);
         let gate = attention
             .output_gate
             .then(|| self.project(input, &names::QUERIES, query_width, &names::OUTPUT_GATE));
-        let (query, key) = self.norm_heads(attention, query, key);
-        let (query, key) = if attention.rotary {
-            let (rotated, whole) = (attention.rotary_dim, attention.head_dim);
-            (
-                self.rotate(query, attention.heads, rotated, whole),
-                self.rotate(key, attention.kv_heads, rotated, whole),
-            )
+        let (query, key) = if self.setting.reference.norms_rotated {
+            let (query, key) = self.rotate_both(attention, query, (key, kv_heads));
+            self.norm_heads(attention, query, key)
         } else {
-            (query, key)
+            let (query, key) = self.norm_heads(attention, query, key);
+            self.rotate_both(attention, query, (key, kv_heads))
         };
         let concatenated = attention.rotary
             && (attention.rotary_dim < attention.head_dim || self.setting.reference.concatenates_rotary);
-        let heads = Heads {
-            queries: attention.heads,
-            keys: attention.kv_heads,
-            width: attention.head_dim,
-            value_width: attention.value_dim,
-            sequence: self.setting.sequence,
-        };
+        let heads = self.heads(attention, kv_heads);
         let output = self.kernel(attention, [query, key, value], heads, concatenated);
         let output = match gate {
             Some(gate) => {
@@ -56,6 +49,30 @@ impl Layout<'_> {
         let shape = self.hidden();
         self.recorder
             .linear(output, shape, &names::BLOCK_OUTPUT, Projection::Output)
+    }
+
+    const fn heads(&self, attention: &Attention, keys: u64) -> Heads {
+        Heads {
+            queries: attention.heads,
+            keys,
+            width: attention.head_dim,
+            value_width: attention.value_dim,
+            sequence: self.setting.sequence,
+        }
+    }
+
+    /// Keys, values and how many heads of them there are, after Falcon's indexing; as they are elsewhere.
+    fn indexed(&mut self, attention: &Attention, key: Var, value: Var) -> (Var, Var, u64) {
+        let kv_heads = attention.kv_heads;
+        if !self.setting.reference.indexed_keys || kv_heads == attention.heads {
+            return (key, value, kv_heads);
+        }
+        let heads = self.heads(attention, kv_heads);
+        let (key, value) = (
+            self.recorder.indexed(key, heads),
+            self.recorder.indexed(value, heads),
+        );
+        (key, value, if kv_heads == 1 { 1 } else { attention.heads })
     }
 
     pub(super) fn project(
@@ -88,17 +105,51 @@ impl Layout<'_> {
     }
 
     fn norm_heads(&mut self, attention: &Attention, query: Var, key: Var) -> (Var, Var) {
-        match attention.qk_norm {
-            QkNorm::None => (query, key),
-            QkNorm::PerHead(kind) => (
-                self.recorder.norm(query, kind, attention.heads),
-                self.recorder.norm(key, kind, attention.kv_heads),
-            ),
-            QkNorm::AllHeads(kind) => (
-                self.recorder.norm(query, kind, 1),
-                self.recorder.norm(key, kind, 1),
-            ),
+        let (kind, of_query, of_key) = match attention.qk_norm {
+            QkNorm::None => return (query, key),
+            QkNorm::PerHead(kind) => (kind, attention.heads, attention.kv_heads),
+            QkNorm::AllHeads(kind) => (kind, 1, 1),
+        };
+        let reference = self.setting.reference;
+        let mut norm = |input, groups| {
+            if reference.centred_norms {
+                self.recorder.centred_norm(input, groups)
+            } else if reference.bare_head_norms {
+                self.recorder.bare_norm(input, groups)
+            } else {
+                self.recorder.norm(input, kind, groups)
+            }
+        };
+        (norm(query, of_query), norm(key, of_key))
+    }
+
+    fn rotate_both(&mut self, attention: &Attention, query: Var, (key, kv_heads): (Var, u64)) -> (Var, Var) {
+        if !attention.rotary {
+            return (query, key);
         }
+        let (rotated, whole) = (attention.rotary_dim, attention.head_dim);
+        let query = self.with_tables(query, whole);
+        (
+            self.rotate(query, attention.heads, rotated, whole),
+            self.rotate(key, kv_heads, rotated, whole),
+        )
+    }
+
+    /// Keeps this layer's tables, where it has some of its own.
+    fn with_tables(&mut self, query: Var, width: u64) -> Var {
+        if !self.setting.reference.tables_per_layer {
+            return query;
+        }
+        let shape = Shape {
+            axis: &names::ROTATED_PART,
+            width,
+            rows: Rows::Tokens(self.setting.sequence),
+        };
+        let tape = &mut self.recorder.tape;
+        let table = Storage::new(&names::ROTARY_TABLE, shape, DType::Fp32);
+        let tables = [Some(tape.store(table)), Some(tape.store(table))];
+        let node = tape.node(&[Recorder::same_gradient(query)], &tables, &[]);
+        Var { node, ..query }
     }
 
     /// `x·cos + rotate_half(x)·sin`, where the tables have the type of the hidden states; on a part of each head the
@@ -153,6 +204,13 @@ impl Layout<'_> {
         heads: Heads,
         copied: bool,
     ) -> Var {
+        let operands = match self.recorder.types.autocast {
+            // Repeated by the kernel, not before it.
+            Some(dtype) if self.setting.reference.indexed_keys => {
+                operands.map(|operand| self.recorder.cast(operand, dtype, &names::ATTENTION_CAST))
+            }
+            _ => operands,
+        };
         let eager = self.setting.kernel == AttentionKernel::Eager || attention.softcap || attention.sinks;
         if eager {
             let settings = Eager {
@@ -168,7 +226,8 @@ impl Layout<'_> {
             Span::Full => false,
             Span::Sliding(window) | Span::Chunked(window) => self.setting.sequence >= window,
         };
-        let masking = if windowed || self.setting.kernel == AttentionKernel::Masked {
+        let given = attention.rotary && self.setting.reference.dense_mask;
+        let masking = if windowed || given || self.setting.kernel == AttentionKernel::Masked {
             Masking::Dense
         } else {
             Masking::Causal

@@ -38,11 +38,16 @@ impl Layout<'_> {
     fn router(&mut self, moe: &Moe, input: Var) -> Var {
         let logits = if moe.router_fp32 {
             let wide = self.recorder.cast(input, DType::Fp32, &names::ROUTER_INPUT);
-            let edge = self.recorder.new_gradient(wide, &names::ROUTER_INPUT);
-            let node = self.recorder.tape.node(&[edge], &[wide.storage], &[]);
             let shape = self.shape(&names::EXPERTS, moe.experts);
-            self.recorder
-                .output(&names::ROUTER_LOGITS, shape, DType::Fp32, node)
+            if self.recorder.types.autocast.is_some() && !self.setting.reference.router_outside_autocast {
+                let weights = moe.experts.saturating_mul(input.shape.width);
+                self.recorder.product(wide, weights, shape, &names::ROUTER_LOGITS)
+            } else {
+                let edge = self.recorder.new_gradient(wide, &names::ROUTER_INPUT);
+                let node = self.recorder.tape.node(&[edge], &[wide.storage], &[]);
+                self.recorder
+                    .output(&names::ROUTER_LOGITS, shape, DType::Fp32, node)
+            }
         } else {
             self.project(input, &names::EXPERTS, moe.experts, &names::ROUTER_LOGITS)
         };
@@ -98,13 +103,17 @@ impl Layout<'_> {
         let inner = if moe.gated {
             let shape = row(&names::EXPERT_PAIR, 2 * width);
             let both = self.grouped(sorted, weights(2 * width), shape, &names::ROUTED_GATE_UP);
-            let both = self.recorder.split(both, &names::ROUTED_GATE_UP);
-            let gate = self.recorder.part(both, &names::EXPERT, width);
-            let up = self.recorder.part(both, &names::EXPERT, width);
-            let activated = self
-                .recorder
-                .activation(gate, &moe.activation, &names::ROUTED_ACTIVATED);
-            self.recorder.multiply(activated, up, &names::ROUTED_PRODUCT)
+            if self.setting.reference.clamped_experts {
+                self.clamped(both, width)
+            } else {
+                let both = self.recorder.split(both, &names::ROUTED_GATE_UP);
+                let gate = self.recorder.part(both, &names::EXPERT, width);
+                let up = self.recorder.part(both, &names::EXPERT, width);
+                let activated = self
+                    .recorder
+                    .activation(gate, &moe.activation, &names::ROUTED_ACTIVATED);
+                self.recorder.multiply(activated, up, &names::ROUTED_PRODUCT)
+            }
         } else {
             let up = self.grouped(
                 sorted,
@@ -135,6 +144,21 @@ impl Layout<'_> {
         self.recorder.cast(summed, input.dtype, &names::BLOCK_OUTPUT)
     }
 
+    /// `(up + 1) · gate · sigmoid(α·gate)` with both clamped (transformers 5.23, modeling_gpt_oss.py, `_apply_gate`).
+    fn clamped(&mut self, both: Var, width: u64) -> Var {
+        let recorder = &mut self.recorder;
+        let mut clamped = || {
+            let part = recorder.slice(both, &names::EXPERT, width, &names::ROUTED_GATE_UP);
+            recorder.activation(part, "clamp", &names::ROUTED_CLAMPED)
+        };
+        let (gate, up) = (clamped(), clamped());
+        let scaled = recorder.scale(gate, None, &names::ROUTED_CLAMPED);
+        let open = recorder.keeping_result(scaled, &names::ROUTED_ACTIVATED);
+        let gated = recorder.multiply(gate, open, &names::ROUTED_ACTIVATED);
+        let up = recorder.offset(up, up.dtype, &names::ROUTED_CLAMPED);
+        recorder.multiply(up, gated, &names::ROUTED_PRODUCT)
+    }
+
     /// A grouped product: not under autocast's rules, in the type of the weights.
     fn grouped(
         &mut self,
@@ -143,6 +167,10 @@ impl Layout<'_> {
         shape: Shape,
         name: &'static crate::training::tape::Name,
     ) -> Var {
+        if self.setting.reference.every_expert {
+            // Batched products, which run under those rules.
+            return self.recorder.product(input, weights, shape, name);
+        }
         let autocast = self.recorder.types.autocast.take();
         let output = self.recorder.product(input, weights, shape, name);
         self.recorder.types.autocast = autocast;

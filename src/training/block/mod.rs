@@ -161,7 +161,27 @@ impl Layout<'_> {
     }
 
     fn norm(&mut self, input: Var, norm: Option<Norm>) -> Var {
-        norm.map_or(input, |norm| self.recorder.norm(input, norm.kind, 1))
+        let Some(norm) = norm else {
+            return input;
+        };
+        let reference = self.setting.reference;
+        if reference.centred_norms {
+            return self.recorder.centred_norm(input, 1);
+        }
+        let narrow = self.recorder.types.autocast.filter(|_| reference.narrow_norms);
+        if let Some(dtype) = narrow {
+            let input = self.recorder.cast(input, dtype, &names::NORM_INPUT);
+            self.recorder.types.autocast = None;
+            let output = self.recorder.norm(input, norm.kind, 1);
+            self.recorder.types.autocast = narrow;
+            return output;
+        }
+        if reference.wide_norms {
+            let wide = self.recorder.cast(input, DType::Fp32, &names::NORM_INPUT);
+            let output = self.recorder.norm(wide, norm.kind, 1);
+            return self.recorder.cast(output, input.dtype, &names::NORM_OUTPUT);
+        }
+        self.recorder.norm(input, norm.kind, 1)
     }
 
     fn mixer(&mut self, mixer: &Mixer, input: Var) -> Var {

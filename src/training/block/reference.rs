@@ -16,6 +16,26 @@ pub struct Reference {
     pub complex_rotary: bool,
     /// Norms stand after mixer and feed-forward, before the residual addition, and not before them.
     pub norms_after: bool,
+    /// Norms widen their input to fp32 and narrow their output.
+    pub wide_norms: bool,
+    /// Norms run outside autocast, in its 16-bit type.
+    pub narrow_norms: bool,
+    /// Norms are LayerNorms without bias, written out.
+    pub centred_norms: bool,
+    /// Norms on queries and keys have no weight.
+    pub bare_head_norms: bool,
+    /// Queries and keys are normalised after their rotation.
+    pub norms_rotated: bool,
+    /// Each layer makes tables of the rotation of its own, in fp32.
+    pub tables_per_layer: bool,
+    /// A router in fp32 stays so under autocast.
+    pub router_outside_autocast: bool,
+    /// Experts clamp gate and up, interleaved slices of one projection, and write the gated activation out.
+    pub clamped_experts: bool,
+    /// Keys and values are indexed out of the projection, and repeated for the query heads before they are rotated.
+    pub indexed_keys: bool,
+    /// Fused attention with rotation always gets a dense mask.
+    pub dense_mask: bool,
     /// Every expert computes every token, scaled by a score that is zero for those not chosen.
     pub every_expert: bool,
 }
@@ -36,7 +56,7 @@ impl Reference {
                 "persimmon",
             ]),
             slices_projection: is(&["phi3", "phimoe"]),
-            narrow_softmax: is(&["gpt2", "opt", "gpt_oss", "gpt_bigcode", "codegen"]),
+            narrow_softmax: is(&["gpt2", "gpt_oss", "falcon", "llama4", "llama4_text"]),
             wide_choice: is(&[
                 "mixtral",
                 "deepseek_v2",
@@ -48,6 +68,16 @@ impl Reference {
             ]),
             complex_rotary: is(&["deepseek_v2", "llama4", "llama4_text"]),
             norms_after: is(&["olmo2", "olmo3", "exaone4"]),
+            wide_norms: is(&["olmo"]),
+            narrow_norms: is(&["nemotron"]),
+            centred_norms: is(&["cohere", "cohere2"]),
+            bare_head_norms: is(&["llama4", "llama4_text"]),
+            norms_rotated: is(&["hunyuan_v1_moe", "hunyuan_v1_dense"]),
+            tables_per_layer: is(&["ernie4_5", "ernie4_5_moe"]),
+            router_outside_autocast: is(&["ernie4_5_moe"]),
+            clamped_experts: is(&["gpt_oss"]),
+            indexed_keys: is(&["falcon"]),
+            dense_mask: is(&["falcon"]),
             every_expert: is(&["llama4", "llama4_text"]),
         }
     }

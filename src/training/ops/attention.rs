@@ -40,7 +40,8 @@ impl Recorder {
         }
     }
 
-    /// Keys or values repeated for every query head; nothing happens where there are as many.
+    /// Keys or values repeated for every query head; nothing happens where there are as many. A single head is repeated as
+    /// a view.
     fn expand(&mut self, input: Var, heads: Heads) -> Var {
         if heads.queries == heads.keys {
             return input;
@@ -49,7 +50,20 @@ impl Recorder {
         let shape = self.tokens_of(&names::QUERIES, width);
         let edge = self.new_gradient(input, &names::EXPANDED);
         let node = self.tape.node(&[edge], &[], &[]);
+        if heads.keys == 1 {
+            return Var { node, shape, ..input };
+        }
         self.output(&names::EXPANDED, shape, input.dtype, node)
+    }
+
+    /// Keys or values indexed out of their projection, which copies them, and repeated where there are several.
+    pub fn indexed(&mut self, input: Var, heads: Heads) -> Var {
+        if heads.keys != 1 {
+            return self.expand(input, heads);
+        }
+        let edge = self.new_gradient(input, &names::QUERY_KEY_VALUE);
+        let node = self.tape.node(&[edge], &[], &[]);
+        self.output(&names::KEY, input.shape, input.dtype, node)
     }
 
     /// Torch's scaled dot product attention. Flash where there is no mask, the type has 16 bits, and all heads have one
@@ -69,8 +83,7 @@ impl Recorder {
                 .reduce(super::promoted)
                 .unwrap_or(DType::Fp32),
         );
-        let [mut query, mut key, mut value] =
-            operands.map(|operand| self.cast(operand, dtype, &names::ATTENTION_CAST));
+        let [query, mut key, mut value] = operands;
         let flash = masking == Masking::Causal
             && dtype != DType::Fp32
             && heads.width == heads.value_width
@@ -79,7 +92,8 @@ impl Recorder {
             key = self.expand(key, heads);
             value = self.expand(value, heads);
         }
-        query.dtype = dtype;
+        let [query, key, value] =
+            [query, key, value].map(|operand| self.cast(operand, dtype, &names::ATTENTION_CAST));
         let output_shape = self.tokens_of(&names::QUERIES, heads.queries * heads.value_width);
         let output = self
             .tape
@@ -134,14 +148,14 @@ impl Recorder {
         self.output(name, input.shape, input.dtype, node)
     }
 
-    /// A batch of matrices is reshaped for its product: with more than one sequence a view of a larger tensor is copied, so
-    /// that it no longer holds the larger one (aten/src/ATen/native/LinearAlgebra.cpp, `_matmul_impl`).
+    /// A batch of matrices is reshaped for its product: with more than one sequence a view of a larger tensor, or of a
+    /// smaller one that is repeated, is copied, so that it no longer holds that one (aten/src/ATen/native/LinearAlgebra.cpp, `_matmul_impl`).
     fn own(&mut self, operand: Var, heads: Heads) -> Var {
         let whole = operand
             .storage
             .and_then(|id| self.tape.storages().get(id as usize))
             .map_or(0, |storage| storage.shape.elements());
-        if self.tokens > heads.sequence && whole > operand.shape.elements() {
+        if self.tokens > heads.sequence && whole != operand.shape.elements() {
             self.copy(operand, &names::VALUE)
         } else {
             operand

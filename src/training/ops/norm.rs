@@ -54,12 +54,18 @@ impl Recorder {
         self.output(&names::NORM_OUTPUT, input.shape, input.dtype, node)
     }
 
-    /// `x.float()`, and `x · rsqrt(mean(x²) + ε)`: the square, its mean and the product are nodes of their own.
+    /// `x.float()`, and `x · rsqrt(mean(x²) + ε)`.
     fn normalise(&mut self, input: Var, groups: u64) -> Var {
         let wide = self.cast(input, DType::Fp32, &names::NORM_INPUT);
+        self.scaled_to_one(wide, wide, groups)
+    }
+
+    /// `y · rsqrt(mean(x²) + ε)`: the square, its mean and the product are nodes of their own.
+    fn scaled_to_one(&mut self, squared: Var, wide: Var, groups: u64) -> Var {
         let full = Storage::gradient(&names::NORM_INPUT, wide.shape, DType::Fp32);
+        let to_squared = self.new_gradient(squared, &names::NORM_INPUT);
         let to_input = self.new_gradient(wide, &names::NORM_INPUT);
-        let square = self.tape.node(&[to_input], &[wide.storage], &[full]);
+        let square = self.tape.node(&[to_squared], &[squared.storage], &[full]);
         let to = |node: Option<u32>, storage| {
             node.map_or(super::NO_GRADIENT, |node| Edge {
                 target: Target::Node(node),
@@ -110,5 +116,22 @@ impl Recorder {
         let normalised = self.normalise(input, groups);
         let weighed = self.weigh(normalised, DType::Fp32);
         self.cast(weighed, input.dtype, &names::NORM_OUTPUT)
+    }
+
+    /// Cohere's: a LayerNorm without bias whose operations are written out, where the mean is subtracted once for the
+    /// variance and once for the product.
+    pub fn centred_norm(&mut self, input: Var, groups: u64) -> Var {
+        let wide = self.cast(input, DType::Fp32, &names::NORM_INPUT);
+        let squared = self.offset(wide, DType::Fp32, &names::NORM_INPUT);
+        let centred = self.offset(wide, DType::Fp32, &names::NORM_INPUT);
+        let normalised = self.scaled_to_one(squared, centred, groups);
+        let weighed = self.weigh(normalised, DType::Fp32);
+        self.cast(weighed, input.dtype, &names::NORM_OUTPUT)
+    }
+
+    /// An RMSNorm without a weight.
+    pub fn bare_norm(&mut self, input: Var, groups: u64) -> Var {
+        let normalised = self.normalise(input, groups);
+        self.cast(normalised, input.dtype, &names::NORM_OUTPUT)
     }
 }

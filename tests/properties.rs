@@ -1,0 +1,330 @@
+//! Properties of every answer: parts add up, the tightest instant binds, more work never needs less memory.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
+
+use gpu_mem_calc::api::{self, Answer, Range, Request};
+use gpu_mem_calc::memory::allocator::block;
+use gpu_mem_calc::units::Bytes;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+/// A small decoder: Llama-like, in a third of the cases with experts.
+fn model() -> impl Strategy<Value = Value> {
+    let attention = (1u64..4, select(vec![16u64, 64, 80]), 1u64..4, any::<bool>());
+    let experts = prop_oneof![2 => Just(None), 1 => (2u64..9, 1u64..3, 16u64..300).prop_map(Some)];
+    (1u64..6, attention, 1u64..700, 10u64..3000, any::<bool>(), experts).prop_map(
+        |(layers, (groups, head_dim, repeat, normed), inner, vocabulary, tied, experts)| {
+            let heads = groups * repeat;
+            let mut config = json!({
+                "model_type": if normed { "qwen3" } else { "llama" },
+                "num_hidden_layers": layers,
+                "hidden_size": heads * head_dim,
+                "num_attention_heads": heads,
+                "num_key_value_heads": groups,
+                "head_dim": head_dim,
+                "intermediate_size": inner,
+                "vocab_size": vocabulary,
+                "tie_word_embeddings": tied,
+            });
+            if let Some((count, top_k, width)) = experts {
+                config["model_type"] = json!("qwen3_moe");
+                config["num_experts"] = json!(count);
+                config["num_experts_per_tok"] = json!(top_k);
+                config["moe_intermediate_size"] = json!(width);
+            }
+            json!({ "hf_config": config })
+        },
+    )
+}
+
+fn training() -> impl Strategy<Value = Value> {
+    let work = (1u64..5, 1u64..300, 1u64..3, any::<bool>(), any::<bool>());
+    let types = select(vec![
+        ("bf16", "pure"),
+        ("fp16", "pure"),
+        ("fp32", "pure"),
+        ("bf16", "autocast"),
+        ("bf16", "mixed"),
+    ]);
+    let optimizer = (
+        select(vec!["adamw", "adamw_8bit", "sgd", "adafactor", "lion"]),
+        select(vec!["fused", "foreach", "loop"]),
+    );
+    let activations = (
+        select(vec!["none", "operations", "every_n", "full"]),
+        select(vec!["fused", "masked", "eager"]),
+        select(vec!["plain", "chunked", "fused", "fused_in_place"]),
+    );
+    (work, types, optimizer, activations).prop_map(|(work, types, optimizer, activations)| {
+        let (batch, sequence, accumulation, keep, clip) = work;
+        let (checkpointing, attention, loss) = activations;
+        json!({
+            "batch_size": batch,
+            "seq_length": sequence,
+            "gradient_accumulation_steps": accumulation,
+            "keep_outputs": keep && loss == "plain",
+            "gradient_clipping": if clip { 1.0 } else { 0.0 },
+            "dtype": types.0,
+            "precision_mode": types.1,
+            "optimizer": optimizer.0,
+            "optimizer_implementation": optimizer.1,
+            "activation_checkpointing": checkpointing,
+            "attention": attention,
+            "loss": loss,
+        })
+    })
+}
+
+fn request() -> impl Strategy<Value = Value> {
+    let engine = select(vec![
+        json!({"type": "pytorch_ddp"}),
+        json!({"type": "pytorch_ddp", "gradient_as_bucket_view": true}),
+        json!({"type": "fsdp", "fsdp_version": "2"}),
+        json!({"type": "fsdp", "fsdp_version": "2", "reshard_after_forward": false}),
+        json!({"type": "fsdp", "fsdp_version": "1"}),
+    ]);
+    let gpus = select(vec![1u64, 2, 3, 8]);
+    let version = select(vec!["2.15", "2.4"]);
+    (model(), training(), engine, gpus, version).prop_map(
+        |(model, mut training, mut engine, gpus, version)| {
+            engine["version"] = json!(version);
+            if engine["type"] == "pytorch_ddp" && training["precision_mode"] == "mixed" {
+                training["precision_mode"] = json!("autocast");
+            }
+            json!({
+                "model": model,
+                "training": training,
+                "engine": engine,
+                "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": gpus},
+            })
+        },
+    )
+}
+
+fn ask(request: &Value) -> Result<Answer, TestCaseError> {
+    let request = Request::from_json(request).expect("a request");
+    api::calculate(&request).map_err(|issues| TestCaseError::fail(format!("{issues:?}")))
+}
+
+/// With one value changed.
+fn with(request: &Value, path: &str, value: impl Into<Value>) -> Value {
+    let mut changed = request.clone();
+    *changed.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = value.into();
+    changed
+}
+
+fn at(request: &Value, path: &str) -> u64 {
+    request.pointer(path).and_then(Value::as_u64).expect("a number")
+}
+
+fn total(bytes: impl Iterator<Item = Bytes>) -> u64 {
+    bytes.map(Bytes::get).sum()
+}
+
+fn ordered(range: Range) -> bool {
+    range.low_bytes <= range.expected_bytes && range.expected_bytes <= range.high_bytes
+}
+
+/// Everything that holds for any answer.
+fn adds_up(answer: &Answer) -> Result<(), TestCaseError> {
+    let all = answer.total_memory_per_gpu_bytes.get();
+    let parts = &answer.breakdown;
+    let groups = [
+        ("model_params", parts.model_params_bytes),
+        ("gradients", parts.gradients_bytes),
+        ("optimizer_states", parts.optimizer_states_bytes),
+        ("activations", parts.activations_bytes),
+        ("overhead", parts.overhead_bytes),
+    ];
+    prop_assert_eq!(total(groups.iter().map(|(_, bytes)| *bytes)), all);
+    prop_assert_eq!(total(answer.components.iter().map(|part| part.bytes)), all);
+    for (group, bytes) in groups {
+        let listed = answer.components.iter().filter(|part| part.group == group);
+        prop_assert_eq!(total(listed.map(|part| part.bytes)), bytes.get(), "{}", group);
+    }
+    let most = answer
+        .instants
+        .iter()
+        .map(|instant| instant.allocated_bytes)
+        .max();
+    prop_assert_eq!(most, Some(answer.peak_allocated_bytes));
+    prop_assert_eq!(
+        answer.instants.iter().filter(|instant| instant.binding).count(),
+        1
+    );
+    for instant in &answer.instants {
+        let allocated = instant.allocated_bytes;
+        prop_assert_eq!(instant.groups.total(), allocated, "groups at {}", instant.id);
+        let rows = answer
+            .ledger
+            .iter()
+            .map(|row| row.unit_bytes * row.held_at.get(instant.id).copied().unwrap_or(0));
+        prop_assert_eq!(total(rows), allocated.get(), "rows at {}", instant.id);
+        if instant.binding {
+            prop_assert_eq!(allocated, answer.peak_allocated_bytes);
+            prop_assert_eq!(total(answer.ledger.iter().map(|row| row.bytes)), allocated.get());
+        }
+    }
+    let meters = [
+        answer.meters.allocated,
+        answer.meters.reserved,
+        answer.meters.device,
+        answer.need,
+    ];
+    prop_assert!(meters.into_iter().all(ordered), "{:?}", meters);
+    prop_assert!(answer.meters.allocated.expected_bytes <= answer.meters.reserved.expected_bytes);
+    prop_assert!(answer.meters.reserved.expected_bytes <= answer.meters.device.expected_bytes);
+    Ok(())
+}
+
+/// The block of a tensor is what its formula says, rounded as the allocator rounds; sums over tensors are at least it.
+fn formulas_hold(answer: &Answer) -> Result<(), TestCaseError> {
+    for row in &answer.ledger {
+        let product = row.symbols.iter().map(|symbol| symbol.value).product::<u64>();
+        let unit = row.unit_bytes;
+        if row.formula.starts_with("β·") && !row.formula.contains(' ') {
+            prop_assert_eq!(block(Bytes::new(product)), unit, "{} = {}", row.id, row.formula);
+        }
+        let value = |name: &str| {
+            row.symbols
+                .iter()
+                .find(|symbol| symbol.name == name)
+                .map(|symbol| symbol.value)
+        };
+        let each = row.formula.starts_with("Σ β·") && !row.formula.contains("rows");
+        if let (true, Some(weights)) = (each, value("n")) {
+            let share = weights * value("β").unwrap_or(1) / value("N").unwrap_or(1);
+            prop_assert!(
+                unit.get() >= share,
+                "{} = {}: {}",
+                row.id,
+                row.formula,
+                unit.get()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Weights and optimizer states between two steps.
+fn states(answer: &Answer) -> u64 {
+    let rows = answer
+        .ledger
+        .iter()
+        .filter(|row| ["weights", "optimizer.states"].contains(&row.id));
+    total(rows.map(|row| row.unit_bytes * row.held_at.get("rest").copied().unwrap_or(0)))
+}
+
+fn allocated(answer: &Answer, instant: &str) -> Bytes {
+    let found = answer.instants.iter().find(|row| row.id == instant);
+    found.expect("an instant").allocated_bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_answer_adds_up(request in request()) {
+        let answer = ask(&request)?;
+        adds_up(&answer)?;
+        formulas_hold(&answer)?;
+    }
+
+    #[test]
+    fn more_work_never_needs_less(request in request(), more in 1u64..5) {
+        let peak = ask(&request)?.peak_allocated_bytes;
+        for path in [
+            "/training/batch_size",
+            "/training/seq_length",
+            "/model/hf_config/num_hidden_layers",
+            "/model/hf_config/vocab_size",
+        ] {
+            let larger = ask(&with(&request, path, at(&request, path) + more))?.peak_allocated_bytes;
+            prop_assert!(larger >= peak, "{} + {}: {} < {}", path, more, larger.get(), peak.get());
+        }
+    }
+
+    #[test]
+    fn more_ranks_never_hold_more_states(request in request(), more in 1u64..8) {
+        // States in 8 bits grow to fp32 where a shard has less than 4,096 elements.
+        prop_assume!(request.pointer("/training/optimizer") != Some(&json!("adamw_8bit")));
+        let sharded = with(&request, "/engine", json!({"type": "fsdp", "fsdp_version": "2"}));
+        let few = states(&ask(&sharded)?);
+        let many = states(&ask(&with(&sharded, "/hardware/num_gpus", at(&sharded, "/hardware/num_gpus") + more))?);
+        prop_assert!(many <= few, "{} > {}", many, few);
+    }
+
+    #[test]
+    fn recomputation_never_keeps_more(request in request()) {
+        let kept = |recomputation: &str| {
+            let answer = ask(&with(&request, "/training/activation_checkpointing", recomputation))?;
+            Ok::<_, TestCaseError>(allocated(&answer, "forward_end"))
+        };
+        let (none, full) = (kept("none")?, kept("full")?);
+        prop_assert!(full <= none);
+        for between in ["operations", "every_n"] {
+            let some = kept(between)?;
+            prop_assert!(full <= some && some <= none, "{}", between);
+        }
+    }
+
+    #[test]
+    fn blocks_hold_what_was_asked_and_grow_with_it(bytes in 0u64..1 << 40, more in 0u64..1 << 24) {
+        let (small, large) = (block(Bytes::new(bytes)).get(), block(Bytes::new(bytes + more)).get());
+        prop_assert!(small >= bytes && small <= large);
+        prop_assert!(small % 512 == 0 && small - bytes <= 512 + (1 << 20));
+        prop_assert_eq!(block(Bytes::new(small)).get(), small);
+    }
+
+    #[test]
+    fn extreme_values_give_an_answer_or_an_error(
+        request in request(),
+        changes in prop::collection::vec((0usize..9, 0u32..41), 1..4),
+    ) {
+        let paths = [
+            "/training/batch_size",
+            "/training/seq_length",
+            "/training/gradient_accumulation_steps",
+            "/hardware/num_gpus",
+            "/model/hf_config/num_hidden_layers",
+            "/model/hf_config/hidden_size",
+            "/model/hf_config/intermediate_size",
+            "/model/hf_config/vocab_size",
+            "/model/hf_config/head_dim",
+        ];
+        let mut extreme = request;
+        for (place, power) in changes {
+            // Many layers are slow, not extreme.
+            let power = if place == 4 { power.min(10) } else { power };
+            extreme = with(&extreme, paths[place], 1u64 << power);
+        }
+        match api::calculate(&Request::from_json(&extreme).expect("a request")) {
+            Ok(answer) => adds_up(&answer)?,
+            Err(issues) => prop_assert!(issues.iter().any(|issue| issue.is_error())),
+        }
+    }
+}
+
+#[test]
+fn a_sum_beyond_what_bytes_can_count_is_an_error() {
+    let request = json!({
+        "model": {"num_layers": 1000, "hidden_size": 65536, "num_attention_heads": 512, "vocab_size": 1_000_000,
+            "intermediate_size": 1_000_000},
+        "training": {"batch_size": 1_048_576, "seq_length": 1 << 30, "attention": "eager"},
+        "hardware": {"num_gpus": 1},
+    });
+    let issues = api::calculate(&Request::from_json(&request).expect("a request")).expect_err("too large");
+    let codes: Vec<_> = issues
+        .iter()
+        .filter(|issue| issue.is_error())
+        .map(|issue| issue.code)
+        .collect();
+    assert_eq!(codes, ["out_of_range"]);
+}
