@@ -16,16 +16,17 @@ pub enum Pattern {
 }
 
 /// Reserved over allocated on a card with room to spare, in shares of the allocated peak: low, expected, high. They are the
-/// 5th percentile, the median and the 95th percentile over the traced runs with the real allocator (field reserved_after of
-/// tests/measured/torch-trace.jsonl and torch-trace-variants.jsonl: 273 on one GPU, 41 DDP, 90 FSDP2). Full recomputation
-/// has the longest tail: blocks come in more sizes over a smaller footprint.
+/// 5th percentile, the median and the 95th percentile (where states are sharded the 90th, since a few small models reserve
+/// several times their peak) over the traced runs with the real allocator: field reserved_after of
+/// tests/measured/torch-trace.jsonl and torch-trace-variants.jsonl, 330 runs on one GPU, 96 with DDP, 232 with FSDP. Full
+/// recomputation has the longest tail: blocks come in more sizes over a smaller footprint.
 const fn surplus(pattern: Pattern, recomputed: bool) -> (f64, f64, f64) {
     match (pattern, recomputed) {
-        (Pattern::Single, false) => (0.01, 0.08, 0.21),
+        (Pattern::Single, false) => (0.02, 0.08, 0.21),
         (Pattern::Single, true) => (0.01, 0.08, 0.30),
         (Pattern::Replicated, _) => (0.01, 0.06, 0.19),
-        (Pattern::Sharded, false) => (0.05, 0.20, 0.38),
-        (Pattern::Sharded, true) => (0.07, 0.25, 0.49),
+        (Pattern::Sharded, false) => (0.06, 0.21, 0.38),
+        (Pattern::Sharded, true) => (0.11, 0.28, 0.51),
     }
 }
 
