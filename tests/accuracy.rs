@@ -126,7 +126,9 @@ fn select(name: &str) -> Vec<Record> {
             Box::new(move |record| {
                 record.engine() == EngineName::Fsdp1
                     && trained_in_full(record)
-                    && record.text("source_group").is_some_and(|group| group.starts_with("fms"))
+                    && record
+                        .text("source_group")
+                        .is_some_and(|group| group.starts_with("fms"))
                     && !record.flag("oom")
             }),
         ),
