@@ -201,6 +201,6 @@ mod tests {
             ..Differences::default()
         };
         predicts(Quantity::StaticAllocated, compiled, (396, 400, 404));
-        predicts(Quantity::MaxAllocated, compiled, (825, 964, 1100));
+        predicts(Quantity::MaxAllocated, compiled, (840, 952, 1051));
     }
 }
