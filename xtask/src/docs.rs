@@ -24,7 +24,7 @@ h1{font-size:var(--text-2xl);line-height:1.2}
 h2{font-size:var(--text-xl);margin-top:var(--space-6)}
 code,pre{font-family:var(--font-mono);font-size:.9em}
 code{overflow-wrap:anywhere}
-pre{overflow-x:auto;padding:var(--space-3);background:var(--surface-sunken);border-radius:var(--radius)}
+pre{white-space:pre-wrap;padding:var(--space-3);background:var(--surface-sunken);border-radius:var(--radius)}
 .table{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:var(--text-md)}
 th,td{text-align:left;vertical-align:top;padding:var(--space-2);border-bottom:1px solid var(--line)}
@@ -98,9 +98,13 @@ fn events(markdown: &str) -> Vec<Event<'_>> {
             _ => {}
         }
     }
+    // Each table is a region of its own, so that it can be scrolled with the keyboard.
+    let mut tables = 0;
     let frame = |event| match event {
         Event::Start(Tag::Table(_)) => {
-            let open = "<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"Table\">";
+            tables += 1;
+            let open =
+                format!("<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"Table {tables}\">");
             vec![Event::Html(open.into()), event]
         }
         Event::End(TagEnd::Table) => vec![event, Event::Html("</div>\n".into())],
