@@ -9,7 +9,7 @@ use reactive_stores::Store;
 use serde_json::{Map, Value};
 
 use super::fields::{from_model, plain};
-use super::format::gib_number;
+use super::format::{gib_number, parameters};
 use super::tabs::Tab;
 use crate::accuracy;
 use crate::api::Issue;
@@ -236,6 +236,12 @@ impl Form {
     /// The value that holds for an input that was left open.
     pub fn resolved(self, id: InputId) -> Option<String> {
         let key = id.key();
+        if id == InputId::NumParameters {
+            let total = |report: &Arc<ModelReport>| report.summary.total_parameters.get();
+            return self
+                .model
+                .with(|model| model.as_ref().map(|report| parameters(total(report))));
+        }
         self.answer.with(|answer| {
             let answer = answer.as_deref()?;
             if id == InputId::GpuMemoryGb {

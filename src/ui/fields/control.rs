@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::state::{use_form, value_of};
 use super::field::{control_id, described_by};
 use super::messages::plain;
-use crate::api::{Availability, Choice, FormGroup, Input, InputDefault, InputKind};
+use crate::api::{Availability, Choice, FormGroup, Input, InputDefault, InputId, InputKind};
 
 /// The control of an input.
 pub fn control(input: &'static Input) -> AnyView {
@@ -62,7 +62,7 @@ fn text(input: &'static Input) -> AnyView {
     };
     let placeholder = move || match input.default {
         InputDefault::Fixed(value) => value.to_owned(),
-        InputDefault::Derived(_) => form.resolved(input.id).unwrap_or_else(|| "automatic".to_owned()),
+        InputDefault::Derived(_) => form.resolved(input.id).unwrap_or_else(|| unknown(input).to_owned()),
         InputDefault::None if from_model(input) => "none".to_owned(),
         InputDefault::None => String::new(),
     };
@@ -98,6 +98,14 @@ fn text(input: &'static Input) -> AnyView {
         </div>
     }
     .into_any()
+}
+
+/// What an empty field says while nothing is known about it.
+fn unknown(input: &Input) -> &'static str {
+    match input.id {
+        InputId::NumParameters => "such as 7B",
+        _ => "automatic",
+    }
 }
 
 /// A menu; the first line stands for the default.

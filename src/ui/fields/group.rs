@@ -10,8 +10,9 @@ use super::messages::message;
 use crate::api::{FormGroup, Input, InputId, Level, Section};
 
 /// The inputs that everybody sees.
-const ESSENTIAL: [InputId; 7] = [
+const ESSENTIAL: [InputId; 8] = [
     InputId::ModelId,
+    InputId::NumParameters,
     InputId::Gpu,
     InputId::GpuMemoryGb,
     InputId::NumGpus,
@@ -60,7 +61,7 @@ fn inputs(form: Form, group: FormGroup) -> Vec<InputId> {
 
 fn title(group: FormGroup) -> &'static str {
     match group {
-        FormGroup::Source => "Name and parameter count",
+        FormGroup::Source => "Name",
         FormGroup::Hardware => "More on the GPU",
         FormGroup::Workload => "More on the workload",
         FormGroup::Engine => "Versions",

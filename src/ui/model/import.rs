@@ -25,7 +25,7 @@ pub struct Import {
     open: RwSignal<bool>,
     text: RwSignal<String>,
     problem: RwSignal<Option<Issue>>,
-    /// Whether a file hovers over the panel.
+    /// Whether a file hovers over the page.
     pub dropping: RwSignal<bool>,
 }
 
@@ -45,6 +45,13 @@ impl Import {
     pub fn drag(self, event: &DragEvent) {
         event.prevent_default();
         self.dropping.set(true);
+    }
+
+    /// Ends the offer when the pointer leaves the window.
+    pub fn leave(self, event: &DragEvent) {
+        if event.related_target().is_none() {
+            self.dropping.set(false);
+        }
     }
 
     /// Takes a dropped file.
@@ -189,7 +196,7 @@ pub fn import(import: Import) -> AnyView {
                 node_ref=file
                 on:change=on_file
             />
-            <span class="soft model-drop-hint">"or drop a file here"</span>
+            <span class="soft model-drop-hint">"or drop a file"</span>
         </div>
         <div class="import" id="import" hidden=move || !import.open.get()>
             <label class="field-label" for="config-text">"Content of the config.json"</label>

@@ -5,9 +5,10 @@ mod facts;
 mod import;
 mod presets;
 
+use leptos::ev;
 use leptos::prelude::*;
 
-use super::fields::{control_id, described_by, framed, label};
+use super::fields::{control_id, described_by, field, framed, label};
 use super::state::use_form;
 use crate::api::InputId;
 
@@ -21,20 +22,29 @@ pub fn model() -> AnyView {
         label(input, &control_id(input)),
         catalogue::choice(form, described_by(input)),
     );
+    // Anywhere on the page, so that a file that misses the panel does not replace the page.
+    let listeners = [
+        window_event_listener(ev::dragover, move |event| import.drag(&event)),
+        window_event_listener(ev::dragleave, move |event| import.leave(&event)),
+        window_event_listener(ev::drop, move |event| import.drop(&event)),
+    ];
+    on_cleanup(move || {
+        for listener in listeners {
+            listener.remove();
+        }
+    });
     view! {
         <section
             class="panel"
             class:dropping=move || import.dropping.get()
             aria-labelledby="model-title"
-            on:dragover=move |event| import.drag(&event)
-            on:dragleave=move |_| import.dropping.set(false)
-            on:drop=move |event| import.drop(&event)
         >
             <h2 id="model-title">"Model"</h2>
             <div class="model-panel">
                 {presets::presets()}
                 <div class="field" data-input=input.key>{choice}</div>
                 {import::import(import)}
+                {field(InputId::NumParameters)}
                 {facts::facts()}
             </div>
         </section>

@@ -94,7 +94,7 @@ export async function address() {
 /** Keeps a picture of the page under target/screenshots. */
 export async function capture(page, name, { full = true } = {}) {
   await mkdir(SCREENSHOTS, { recursive: true });
-  if (full) await page.evaluate(() => scrollTo(0, 0));
+  await page.evaluate(() => scrollTo(0, 0));
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: full });
 }
 
@@ -134,7 +134,7 @@ export async function finish(name, failed) {
     faults.push(...own);
     if (failed || own.length > 0) {
       const safe = name.replaceAll(/[^a-z0-9]+/gi, "-").slice(0, 80);
-      await capture(page, `failed-${safe}-${index}`, { full: false }).catch(() => {});
+      await page.screenshot({ path: join(SCREENSHOTS, `failed-${safe}-${index}.png`) }).catch(() => {});
     }
     await context.close();
   }
