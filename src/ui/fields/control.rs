@@ -62,7 +62,9 @@ fn text(input: &'static Input) -> AnyView {
     };
     let placeholder = move || match input.default {
         InputDefault::Fixed(value) => value.to_owned(),
-        InputDefault::Derived(_) => form.resolved(input.id).unwrap_or_else(|| unknown(input).to_owned()),
+        InputDefault::Derived(_) => form
+            .resolved(input.id)
+            .unwrap_or_else(|| unknown(input).to_owned()),
         InputDefault::None if from_model(input) => "none".to_owned(),
         InputDefault::None => String::new(),
     };
