@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::super::format::decimal;
 use crate::api::{Answer, Validation};
 
 /// "checked on 312 runs", or "not validated".
@@ -11,7 +12,10 @@ pub fn line(answer: &Answer) -> AnyView {
             <span>
                 <b>{format!("Checked on {records} measured runs")}</b>
                 {format!(
-                    " of this engine ({engine}): median error {median_percent:.1} %, 90 % within {p90_percent:.1} %, worst {worst_percent:.1} %."
+                    " of this engine ({engine}), by their allocated memory: median error {} %, 90 % within {} %, worst {} %.",
+                    decimal(*median_percent),
+                    decimal(*p90_percent),
+                    decimal(*worst_percent),
                 )}
             </span>
         }

@@ -94,7 +94,7 @@ export async function address() {
 /** Keeps a picture of the page under target/screenshots. */
 export async function capture(page, name, { full = true } = {}) {
   await mkdir(SCREENSHOTS, { recursive: true });
-  await page.evaluate(() => scrollTo(0, 0));
+  await page.evaluate(() => [window, document.querySelector("#questions")].forEach((one) => one?.scrollTo(0, 0)));
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: full });
 }
 
