@@ -101,6 +101,13 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         kernels,
         keep_outputs,
     } = step;
+    resolve::host(
+        given,
+        settings,
+        (model.network.total_parameters(), mesh.data, num_nodes),
+        accumulation,
+        report,
+    );
     let training = TrainingJob {
         network: model.network.clone(),
         micro_batch,

@@ -82,6 +82,8 @@ pub enum OptimizerImplementation {
 pub enum Recomputation {
     /// Nothing.
     None,
+    /// The attention core: scores, probabilities and their dropout. Nothing with fused attention, which keeps none of them.
+    AttentionCore,
     /// Every layer from its input.
     Full,
     /// Every second layer from its input, the others not at all.
@@ -130,6 +132,10 @@ pub struct Zero {
     pub max_live: u64,
     /// Tensors up to this many elements are never divided in stage 3.
     pub persistence_threshold: u64,
+    /// Whether master weights, moments and the step are on the host.
+    pub optimizer_on_host: bool,
+    /// Whether the weight partitions are on the host (stage 3).
+    pub weights_on_host: bool,
 }
 
 /// The engine that shards the state.

@@ -321,6 +321,11 @@ fn layer(
     };
     let kept = match recomputation {
         Recomputation::None => saved.clone(),
+        Recomputation::AttentionCore => saved
+            .iter()
+            .copied()
+            .filter(|storage| storage.shape.axis != &names::SCORE_ROW)
+            .collect(),
         Recomputation::Full | Recomputation::EverySecond => vec![checkpoint],
         Recomputation::Operations => {
             let mut kept = all(block.tape.kept_by_operations());
@@ -329,14 +334,14 @@ fn layer(
         }
     };
     let casts: Vec<Storage> = match recomputation {
-        Recomputation::None => Vec::new(),
+        Recomputation::None | Recomputation::AttentionCore => Vec::new(),
         Recomputation::Full | Recomputation::EverySecond | Recomputation::Operations => saved
             .into_iter()
             .filter(|storage| storage.name == &names::WEIGHT_CAST)
             .collect(),
     };
     let held: &[u32] = match recomputation {
-        Recomputation::None => &[],
+        Recomputation::None | Recomputation::AttentionCore => &[],
         Recomputation::Full | Recomputation::EverySecond | Recomputation::Operations => &[0],
     };
     let gradient = Storage {

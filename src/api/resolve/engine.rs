@@ -4,6 +4,7 @@ use super::super::given::Given;
 use super::Report;
 use crate::request::{Availability, EngineId, InputId};
 use crate::training::{Engine, Zero};
+use crate::units::{Bytes, Count};
 use crate::warn::Issue;
 
 /// What was chosen.
@@ -130,6 +131,7 @@ pub fn settings(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), rep
 /// DeepSpeed's settings; what is not given has the defaults of DeepSpeed 0.19 (runtime/zero/config.py).
 fn zero(given: &Given) -> Zero {
     let elements = |id, usual| given.integer(id).unwrap_or(usual);
+    let on_host = |id| matches!(given.choice(id), Some("cpu" | "nvme"));
     let stage = given.integer(InputId::ZeroStage).unwrap_or(0);
     Zero {
         stage: u8::try_from(stage).unwrap_or(3),
@@ -137,7 +139,44 @@ fn zero(given: &Given) -> Zero {
         overlap: given.toggle(InputId::OverlapComm).unwrap_or(stage == 3),
         max_live: elements(InputId::MaxLiveParameters, 1_000_000_000),
         persistence_threshold: elements(InputId::ParamPersistenceThreshold, 100_000),
+        optimizer_on_host: on_host(InputId::OffloadOptimizer),
+        weights_on_host: on_host(InputId::OffloadParam),
     }
+}
+
+/// What offloaded states need on the host: per rank 16 bytes for each weight of its partition (fp32 master, moments and
+/// gradient), 2 for its gradients or its update buffer, 2 more for accumulated gradients below stage 3 or for offloaded
+/// weights (DeepSpeed 0.19 runtime/zero, pinned by default; torch rounds a pinned buffer up to a power of two).
+pub fn host(
+    given: &Given,
+    engine: Engine,
+    (weights, ranks, nodes): (Count, u64, u64),
+    accumulation: u64,
+    report: &mut Report,
+) {
+    let Engine::DeepSpeed(zero) = engine else {
+        return;
+    };
+    if !zero.optimizer_on_host {
+        return;
+    }
+    let accumulated = zero.stage < 3 && accumulation > 1;
+    let each = 18 + if accumulated || zero.weights_on_host { 2 } else { 0 };
+    let own = weights.shared_by(ranks);
+    let node = Bytes::new(own.get().saturating_mul(each)) * ranks.div_ceil(nodes.max(1));
+    let id = if given.choice(InputId::OffloadOptimizer) == Some("nvme") {
+        "on disk and in host memory"
+    } else {
+        "in host memory"
+    };
+    report.warn(
+        "host_memory",
+        InputId::OffloadOptimizer,
+        format!(
+            "Offloaded states need {:.1} GiB {id} on each node, up to twice that where pinned buffers are rounded up. No run with offload has been compared yet.",
+            node.to_gib()
+        ),
+    );
 }
 
 /// Hybrid sharding divides inside a node and copies between nodes.

@@ -50,6 +50,19 @@ pub fn mesh(given: &Given, engine: EngineId, report: &mut Report) -> Option<Mesh
             );
         }
     }
+    for id in SIZES.into_iter().skip(1) {
+        if engine == EngineId::Deepspeed && id.input().engines.to(engine) && size(id) > 1 {
+            report.add(
+                Issue::error(
+                    "not_available_yet",
+                    id.key(),
+                    "DeepSpeed over a mesh of more than the data-parallel ranks is not built yet.",
+                )
+                .with_value(size(id))
+                .with_allowed(["1"]),
+            );
+        }
+    }
     if given.toggle(InputId::SequenceParallel) == Some(true) && size(InputId::TensorParallelSize) == 1 {
         report.warn(
             "sequence_parallel_without_tp",

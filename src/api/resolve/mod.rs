@@ -16,7 +16,7 @@ mod usage;
 mod width;
 
 pub use adapter::adapter;
-pub use engine::{EngineChoice, engine, settings};
+pub use engine::{EngineChoice, engine, host, settings};
 pub use hardware::{Card, hardware};
 pub use mesh::{Mesh, mesh, nodes, splits};
 pub use model::{Model, model};

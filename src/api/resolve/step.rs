@@ -43,6 +43,7 @@ pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
         implementation: implementation(given, optimizer, engine, report),
         clipping: given.number(InputId::GradientClipping).unwrap_or(0.0) > 0.0,
         recomputation: match given.choice(InputId::ActivationCheckpointing) {
+            Some("selective") => Recomputation::AttentionCore,
             Some("full") => Recomputation::Full,
             Some("every_n") => Recomputation::EverySecond,
             Some("operations") => Recomputation::Operations,

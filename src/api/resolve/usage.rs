@@ -75,7 +75,7 @@ fn planned(id: InputId, given: &Given, report: &mut Report) {
         InputId::HostMemoryGb => Issue::warning(
             "not_used",
             input.key,
-            "Nothing is offloaded, so host memory is not checked.",
+            "The need for host memory is told where states are offloaded; it is not compared with a size yet.",
         ),
         InputId::PortsPerNode => Issue::warning(
             "not_used",
@@ -191,6 +191,8 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::GradientClipping
         | InputId::MovingAverage
         | InputId::ZeroStage
+        | InputId::OffloadOptimizer
+        | InputId::OffloadParam
         | InputId::FusedKernels
         | InputId::Adapter
         | InputId::ActivationCheckpointing
@@ -223,8 +225,6 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         // Not built, or for exports only: decided by their availability.
         InputId::Dropout
         | InputId::BucketCapMb
-        | InputId::OffloadOptimizer
-        | InputId::OffloadParam
         | InputId::OffloadRatio
         | InputId::ZeroInit
         | InputId::AllgatherBucketSize

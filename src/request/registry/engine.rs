@@ -307,7 +307,6 @@ pub(super) static OFFLOAD_OPTIMIZER: Input = input(
 )
 .fixed("none")
 .only(ZERO)
-.planned()
 .help("Moves optimizer states and step to the host (stages 1 to 3) or to disk (stage 3).");
 
 pub(super) static OFFLOAD_PARAM: Input = input(
@@ -320,7 +319,6 @@ pub(super) static OFFLOAD_PARAM: Input = input(
 )
 .fixed("none")
 .only(ZERO)
-.planned()
 .help("Moves the weight shards to the host or to disk (stage 3 only).");
 
 pub(super) static OFFLOAD_RATIO: Input = input(

@@ -281,9 +281,8 @@ pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
             "selective",
             "selective (attention core)",
             &["1", "2"],
-            "Only the attention core is recomputed.",
-        )
-        .planned(),
+            "Scores and probabilities of plain attention are recomputed; fused attention keeps none of them anyway.",
+        ),
         Choice::new(
             "operations",
             "operations (every second product)",

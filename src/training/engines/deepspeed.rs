@@ -121,22 +121,14 @@ impl DeepSpeed {
         let params = Group::ModelParams;
         let mut always = workspaces;
         if zero.stage == 3 {
-            always.push((
-                flat.item(
-                    ("zero.weights", "partition of the 16-bit weights", params),
-                    (low, own),
-                    "β·P/N",
-                ),
-                1,
-            ));
-            always.push((
-                flat.item(
-                    ("zero.gradients", "partition of the gradients", Group::Gradients),
-                    (low, own),
-                    "β·P/N",
-                ),
-                1,
-            ));
+            if !zero.weights_on_host {
+                let id = ("zero.weights", "partition of the 16-bit weights", params);
+                always.push((flat.item(id, (low, own), "β·P/N"), 1));
+            }
+            if !zero.optimizer_on_host {
+                let id = ("zero.gradients", "partition of the gradients", Group::Gradients);
+                always.push((flat.item(id, (low, own), "β·P/N"), 1));
+            }
             let small = plan.small_tensors(zero.persistence_threshold);
             always.push((
                 flat.item(
@@ -216,13 +208,25 @@ impl DeepSpeed {
         } else {
             Held::new()
         };
-        let step = step(plan, zero, own, &mut flat);
+        let (step, states_held) = if zero.optimizer_on_host {
+            (Held::new(), 0)
+        } else {
+            (step(plan, zero, own, &mut flat), 1)
+        };
+        if zero.optimizer_on_host && zero.stage < 3 {
+            let id = (
+                "zero.staging",
+                "gradients on their way to the host",
+                Group::Gradients,
+            );
+            buckets.push((flat.item(id, (low, largest), "β·n of the largest tensor"), 2));
+        }
         // Stage 0 in fp32 runs torch's optimizer on the weights themselves.
         let master_copies = u64::from(!(zero.stage == 0 && low == DType::Fp32));
         Self {
             zero,
             always,
-            states: vec![(master, master_copies), (moments, 1)],
+            states: vec![(master, master_copies * states_held), (moments, states_held)],
             buckets,
             partition,
             whole,
@@ -265,7 +269,7 @@ impl DeepSpeed {
                 // Stage 1 makes its partition of the gradients when the buckets are gone.
                 self.gradients(plan, 0, &mut held);
                 extend(&mut held, &self.oversized, 1);
-                if self.zero.stage == 1 {
+                if self.zero.stage == 1 && !self.zero.optimizer_on_host {
                     held.push((self.partition, 1));
                 } else {
                     extend(&mut held, &self.buckets, 1);
@@ -295,7 +299,8 @@ impl DeepSpeed {
             };
             held.extend(ends.iter().map(|entry| (*entry, 1)));
         }
-        if self.zero.stage == 2 && from as u64 * 2 < self.layers {
+        let here = !self.zero.optimizer_on_host;
+        if here && self.zero.stage == 2 && from as u64 * 2 < self.layers {
             held.push((self.partition, 1));
         }
     }
@@ -304,7 +309,7 @@ impl DeepSpeed {
     fn gradients_of_step(&self, plan: &Plan<'_>, held: &mut Held) {
         match self.zero.stage {
             0 => self.gradients(plan, 0, held),
-            1 | 2 => held.push((self.partition, 1)),
+            1 | 2 if !self.zero.optimizer_on_host => held.push((self.partition, 1)),
             _ => {}
         }
     }
