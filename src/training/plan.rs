@@ -334,6 +334,7 @@ fn layer(
         }
     };
     let casts: Vec<Storage> = match recomputation {
+        _ if setting.reference.casts_anew => Vec::new(),
         Recomputation::None | Recomputation::AttentionCore => Vec::new(),
         Recomputation::Full | Recomputation::EverySecond | Recomputation::Operations => saved
             .into_iter()

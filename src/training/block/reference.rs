@@ -34,6 +34,9 @@ pub struct Reference {
     pub clamped_experts: bool,
     /// Keys and values are indexed out of the projection, and repeated for the query heads before they are rotated.
     pub indexed_keys: bool,
+    /// Products multiply by a transposed view of the weight, which autocast casts anew every time: it keeps only the
+    /// copies of leaves (torch 2.15, aten/src/ATen/autocast_mode.cpp).
+    pub casts_anew: bool,
     /// Fused attention with rotation always gets a dense mask.
     pub dense_mask: bool,
     /// Every expert computes every token, scaled by a score that is zero for those not chosen.
@@ -77,6 +80,7 @@ impl Reference {
             router_outside_autocast: is(&["ernie4_5_moe"]),
             clamped_experts: is(&["gpt_oss"]),
             indexed_keys: is(&["falcon"]),
+            casts_anew: is(&["falcon"]),
             dense_mask: is(&["falcon"]),
             every_expert: is(&["llama4", "llama4_text"]),
         }

@@ -127,6 +127,9 @@ fn activations_keep_input_or_result_or_every_part() {
     // The result of the ReLU is what is squared; under autocast as a copy in fp32.
     keeps(BF16, 2 * ALL, DType::Bf16, activated("relu2"));
     keeps(AUTOCAST, 4 * ALL, DType::Fp32, activated("relu2"));
+    // The input, its first product, the exponential, the difference, and which side of zero it is on.
+    keeps(BF16, (4 * 2 + 1) * ALL, DType::Bf16, activated("xielu"));
+    keeps(AUTOCAST, (2 + 3 * 4 + 1) * ALL, DType::Fp32, activated("xielu"));
 }
 
 #[test]

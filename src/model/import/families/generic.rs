@@ -100,6 +100,9 @@ fn attention(c: &Config, dims: &Dims, latent: bool) -> Softmax {
     attention
 }
 
+/// Activations that no family known here puts behind a gate: they stand between two matrices.
+const UNGATED: &[&str] = &["relu2", "xielu"];
+
 fn dense(c: &Config, dims: &Dims, sparse: bool) -> Mlp {
     // Where every layer has experts, the width of a dense feed-forward may be missing.
     let width = if sparse && c.get(&["moe_intermediate_size"]).is_none() {
@@ -108,8 +111,10 @@ fn dense(c: &Config, dims: &Dims, sparse: bool) -> Mlp {
     } else {
         dims.ffn_or_four(c)
     };
-    let mut mlp = Mlp::gated(width, activation(c, "silu"));
-    if !c.flag_field(Field::MlpGated, &["mlp_gated"], true) {
+    let act = activation(c, "silu");
+    let gated = !UNGATED.contains(&act.as_str());
+    let mut mlp = Mlp::gated(width, act);
+    if !c.flag_field(Field::MlpGated, &["mlp_gated"], gated) {
         mlp.gate = None;
     }
     mlp.bias = c.flag(&["mlp_bias"], false);
@@ -161,7 +166,7 @@ pub fn warn_assumptions(c: &Config, model_type: &str) {
     assume(kind);
     assume("two RMSNorms per layer and one before the head, without biases");
     assume(
-        "a gated feed-forward of three matrices (SwiGLU) without biases unless mlp_bias or mlp_gated say otherwise",
+        "a gated feed-forward of three matrices (SwiGLU; two without gate where hidden_act is relu2 or xielu) without biases unless mlp_bias or mlp_gated say otherwise",
     );
     if c.get(EXPERTS).is_some() {
         assume("experts with gate, up and down matrices, and a linear router without bias");

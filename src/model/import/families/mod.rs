@@ -12,6 +12,7 @@ mod llama_like;
 mod moe;
 mod moe_more;
 mod qwen;
+mod two_matrices;
 
 use crate::model::Network;
 use crate::model::import::config::Config;
@@ -27,6 +28,8 @@ const TABLE: &[(&str, Build)] = &[
     ("baichuan", llama_like::baichuan),
     ("bloom", bloom::bloom),
     ("chatglm", llama_like::chatglm),
+    ("apertus", two_matrices::apertus),
+    ("arcee", two_matrices::arcee),
     ("code_llama", llama::llama),
     ("cohere", layer_norm::cohere),
     ("cohere2", layer_norm::cohere2),
@@ -57,6 +60,7 @@ const TABLE: &[(&str, Build)] = &[
     ("hunyuan_v1_moe", moe_more::hunyuan),
     ("internlm2", llama_like::internlm2),
     ("internlm3", llama_like::internlm3),
+    ("jais2", two_matrices::jais2),
     ("kimi_k2", deepseek::deepseek_v3),
     ("llama", llama::llama),
     ("longcat_flash", deepseek::longcat),
@@ -71,6 +75,7 @@ const TABLE: &[(&str, Build)] = &[
     ("olmo3", llama_like::olmo3),
     ("olmoe", moe::olmoe),
     ("opt", bloom::opt),
+    ("persimmon", two_matrices::persimmon),
     ("phi", layer_norm::phi),
     ("phi3", llama_like::phi3),
     ("phimoe", moe_more::phimoe),
