@@ -7,7 +7,7 @@ const QWEN = readFileSync(new URL("configs/qwen3-30b-a3b.json", import.meta.url)
 
 for (const width of WIDTHS) {
   test(`a pasted Qwen3-30B-A3B with FSDP on 16 H100s is explained, at ${width} px`, async () => {
-    const page = await openPage({ width, height: 800 });
+    const page = await openPage({ width, height: width < 600 ? 740 : 1000 });
     await pasteConfig(page, QWEN);
     await choose(page, "hardware-gpu", "h100 sxm", "h100-sxm-80gb");
     await set(page, "hardware.num_gpus", 16);

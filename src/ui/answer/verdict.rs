@@ -185,9 +185,11 @@ pub fn pinned(answer: &Answer, stale: bool) -> AnyView {
             super::super::dom::reveal("answer");
         }>
             {sign(answer.verdict)}
-            <span>{title(answer.verdict)}</span>
-            <span class="pinned-need">
-                {format!("{} of {}", need(answer), gib_number(answer.capacity.usable_bytes))} {stale}
+            <span class="pinned-text">
+                <span>{title(answer.verdict)} {stale}</span>
+                <span class="pinned-need">
+                    {format!("{} of {}", need(answer), gib_number(answer.capacity.usable_bytes))}
+                </span>
             </span>
             <span class="pinned-more">"Answer"</span>
         </a>

@@ -71,7 +71,8 @@ fn text(input: &'static Input) -> AnyView {
     let numeric = matches!(input.kind, InputKind::Integer { .. });
     let described = described_by(input);
     let invalid = invalid(input);
-    let unit = input.unit.map(|unit| {
+    let inside = has_room_for_unit(input);
+    let unit = input.unit.filter(|_| inside).map(|unit| {
         let style = format!("--unit-width: calc({}ch + 1.75rem)", unit.chars().count());
         (
             style,
@@ -84,7 +85,7 @@ fn text(input: &'static Input) -> AnyView {
             <input
                 id=control_id(input)
                 class="input"
-                class:input-unit=input.unit.is_some()
+                class:input-unit=inside && input.unit.is_some()
                 type="text"
                 inputmode=if numeric { "numeric" } else { "text" }
                 autocomplete="off"
@@ -100,6 +101,15 @@ fn text(input: &'static Input) -> AnyView {
         </div>
     }
     .into_any()
+}
+
+/// Whether unit and default stand side by side in a narrow field.
+pub fn has_room_for_unit(input: &Input) -> bool {
+    let default = match input.default {
+        InputDefault::Fixed(value) => value.len(),
+        InputDefault::Derived(_) | InputDefault::None => 4,
+    };
+    input.unit.is_none_or(|unit| unit.len() + default <= 13)
 }
 
 /// What an empty field says while nothing is known about it.

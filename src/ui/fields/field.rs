@@ -84,9 +84,15 @@ pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
 
 /// The label with the unit for a screen reader and the mark of what is not built yet.
 pub fn label(input: &'static Input, dom_id: &str) -> AnyView {
+    // Where the control has no room for the unit, the label shows it.
+    let class = if control::has_room_for_unit(input) {
+        "visually-hidden"
+    } else {
+        "soft"
+    };
     let unit = input
         .unit
-        .map(|unit| view! { <span class="visually-hidden">{format!(" in {unit}")}</span> });
+        .map(|unit| view! { <span class=class>{format!(" in {unit}")}</span> });
     let planned = (input.availability == Availability::Planned)
         .then(|| view! { " " <span class="tag">"in work"</span> });
     let no_effect = (input.availability == Availability::ExportsOnly)

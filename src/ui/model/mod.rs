@@ -8,9 +8,9 @@ mod presets;
 use leptos::ev;
 use leptos::prelude::*;
 
-use super::fields::{control_id, described_by, field, framed, label};
+use super::fields::{control_id, described_by, field, framed, label, message};
 use super::state::use_form;
-use crate::api::InputId;
+use crate::api::{InputId, Issue, Section};
 
 /// The panel in which a model is chosen or brought along.
 pub fn model() -> AnyView {
@@ -22,6 +22,13 @@ pub fn model() -> AnyView {
         label(input, &control_id(input)),
         catalogue::choice(form, described_by(input)),
     );
+    // What is wrong with the model as a whole; its fields have messages of their own.
+    let whole = move || {
+        form.issues_where(|issue| issue.is_error() && issue.path == Section::Model.key())
+            .into_iter()
+            .map(|issue| message(form, &Issue { hint: None, ..issue }))
+            .collect_view()
+    };
     // Anywhere on the page, so that a file that misses the panel does not replace the page.
     let listeners = [
         window_event_listener(ev::dragover, move |event| import.drag(&event)),
@@ -45,6 +52,7 @@ pub fn model() -> AnyView {
                 <div class="field" data-input=input.key>{choice}</div>
                 {import::import(import)}
                 {field(InputId::NumParameters)}
+                <div class="messages" id="model-message">{whole}</div>
                 {facts::facts()}
             </div>
         </section>
