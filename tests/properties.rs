@@ -255,6 +255,10 @@ proptest! {
             "/model/hf_config/num_hidden_layers",
             "/model/hf_config/vocab_size",
         ] {
+            // Liger's fused loss takes fewer rows at a time when the vocabulary passes the next multiple of the width.
+            if path.ends_with("vocab_size") && request["training"]["loss"] == "fused" {
+                continue;
+            }
             let larger = ask(&with(&request, path, at(&request, path) + more))?.peak_allocated_bytes;
             prop_assert!(larger >= peak, "{} + {}: {} < {}", path, more, larger.get(), peak.get());
         }

@@ -30,14 +30,18 @@ const fn surplus(pattern: Pattern, recomputed: bool) -> (f64, f64, f64) {
     }
 }
 
+/// How far the allocated peak of a known architecture can lie from what is expected, as a share of it: the 95th percentile
+/// over the traced runs (tests/measured). The percentiles of the surplus hold this error already.
+pub const KNOWN_ERROR: f64 = 0.03;
+
 /// What the caching allocator holds at the end of a step on a card with room to spare.
 /// `recomputed`: every layer is recomputed from its input.
 pub fn reserved(allocated: Interval, pattern: Pattern, recomputed: bool) -> Interval {
     let (low, expected, high) = surplus(pattern, recomputed);
     Interval::new(
-        allocated.expected.scaled(1.0 + low),
+        allocated.low.scaled((1.0 + low) / (1.0 - KNOWN_ERROR)),
         allocated.expected.scaled(1.0 + expected),
-        allocated.expected.scaled(1.0 + high),
+        allocated.high.scaled((1.0 + high) / (1.0 + KNOWN_ERROR)),
     )
 }
 
@@ -107,6 +111,16 @@ mod tests {
         assert_eq!(fit(need, Bytes::from_gib(79.0)), Fit::Tight);
         assert_eq!(fit(need, Bytes::from_gib(70.0)), Fit::Tight);
         assert_eq!(fit(need, Bytes::from_gib(69.9)), Fit::DoesNotFit);
+    }
+
+    #[test]
+    fn what_is_reserved_is_as_uncertain_as_what_is_allocated() {
+        for pattern in [Pattern::Single, Pattern::Replicated, Pattern::Sharded] {
+            let allocated = gib(70.0, 100.0, 150.0);
+            let reserved = reserved(allocated, pattern, false);
+            assert!(reserved.low > allocated.low && reserved.low < allocated.expected);
+            assert!(reserved.high > allocated.high);
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Reference {
                 "dots1",
             ]),
             complex_rotary: is(&["deepseek_v2", "llama4", "llama4_text"]),
-            norms_after: is(&["olmo2", "olmo3", "exaone4"]),
+            norms_after: is(&["olmo2", "olmo3", "exaone4", "flex_olmo"]),
             wide_norms: is(&["olmo"]),
             narrow_norms: is(&["nemotron"]),
             centred_norms: is(&["cohere", "cohere2"]),

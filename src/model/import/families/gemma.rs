@@ -47,10 +47,9 @@ fn decoder(
         },
     );
     let mut ends = Ends::new(dims, KIND);
-    let default = if c.word(&["model_type"], "") == "gemma2" {
-        30.0
-    } else {
-        0.0
+    let default = match c.word(&["model_type"], "").as_str() {
+        "gemma2" | "vaultgemma" => 30.0,
+        _ => 0.0,
     };
     ends.softcap = soft_cap(c, "final_logit_softcapping", default);
     network(c, dims, stack, ends)
@@ -95,6 +94,15 @@ fn spans(c: &Config, dims: &Dims, default_width: u64, default_period: u64) -> Ve
 
 /// `gemma2`: soft-capping inside attention and of the logits, every other layer with a window.
 pub fn gemma2(c: &Config) -> Network {
+    capped(c, &FOUR)
+}
+
+/// `vaultgemma`: Gemma 2 without norms after its parts.
+pub fn vaultgemma(c: &Config) -> Network {
+    capped(c, &["input_layernorm", "pre_feedforward_layernorm"])
+}
+
+fn capped(c: &Config, norms: &[&str]) -> Network {
     let defaults = Defaults {
         kv_heads: Some(4),
         head_dim: Some(256),
@@ -106,7 +114,7 @@ pub fn gemma2(c: &Config) -> Network {
     attention.shape.softcap = soft_cap(c, "attn_logit_softcapping", 50.0);
     let mlp = Mlp::gated(dims.ffn(c, 9216), activation(c, "gelu_pytorch_tanh"));
     let spans = spans(c, &dims, 4096, 2);
-    decoder(c, &dims, &attention, &mlp, &spans, &FOUR)
+    decoder(c, &dims, &attention, &mlp, &spans, norms)
 }
 
 /// `gemma3_text`: norms on queries and keys, five layers with a window for one without.

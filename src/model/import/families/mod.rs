@@ -42,6 +42,7 @@ const TABLE: &[(&str, Build)] = &[
     ("ernie4_5_moe", moe_more::ernie_moe),
     ("exaone4", llama_like::exaone4),
     ("falcon", bloom::falcon),
+    ("flex_olmo", moe::flex_olmo),
     ("gemma", gemma::gemma),
     ("gemma2", gemma::gemma2),
     ("gemma3_text", gemma::gemma3),
@@ -88,6 +89,7 @@ const TABLE: &[(&str, Build)] = &[
     ("smollm3", llama_like::smollm3),
     ("stablelm", layer_norm::stablelm),
     ("starcoder2", layer_norm::starcoder2),
+    ("vaultgemma", gemma::vaultgemma),
 ];
 
 /// The function of a `model_type`.

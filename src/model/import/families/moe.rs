@@ -223,16 +223,30 @@ pub fn qwen3_moe(c: &Config) -> Network {
 
 /// `olmoe`: norms over all heads.
 pub fn olmoe(c: &Config) -> Network {
-    let dims = Dims::read(c, Defaults::new(50_304));
-    let mut attention = dims.softmax(c);
-    attention.bias = c.flag_field(Field::AttentionBias, &["attention_bias"], false);
-    attention.out_bias = attention.bias;
-    attention.shape.qk_norm = QkNorm::AllHeads(NormKind::Rms);
     let defaults = SparseDefaults {
         experts: 64,
         top_k: 8,
         width: 2048,
     };
+    normed_heads(c, 50_304, defaults)
+}
+
+/// `flex_olmo`: OLMoE's parts, each with its norm after it as in OLMo 2.
+pub fn flex_olmo(c: &Config) -> Network {
+    let defaults = SparseDefaults {
+        experts: 7,
+        top_k: 5,
+        width: 11_008,
+    };
+    normed_heads(c, 100_352, defaults)
+}
+
+fn normed_heads(c: &Config, vocabulary: u64, defaults: SparseDefaults) -> Network {
+    let dims = Dims::read(c, Defaults::new(vocabulary));
+    let mut attention = dims.softmax(c);
+    attention.bias = c.flag_field(Field::AttentionBias, &["attention_bias"], false);
+    attention.out_bias = attention.bias;
+    attention.shape.qk_norm = QkNorm::AllHeads(NormKind::Rms);
     let experts = experts(c, &dims, &["intermediate_size"], defaults);
     Mixed::new(Core::Softmax(attention), no_mlp(), experts, all(&dims)).network(c, &dims)
 }
