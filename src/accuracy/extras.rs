@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::question::Question;
 use super::record::Record;
-use super::trace::{hf_config, targets, whole};
+use super::trace::{model, targets, work};
 use crate::request::InputId;
 
 /// The question of a trace, or why it cannot be asked.
@@ -27,21 +27,12 @@ pub fn question(record: &Record) -> Result<Question, String> {
     if record.whole("loss_chunks").is_some() && !record.flag("loss_chunk_checkpoint") {
         return Err("a chunked loss whose chunks are not recomputed is not built yet".into());
     }
-    let arch = record.object("arch").ok_or("the record has no architecture")?;
-    question.set(InputId::HfConfig, hf_config(arch)?);
-    question.set(InputId::EngineVersion, "2.15");
-    question.set(InputId::TransformersVersion, "5.23");
+    model(&mut question, record)?;
     engine(&mut question, record)?;
     precision(&mut question, record)?;
     optimizer(&mut question, text("optimizer"))?;
     adapter(&mut question, record)?;
-    question.set(InputId::BatchSize, whole(record, "micro_batch")?);
-    question.set(InputId::SeqLength, whole(record, "seq")?);
-    question.set_some(InputId::GradientAccumulationSteps, record.whole("grad_accum"));
-    question.set(
-        InputId::GradientClipping,
-        if record.flag("grad_clip") { 1.0 } else { 0.0 },
-    );
+    work(&mut question, record)?;
     question.set(
         InputId::ActivationCheckpointing,
         if text("checkpointing") == "full" {

@@ -12,20 +12,11 @@ pub fn question(record: &Record) -> Result<Question, String> {
     let text = |key: &str| record.text(key).unwrap_or_default();
     let mut question = Question::default();
     adapter(&mut question, record)?;
-    let arch = record.object("arch").ok_or("the record has no architecture")?;
-    question.set(InputId::HfConfig, hf_config(arch)?);
-    question.set(InputId::EngineVersion, "2.15");
-    question.set(InputId::TransformersVersion, "5.23");
+    model(&mut question, record)?;
     engine(&mut question, record)?;
     precision(&mut question, record)?;
     optimizer(&mut question, text("optimizer"))?;
-    question.set(InputId::BatchSize, whole(record, "micro_batch")?);
-    question.set(InputId::SeqLength, whole(record, "seq")?);
-    question.set_some(InputId::GradientAccumulationSteps, record.whole("grad_accum"));
-    question.set(
-        InputId::GradientClipping,
-        if record.flag("grad_clip") { 1.0 } else { 0.0 },
-    );
+    work(&mut question, record)?;
     question.set(InputId::KeepOutputs, record.flag("keep_outputs"));
     question.set(
         InputId::ActivationCheckpointing,
@@ -54,6 +45,27 @@ pub fn question(record: &Record) -> Result<Question, String> {
         },
     );
     Ok(question)
+}
+
+/// The model, and the versions under which every trace of the rig ran.
+pub(super) fn model(question: &mut Question, record: &Record) -> Result<(), String> {
+    let arch = record.object("arch").ok_or("the record has no architecture")?;
+    question.set(InputId::HfConfig, hf_config(arch)?);
+    question.set(InputId::EngineVersion, "2.15");
+    question.set(InputId::TransformersVersion, "5.23");
+    Ok(())
+}
+
+/// The work of a step.
+pub(super) fn work(question: &mut Question, record: &Record) -> Result<(), String> {
+    question.set(InputId::BatchSize, whole(record, "micro_batch")?);
+    question.set(InputId::SeqLength, whole(record, "seq")?);
+    question.set_some(InputId::GradientAccumulationSteps, record.whole("grad_accum"));
+    question.set(
+        InputId::GradientClipping,
+        if record.flag("grad_clip") { 1.0 } else { 0.0 },
+    );
+    Ok(())
 }
 
 pub(super) fn whole(record: &Record, key: &str) -> Result<u64, String> {

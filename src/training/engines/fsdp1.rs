@@ -4,40 +4,26 @@
 //! its backward; backward gathers the unit below before a unit's gradients are computed (BACKWARD_PRE). A unit's gradients
 //! are concatenated into a flat one while both and the gathered weights exist, then reduced in the compute type.
 
-use super::gathered::Units;
-use super::{Held, Moment, Plan, Sheet, States, layer_gradients};
-use crate::training::plan::gradients_persist;
+use super::gathered::{Shards, Units};
+use super::{Held, Moment, Plan, Sheet, States};
 
 /// Entries of this engine.
 pub struct Fsdp1 {
-    states: States,
+    shards: Shards,
     units: Units,
-    persist: bool,
 }
 
 impl Fsdp1 {
     pub(super) fn new(plan: &Plan<'_>, states: States, reshard: bool, sheet: &mut Sheet) -> Self {
         Self {
-            states,
+            shards: Shards::new(plan, states),
             units: Units::new(plan, reshard, sheet),
-            persist: gradients_persist(plan.job),
         }
     }
 
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let (depth, units) = (plan.order.len(), &self.units);
-        let mut held = self.states.always(moment);
-        if moment == Moment::Load {
-            return held;
-        }
-        if self.persist && !matches!(moment, Moment::Rest) {
-            let reduced = plan.job.sync_each_micro_batch || matches!(moment, Moment::Clip | Moment::Step);
-            held.extend(if reduced {
-                self.states.all_gradients(plan)
-            } else {
-                self.units.accumulated(plan)
-            });
-        }
+        let mut held = self.shards.always(plan, units, moment);
         match moment {
             Moment::Load | Moment::Rest => {}
             Moment::Loss => {
@@ -64,37 +50,21 @@ impl Fsdp1 {
                 if let (true, Some(below)) = (units.reshard, units.below(plan, layer)) {
                     held.push((below.gathered, 1));
                 }
-                self.sharded(plan, layer + 1, &mut held);
+                self.shards.layers_from(plan, layer + 1, &mut held);
             }
             Moment::Embedding => {
                 held.extend(units.root_gathered());
                 held.extend([(units.root.gradients, 1), (units.input.gradients, 1)]);
-                held.extend(&self.states.tied);
-                self.sharded(plan, 0, &mut held);
+                held.extend(&self.shards.states.tied);
+                self.shards.layers_from(plan, 0, &mut held);
             }
             Moment::EndsReduced => {
                 held.extend(units.root_gathered());
                 held.extend([(units.root.gradients, 2), (units.input.gradients, 2)]);
-                self.sharded(plan, 0, &mut held);
+                self.shards.layers_from(plan, 0, &mut held);
             }
-            Moment::Clip | Moment::Step => {
-                if !self.persist {
-                    held.extend(self.states.all_gradients(plan));
-                }
-                held.extend(if moment == Moment::Clip {
-                    &self.states.clip
-                } else {
-                    &self.states.step
-                });
-            }
+            Moment::Clip | Moment::Step => self.shards.step(plan, moment, &mut held),
         }
         held
-    }
-
-    /// Gradient shards of the layers from this one on; they are among all gradients where those persist.
-    fn sharded(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
-        if !self.persist {
-            held.extend(layer_gradients(plan, from, plan.order.len()));
-        }
     }
 }

@@ -5,15 +5,13 @@
 //! of the previous reduction; the root's weights are gathered from its forward on, and its gradients wait for the end.
 //! With replicas a reduced shard is reduced again among them, and its buffer is held one unit longer.
 
-use super::gathered::Units;
-use super::{Held, Moment, Plan, Sheet, States, layer_gradients};
-use crate::training::plan::gradients_persist;
+use super::gathered::{Shards, Units};
+use super::{Held, Moment, Plan, Sheet, States};
 
 /// Entries of this engine.
 pub struct Fsdp2 {
-    states: States,
+    shards: Shards,
     units: Units,
-    persist: bool,
     alone: bool,
     replicated: bool,
 }
@@ -26,9 +24,8 @@ impl Fsdp2 {
         sheet: &mut Sheet,
     ) -> Self {
         Self {
-            states,
+            shards: Shards::new(plan, states),
             units: Units::new(plan, reshard, sheet),
-            persist: gradients_persist(plan.job),
             alone: plan.shards <= 1,
             replicated: replicas > 1,
         }
@@ -36,18 +33,7 @@ impl Fsdp2 {
 
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let (depth, units) = (plan.order.len(), &self.units);
-        let mut held = self.states.always(moment);
-        if moment == Moment::Load {
-            return held;
-        }
-        if self.persist && !matches!(moment, Moment::Rest) {
-            let reduced = plan.job.sync_each_micro_batch || matches!(moment, Moment::Clip | Moment::Step);
-            held.extend(if reduced {
-                self.states.all_gradients(plan)
-            } else {
-                self.units.accumulated(plan)
-            });
-        }
+        let mut held = self.shards.always(plan, units, moment);
         match moment {
             Moment::Load | Moment::Rest => {}
             Moment::Loss | Moment::Head => {
@@ -66,14 +52,14 @@ impl Fsdp2 {
                         held.push((above.reduced, 1));
                     }
                 }
-                self.sharded(plan, layer + 1, &mut held);
+                self.shards.layers_from(plan, layer + 1, &mut held);
             }
             Moment::Reduced(layer) => {
                 self.within_backward(plan, layer, &mut held);
                 if let Some(unit) = units.of(plan, layer) {
                     held.extend([(unit.gradients, 1), (unit.reduction, 1)]);
                 }
-                self.sharded(plan, layer, &mut held);
+                self.shards.layers_from(plan, layer, &mut held);
             }
             Moment::Embedding => {
                 held.extend(units.root_gathered());
@@ -81,8 +67,8 @@ impl Fsdp2 {
                 if let Some(first) = units.of(plan, 0) {
                     held.push((first.reduction, 1));
                 }
-                held.extend(&self.states.tied);
-                self.sharded(plan, 0, &mut held);
+                held.extend(&self.shards.states.tied);
+                self.shards.layers_from(plan, 0, &mut held);
             }
             Moment::EndsReduced => {
                 held.extend([
@@ -91,18 +77,9 @@ impl Fsdp2 {
                     (units.root.reduction, 1),
                     (units.input.reduction, 1),
                 ]);
-                self.sharded(plan, 0, &mut held);
+                self.shards.layers_from(plan, 0, &mut held);
             }
-            Moment::Clip | Moment::Step => {
-                if !self.persist {
-                    held.extend(self.states.all_gradients(plan));
-                }
-                held.extend(if moment == Moment::Clip {
-                    &self.states.clip
-                } else {
-                    &self.states.step
-                });
-            }
+            Moment::Clip | Moment::Step => self.shards.step(plan, moment, &mut held),
         }
         held
     }
@@ -119,13 +96,6 @@ impl Fsdp2 {
     fn prefetched(&self, plan: &Plan<'_>, layer: usize, held: &mut Held) {
         if let (true, false, Some(below)) = (self.units.reshard, self.alone, self.units.below(plan, layer)) {
             held.push((below.output, 1));
-        }
-    }
-
-    /// Gradient shards of the layers from this one on; they are among all gradients where those persist.
-    fn sharded(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
-        if !self.persist {
-            held.extend(layer_gradients(plan, from, plan.order.len()));
         }
     }
 }

@@ -1,10 +1,61 @@
 //! Units that are gathered while they run: what FSDP1 and FSDP2 have in common.
 
-use super::{Held, Plan, Sheet, buffer};
+use super::{Held, Moment, Plan, Sheet, States, buffer, layer_gradients};
 use crate::memory::Group;
 use crate::training::parts::Part;
+use crate::training::plan::gradients_persist;
 use crate::training::sheet::EntryId;
 use crate::training::states::Kind;
+
+/// Each rank's shards of states and gradients, whichever way the units are gathered.
+pub struct Shards {
+    /// The states.
+    pub states: States,
+    /// Whether gradients outlive a micro-batch.
+    persist: bool,
+}
+
+impl Shards {
+    pub(super) fn new(plan: &Plan<'_>, states: States) -> Self {
+        Self {
+            states,
+            persist: gradients_persist(plan.job),
+        }
+    }
+
+    /// What does not depend on where the pass is: states, and gradients of earlier micro-batches.
+    pub(super) fn always(&self, plan: &Plan<'_>, units: &Units, moment: Moment) -> Held {
+        let mut held = self.states.always(moment);
+        if self.persist && !matches!(moment, Moment::Load | Moment::Rest) {
+            let reduced = plan.job.sync_each_micro_batch || matches!(moment, Moment::Clip | Moment::Step);
+            held.extend(if reduced {
+                self.states.all_gradients(plan)
+            } else {
+                units.accumulated(plan)
+            });
+        }
+        held
+    }
+
+    /// Gradient shards of the layers from this one on; they are among all gradients where those persist.
+    pub(super) fn layers_from(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
+        if !self.persist {
+            held.extend(layer_gradients(plan, from, plan.order.len()));
+        }
+    }
+
+    /// Clipping or the optimizer's step: all gradients, and what either makes.
+    pub(super) fn step(&self, plan: &Plan<'_>, moment: Moment, held: &mut Held) {
+        if !self.persist {
+            held.extend(self.states.all_gradients(plan));
+        }
+        held.extend(if moment == Moment::Clip {
+            &self.states.clip
+        } else {
+            &self.states.step
+        });
+    }
+}
 
 /// Entries of one unit.
 pub struct Unit {

@@ -54,7 +54,8 @@ pub fn block(dims: &Dims, attention: &Softmax, mlp: &Mlp, norms: Norms, residual
     }
 }
 
-const TWO: &[&str] = &["input_layernorm", "post_attention_layernorm"];
+/// Norms before the two parts of a layer, as most families name them.
+pub const TWO: &[&str] = &["input_layernorm", "post_attention_layernorm"];
 
 fn parallel_if(parallel: bool) -> Residual {
     if parallel {
@@ -261,19 +262,19 @@ pub fn olmo(c: &Config) -> Network {
     network(c, &dims, Stack::uniform(dims.layers, block), ends)
 }
 
+/// Two matrices around a squared ReLU; their defaults are the family's.
+pub fn squared_relu(c: &Config, dims: &Dims, width: u64, bias: bool) -> Mlp {
+    let bias = c.flag(&["mlp_bias"], bias);
+    let width = dims.ffn(c, width);
+    Mlp::plain(width, activation(c, "relu2"), "up_proj", "down_proj", bias)
+}
+
 /// `nemotron`: a squared ReLU without gate, half of each head rotated.
 pub fn nemotron(c: &Config) -> Network {
     let dims = Dims::read(c, Defaults::new(256_000));
     let mut attention = biased(c, &dims, &["attention_bias"], false);
     attention.shape.rotary_dim = rotary_dim(c, dims.head_dim, 0.5);
-    let bias = c.flag(&["mlp_bias"], false);
-    let mlp = Mlp::plain(
-        dims.ffn(c, 24_576),
-        activation(c, "relu2"),
-        "up_proj",
-        "down_proj",
-        bias,
-    );
+    let mlp = squared_relu(c, &dims, 24_576, false);
     let block = block(&dims, &attention, &mlp, Norms::full(TWO), Residual::Sequential);
     let ends = Ends::new(&dims, NormKind::Layer);
     network(c, &dims, Stack::uniform(dims.layers, block), ends)

@@ -2,7 +2,7 @@
 //!
 //! Read in transformers 5.23: models/{arcee,jais2,persimmon,apertus}/modeling_*.py and configuration_*.py.
 
-use super::layer_norm::{Norms, block};
+use super::layer_norm::{Norms, TWO, block, squared_relu};
 use super::llama_like::biased;
 use crate::model::import::config::Config;
 use crate::model::import::decoder::{Defaults, Dims, Ends, Stack, activation, network, rotary_dim};
@@ -11,8 +11,6 @@ use crate::model::import::field::Field;
 use crate::model::import::softmax::{Projection, Softmax, per_head_if};
 use crate::model::{Network, NormKind, Residual, Role, Split, Tensor};
 use crate::units::Count;
-
-const TWO: &[&str] = &["input_layernorm", "post_attention_layernorm"];
 
 /// Norms of Llama's kind with these names.
 const fn rms(names: &'static [&'static str]) -> Norms<'static> {
@@ -33,14 +31,7 @@ fn stacked(c: &Config, dims: &Dims, attention: &Softmax, mlp: &Mlp, norms: Norms
 pub fn arcee(c: &Config) -> Network {
     let dims = Dims::read(c, Defaults::new(32_000));
     let attention = biased(c, &dims, &["attention_bias"], false);
-    let bias = c.flag(&["mlp_bias"], false);
-    let mlp = Mlp::plain(
-        dims.ffn(c, 18_432),
-        activation(c, "relu2"),
-        "up_proj",
-        "down_proj",
-        bias,
-    );
+    let mlp = squared_relu(c, &dims, 18_432, false);
     stacked(c, &dims, &attention, &mlp, rms(TWO))
 }
 
@@ -48,14 +39,7 @@ pub fn arcee(c: &Config) -> Network {
 pub fn jais2(c: &Config) -> Network {
     let dims = Dims::read(c, Defaults::new(150_272));
     let attention = biased(c, &dims, &["attention_bias"], true);
-    let bias = c.flag(&["mlp_bias"], true);
-    let mlp = Mlp::plain(
-        dims.ffn(c, 26_624),
-        activation(c, "relu2"),
-        "up_proj",
-        "down_proj",
-        bias,
-    );
+    let mlp = squared_relu(c, &dims, 26_624, true);
     stacked(c, &dims, &attention, &mlp, Norms::full(TWO))
 }
 
