@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::entry::{Entry, Group};
+use super::host::HostEntry;
 use super::instant::{Instant, InstantId};
 use crate::units::Bytes;
 
@@ -13,6 +14,9 @@ pub struct Ledger {
     pub entries: Vec<Entry>,
     /// The instants that occur, in the order of time.
     pub instants: Vec<Instant>,
+    /// What the rank keeps on its machine outside the GPU.
+    #[serde(skip)]
+    pub host: Vec<HostEntry>,
 }
 
 impl Ledger {

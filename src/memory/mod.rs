@@ -5,12 +5,14 @@
 
 pub mod allocator;
 mod entry;
+mod host;
 mod instant;
 mod interval;
 mod ledger;
 pub mod meters;
 
 pub use entry::{Entry, Group, Symbol};
+pub use host::{HostEntry, HostPhase, HostPlace, need as host_need};
 pub use instant::{Instant, InstantId};
 pub use interval::Interval;
 pub use ledger::Ledger;

@@ -119,6 +119,24 @@ pub enum LossKind {
     FusedInPlace,
 }
 
+/// Where states that the GPU does not hold are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offload {
+    /// On the GPU.
+    None,
+    /// In the memory of the machine.
+    Cpu,
+    /// On its disk, through buffers in its memory.
+    Nvme,
+}
+
+impl Offload {
+    /// Whether the GPU does not hold them.
+    pub const fn away(self) -> bool {
+        !matches!(self, Self::None)
+    }
+}
+
 /// Settings of DeepSpeed's ZeRO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zero {
@@ -128,14 +146,24 @@ pub struct Zero {
     pub reduce_bucket: u64,
     /// Whether the reduction overlaps backward, with a second bucket.
     pub overlap: bool,
+    /// Whether gradients are copied into the bucket as they come; they stay where they are until the reduction otherwise.
+    pub contiguous: bool,
     /// Gathered elements that stage 3 allows at once.
     pub max_live: u64,
+    /// Whether stage 3 gathers ahead of the use (`stage3_prefetch_bucket_size` above zero).
+    pub prefetch: bool,
     /// Tensors up to this many elements are never divided in stage 3.
     pub persistence_threshold: u64,
-    /// Whether master weights, moments and the step are on the host.
-    pub optimizer_on_host: bool,
-    /// Whether the weight partitions are on the host (stage 3).
-    pub weights_on_host: bool,
+    /// Ranks that share a second copy of the weights (`zero_hpz_partition_size`); 1 without one.
+    pub secondary: u64,
+    /// Where master weights, moments and the step are.
+    pub optimizer: Offload,
+    /// Share of the optimizer's sub-groups that is offloaded, in millionths.
+    pub offloaded_millionths: u64,
+    /// Where the weight partitions are (stage 3).
+    pub weights: Offload,
+    /// Whether each process builds the whole model in host memory first.
+    pub built_whole: bool,
 }
 
 /// The engine that shards the state.

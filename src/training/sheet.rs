@@ -2,7 +2,7 @@
 
 use super::tape::Storage;
 use crate::cite::{Citation, Evidence};
-use crate::memory::{Entry, Group, Instant, InstantId, Ledger, Symbol};
+use crate::memory::{Entry, Group, HostEntry, Instant, InstantId, Ledger, Symbol};
 use crate::units::{Bytes, DType};
 
 /// Index of an entry on a sheet.
@@ -37,6 +37,7 @@ pub type Held = Vec<(EntryId, u64)>;
 pub struct Sheet {
     entries: Vec<Entry>,
     instants: Vec<Instant>,
+    host: Vec<HostEntry>,
 }
 
 /// Where the sizes of saved and temporary tensors come from.
@@ -110,6 +111,13 @@ impl Sheet {
             .sum()
     }
 
+    /// Registers what the rank keeps outside its GPU.
+    pub fn host(&mut self, entry: HostEntry) {
+        if entry.unit > Bytes::ZERO && entry.count > 0 {
+            self.host.push(entry);
+        }
+    }
+
     /// Records an instant with what is alive then.
     pub fn instant(&mut self, id: InstantId, label: impl Into<String>, held: &Held) {
         self.instants.push(Instant {
@@ -134,6 +142,10 @@ impl Sheet {
         entries.sort_by_key(|entry| entry.group);
         let mut instants = self.instants;
         instants.sort_by_key(|instant| instant.id);
-        Ledger { entries, instants }
+        Ledger {
+            entries,
+            instants,
+            host: self.host,
+        }
     }
 }

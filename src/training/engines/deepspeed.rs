@@ -2,19 +2,24 @@
 //!
 //! Read in DeepSpeed 0.19: runtime/fp16/fused_optimizer.py (stage 0), runtime/zero/stage_1_and_2.py, stage3.py,
 //! partition_parameters.py and partitioned_param_coordinator.py. Flat buffers are counted for the whole model, not by layer.
+//! When the bucket is reduced is told in `reduction`, what is offloaded in `deepspeed_host`.
 
-use super::{Held, Moment, Plan, Sheet, buffer, symbol};
+use super::reduction::{Reduction, reductions};
+use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, symbol};
 use crate::cite::{Citation, Evidence};
 use crate::memory::Group;
 use crate::memory::allocator::block;
-use crate::training::job::Zero;
+use crate::training::job::{Recomputation, Zero};
 use crate::training::plan::extend;
 use crate::training::sheet::{EntryId, Item};
 use crate::training::{Optimizer, OptimizerImplementation};
 use crate::units::{Bytes, DType};
 
 /// Elements of one sub-group of stage 3's optimizer step (zero/config.py, `sub_group_size`).
-const SUB_GROUP: u64 = 1_000_000_000;
+pub(super) const SUB_GROUP: u64 = 1_000_000_000;
+/// Elements of the recorded order of modules within which a gathered tensor is kept for its next use (zero/config.py,
+/// `stage3_max_reuse_distance`).
+const REUSE_DISTANCE: u64 = 1_000_000_000;
 
 /// Entries of this engine.
 pub struct DeepSpeed {
@@ -34,8 +39,12 @@ pub struct DeepSpeed {
     step: Held,
     /// The second gradient of a tied embedding.
     tied: Held,
-    /// A tensor larger than the bucket, copied for its own reduction.
-    oversized: Held,
+    /// What the largest reduction during the backward of each layer needs (stages whose hooks reduce).
+    reduced: Vec<Held>,
+    /// The same for the embedding, and for the last reduction.
+    reduced_ends: [Held; 2],
+    /// Whether gradients are reduced while backward runs.
+    hooks: bool,
     /// Gathered weights (stage 3).
     gathered: Held,
     layers: u64,
@@ -121,11 +130,11 @@ impl DeepSpeed {
         let params = Group::ModelParams;
         let mut always = workspaces;
         if zero.stage == 3 {
-            if !zero.weights_on_host {
+            if !zero.weights.away() {
                 let id = ("zero.weights", "partition of the 16-bit weights", params);
                 always.push((flat.item(id, (low, own), "β·P/N"), 1));
             }
-            if !zero.optimizer_on_host {
+            if !zero.optimizer.away() {
                 let id = ("zero.gradients", "partition of the gradients", Group::Gradients);
                 always.push((flat.item(id, (low, own), "β·P/N"), 1));
             }
@@ -138,6 +147,11 @@ impl DeepSpeed {
                 ),
                 1,
             ));
+            if zero.secondary > 1 {
+                let id = ("zero.secondary", "second copy of the weights inside a group (hpZ)", params);
+                let elements = weights.div_ceil(zero.secondary);
+                always.push((flat.item(id, (low, elements), "β·n"), 1));
+            }
         } else {
             always.push((
                 flat.item(
@@ -149,14 +163,16 @@ impl DeepSpeed {
             ));
         }
         let optimizer = Group::OptimizerStates;
+        let here = deepspeed_host::on_gpu(zero, own);
+        let formula = if here == own { "β·P/N" } else { "β·n of the sub-groups that stay" };
         let master = flat.item(
             ("zero.master", "fp32 master weights", optimizer),
-            (DType::Fp32, own),
-            "β·P/N",
+            (DType::Fp32, here),
+            formula,
         );
         let moments = flat.item(
             ("zero.moments", "fp32 moments", optimizer),
-            (DType::Fp32, own * states_of(plan.job.optimizer)),
+            (DType::Fp32, here * states_of(plan.job.optimizer)),
             "β·n",
         );
         let bucket = flat.item(
@@ -169,9 +185,15 @@ impl DeepSpeed {
             "β·n",
         );
         let mut buckets = Held::new();
-        match zero.stage {
-            0 => {}
-            3 => always.push((bucket, 1)),
+        // Without contiguous gradients there is no bucket; in stage 3 the gradients of one wait where they are.
+        match (zero.stage, zero.contiguous) {
+            (0, _) | (1 | 2, false) => {}
+            (3, true) => always.push((bucket, 1)),
+            (3, false) => {
+                let waiting = ("zero.waiting", "gradients that wait for their reduction", Group::Gradients);
+                let elements = zero.reduce_bucket.min(weights);
+                buckets.push((flat.item(waiting, (low, elements), "β·min(P, bucket)"), 1));
+            }
             _ => buckets.push((bucket, if zero.overlap { 2 } else { 1 })),
         }
         let partition = flat.item(
@@ -184,43 +206,35 @@ impl DeepSpeed {
             "β·(P/N + the largest tensor that the partition touches)",
         );
         let gathered = if zero.stage == 3 {
-            let live = weights.min(zero.max_live).max(plan.largest_module());
+            let ahead = if zero.prefetch { zero.max_live } else { 0 };
+            let live = weights
+                .min(ahead.max(kept_for_reuse(plan)))
+                .max(plan.largest_module());
             let copies = flat.item(
                 ("zero.gathered", "gathered weights", params),
                 (low, live),
-                "β·max(min(P, max_live), largest module)",
+                "β·max(min(P, max_live or what is used again soon), largest module)",
             );
             vec![(copies, 1)]
         } else {
             Held::new()
         };
-        let oversized = if matches!(zero.stage, 1 | 2) && largest > zero.reduce_bucket {
-            let copy = flat.item(
-                (
-                    "zero.oversized",
-                    "a tensor larger than the bucket, reduced by itself",
-                    Group::Gradients,
-                ),
-                (low, largest),
-                "β·n",
-            );
-            vec![(copy, 1)]
-        } else {
-            Held::new()
-        };
-        let (step, states_held) = if zero.optimizer_on_host {
+        let hooks = zero.stage == 2 || (zero.stage == 1 && zero.overlap && plan.job.accumulation_steps == 1);
+        let (reduced, reduced_ends) = reduced(plan, zero, hooks, &mut flat);
+        let (step, states_held) = if here == 0 {
             (Held::new(), 0)
         } else {
-            (step(plan, zero, own, &mut flat), 1)
+            (step(plan, zero, here, &mut flat), 1)
         };
-        if zero.optimizer_on_host && zero.stage < 3 {
+        if zero.optimizer.away() && zero.stage < 3 {
             let id = (
                 "zero.staging",
-                "gradients on their way to the host",
+                "gradient on its way to the host",
                 Group::Gradients,
             );
-            buckets.push((flat.item(id, (low, largest), "β·n of the largest tensor"), 2));
+            always.push((flat.item(id, (low, largest), "β·n of the largest tensor"), 1));
         }
+        deepspeed_host::register(plan, zero, (weights, own), flat.sheet);
         // Stage 0 in fp32 runs torch's optimizer on the weights themselves.
         let master_copies = u64::from(!(zero.stage == 0 && low == DType::Fp32));
         Self {
@@ -233,7 +247,9 @@ impl DeepSpeed {
             ends,
             step,
             tied,
-            oversized,
+            reduced,
+            reduced_ends,
+            hooks,
             gathered,
             layers: plan.order.len() as u64,
         }
@@ -257,19 +273,25 @@ impl DeepSpeed {
             Moment::Layer(layer) | Moment::Reduced(layer) => {
                 extend(&mut held, &self.gathered, 1);
                 extend(&mut held, &self.buckets, 1);
+                if let Some(reduced) = self.reduced.get(layer) {
+                    extend(&mut held, reduced, 1);
+                }
                 let from = if accumulating { 0 } else { layer + 1 };
                 self.gradients(plan, from, &mut held);
             }
             Moment::Embedding => {
+                let [embedding, _] = &self.reduced_ends;
                 extend(&mut held, &self.buckets, 1);
                 extend(&mut held, &self.tied, 1);
+                extend(&mut held, embedding, 1);
                 self.gradients(plan, 0, &mut held);
             }
             Moment::EndsReduced => {
                 // Stage 1 makes its partition of the gradients when the buckets are gone.
+                let [_, end] = &self.reduced_ends;
                 self.gradients(plan, 0, &mut held);
-                extend(&mut held, &self.oversized, 1);
-                if self.zero.stage == 1 && !self.zero.optimizer_on_host {
+                extend(&mut held, end, 1);
+                if self.zero.stage == 1 && !self.zero.optimizer.away() {
                     held.push((self.partition, 1));
                 } else {
                     extend(&mut held, &self.buckets, 1);
@@ -288,7 +310,7 @@ impl DeepSpeed {
 
     /// 16-bit gradients of the layers from this one on.
     fn gradients(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
-        if self.zero.stage <= 1 {
+        if self.zero.stage <= 1 && !self.hooks {
             for kind in plan.order.iter().skip(from) {
                 held.extend(self.whole.get(*kind).map(|entry| (*entry, 1)));
             }
@@ -299,7 +321,7 @@ impl DeepSpeed {
             };
             held.extend(ends.iter().map(|entry| (*entry, 1)));
         }
-        let here = !self.zero.optimizer_on_host;
+        let here = !self.zero.optimizer.away();
         if here && self.zero.stage == 2 && from as u64 * 2 < self.layers {
             held.push((self.partition, 1));
         }
@@ -309,13 +331,82 @@ impl DeepSpeed {
     fn gradients_of_step(&self, plan: &Plan<'_>, held: &mut Held) {
         match self.zero.stage {
             0 => self.gradients(plan, 0, held),
-            1 | 2 if !self.zero.optimizer_on_host => held.push((self.partition, 1)),
+            1 | 2 if !self.zero.optimizer.away() => held.push((self.partition, 1)),
             _ => {}
         }
     }
 }
 
-const fn states_of(optimizer: Optimizer) -> u64 {
+/// Elements that are gathered still when the loss is computed, because they are used again within the reuse distance: a
+/// module after which so many elements follow that they, passed again on the way back (once more where layers are
+/// recomputed), stay below it (partitioned_param_coordinator.py, `__params_to_release`).
+fn kept_for_reuse(plan: &Plan<'_>) -> u64 {
+    let passes = if plan.job.recomputation == Recomputation::None {
+        2
+    } else {
+        3
+    };
+    let head = plan.output.plain.elements;
+    let (mut distance, mut kept) = (head.saturating_mul(2), head);
+    for kind in plan.order.iter().rev() {
+        if distance >= REUSE_DISTANCE {
+            break;
+        }
+        let elements = plan.layers.get(*kind).map_or(0, |layer| layer.part.plain.elements);
+        kept = kept.saturating_add(elements);
+        distance = distance.saturating_add(elements.saturating_mul(passes));
+    }
+    kept
+}
+
+/// What reductions need beside the bucket: the flattened copy, and what the bucket does not hold of them.
+fn reduced(plan: &Plan<'_>, zero: Zero, hooks: bool, flat: &mut Flat<'_>) -> (Vec<Held>, [Held; 2]) {
+    let low = plan.types.computed;
+    if !matches!(zero.stage, 1 | 2) {
+        return (Vec::new(), [Held::new(), Held::new()]);
+    }
+    let found = reductions(plan, zero.reduce_bucket);
+    let mut item = |id, label, elements| {
+        let name = (id, label, Group::Gradients);
+        flat.item(name, (low, elements), "β·n of the gradients in the bucket")
+    };
+    let mut held = |reduction: Option<Reduction>| {
+        let Some(reduction) = reduction else {
+            return Held::new();
+        };
+        let copy = item(
+            "zero.flattened_bucket",
+            "flattened copy of the bucket, reduced",
+            reduction.elements,
+        );
+        let outside = hooks && (reduction.oversized || !zero.contiguous);
+        let mut held = vec![(copy, 1)];
+        if outside {
+            // With the overlap the gradients before them are freed at this reduction only.
+            let times = if zero.overlap && !zero.contiguous { 2 } else { 1 };
+            let waiting = item(
+                "zero.waiting",
+                "gradients that wait for their reduction",
+                reduction.elements,
+            );
+            held.push((waiting, times));
+        }
+        held
+    };
+    if !hooks {
+        // All gradients are there; the bucket takes them in turn, so only what it cannot hold is copied beside it.
+        let large = plan.largest_tensor();
+        let oversized = (large > zero.reduce_bucket).then_some(Reduction {
+            elements: large,
+            oversized: true,
+        });
+        return (Vec::new(), [Held::new(), held(oversized)]);
+    }
+    let layers = found.layers.into_iter().map(&mut held).collect();
+    (layers, [held(found.embedding), held(found.end)])
+}
+
+pub(super) const fn states_of(optimizer: Optimizer) -> u64 {
     match optimizer {
         Optimizer::AdamW => 2,
         Optimizer::Sgd { momentum: true } => 1,

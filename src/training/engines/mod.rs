@@ -2,9 +2,11 @@
 //! activations and the timeline are the same for all and live elsewhere.
 
 mod deepspeed;
+mod deepspeed_host;
 mod fsdp1;
 mod fsdp2;
 mod gathered;
+mod reduction;
 mod replicated;
 
 use super::parts::Part;
