@@ -45,11 +45,25 @@ pub fn question(record: &Record) -> Result<Question, String> {
             "overlap_comm" => InputId::OverlapComm,
             "stage3_max_live_parameters" => InputId::MaxLiveParameters,
             "stage3_param_persistence_threshold" => InputId::ParamPersistenceThreshold,
-            // Its default.
-            "stage3_prefetch_bucket_size" if value.as_u64() == Some(50_000_000) => continue,
+            "stage3_prefetch_bucket_size" => InputId::PrefetchBucketSize,
+            "contiguous_gradients" => InputId::ContiguousGradients,
+            "zero_hpz_partition_size" => InputId::HpzPartitionSize,
+            "offload_optimizer" => {
+                question.set_some(InputId::OffloadOptimizer, device(value));
+                continue;
+            }
+            "offload_param" => {
+                question.set_some(InputId::OffloadParam, device(value));
+                continue;
+            }
             other => return Err(format!("{other} = {value} is not built yet")),
         };
         question.set(input, Value::clone(value));
     }
     Ok(question)
+}
+
+/// The device of an offload block.
+fn device(block: &Value) -> Option<&str> {
+    block.get("device").and_then(Value::as_str)
 }

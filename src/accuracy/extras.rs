@@ -14,8 +14,6 @@ pub fn question(record: &Record) -> Result<Question, String> {
     let mut question = Question::default();
     match text("topic") {
         "dpo" => return Err("preference training with a reference model is not built yet".into()),
-        "save_on_cpu" => return Err("activations offloaded to the host are not built yet".into()),
-        "fsdp2_offload" => return Err("states offloaded to the host are not built yet".into()),
         _ => {}
     }
     if record.flag("dora") {
@@ -24,13 +22,13 @@ pub fn question(record: &Record) -> Result<Question, String> {
     if record.text("modules_to_save").is_some() {
         return Err("modules trained beside adapters are not built yet".into());
     }
-    if record.whole("loss_chunks").is_some() && !record.flag("loss_chunk_checkpoint") {
-        return Err("a chunked loss whose chunks are not recomputed is not built yet".into());
-    }
     model(&mut question, record)?;
     engine(&mut question, record)?;
     precision(&mut question, record)?;
-    optimizer(&mut question, text("optimizer"))?;
+    // The step of offloaded states is the host's, and was not run.
+    if text("topic") != "fsdp2_offload" {
+        optimizer(&mut question, text("optimizer"))?;
+    }
     adapter(&mut question, record)?;
     work(&mut question, record)?;
     question.set(
@@ -52,7 +50,9 @@ pub fn question(record: &Record) -> Result<Question, String> {
     if let Some(chunks) = record.whole("loss_chunks") {
         question.set(InputId::Loss, "chunked");
         question.set(InputId::LossChunks, chunks);
+        question.set(InputId::LossChunkRecompute, record.flag("loss_chunk_checkpoint"));
     }
+    question.set_some(InputId::ActivationOffload, record.text("save_on_cpu"));
     match record.text("ema") {
         Some("fp32") => question.set(InputId::MovingAverage, "fp32"),
         Some(_) => question.set(InputId::MovingAverage, "same"),
@@ -82,6 +82,13 @@ fn engine(question: &mut Question, record: &Record) -> Result<(), String> {
                 if reshard { "full_shard" } else { "shard_grad_op" },
             );
             question.set(InputId::SyncEachMicroBatch, !record.flag("no_sync"));
+            if arg("cpu_offload").and_then(Value::as_bool) == Some(true) {
+                let pinned = arg("pin").and_then(Value::as_bool).unwrap_or(true);
+                question.set(
+                    InputId::FsdpCpuOffload,
+                    if pinned { "pinned" } else { "pageable" },
+                );
+            }
         }
         other => return Err(format!("strategy {other} is not known")),
     }

@@ -46,6 +46,7 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
         },
         need: range(outcome.need),
         capacity: capacity(&job),
+        host: outcome.host.clone(),
         gpus_used: job.mesh.gpus,
         global_batch_size: job
             .training
@@ -65,6 +66,8 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
             Engine::Ddp { .. } => "ddp",
             Engine::DeepSpeed(_) => "deepspeed",
             Engine::Fsdp1 { replicas: 1, .. } => "fsdp1",
+            // NO_SHARD: every rank is a replica of its own.
+            Engine::Fsdp1 { replicas, .. } if replicas == job.training.data_parallel => "fsdp1",
             Engine::Fsdp2 { replicas: 1, .. } => "fsdp2",
             Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => "hsdp",
         },
@@ -246,10 +249,22 @@ fn sum_by_group(components: &[Component]) -> GroupBytes {
     }
 }
 
+/// Why no micro-batch helps: what the host lacks it lacks with any.
+fn host_decides(outcome: &Outcome) -> Option<String> {
+    let host = outcome.host.as_ref()?;
+    let activations = host.rows.iter().any(|row| row.id == "host.activations");
+    host.reason
+        .clone()
+        .filter(|_| host.verdict == Some(Verdict::DoesNotFit) && !activations)
+}
+
 /// The largest micro-batch whose verdict is not "does not fit", where the given one does not fit.
 fn recommend(job: &Job, outcome: &Outcome, components: &[Component]) -> (Option<u64>, Option<String>) {
     if outcome.verdict != Verdict::DoesNotFit {
         return (None, None);
+    }
+    if let Some(reason) = host_decides(outcome) {
+        return (None, Some(reason));
     }
     let fits = |batch: u64| measure(job, batch).is_ok_and(|outcome| outcome.verdict != Verdict::DoesNotFit);
     if job.training.micro_batch == 1 || !fits(1) {

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::given::{Given, default_of};
 use super::resolve::{self, Card, EngineChoice, Mesh, Model, Report, Step};
 use crate::request::{Assumed, InputDefault, InputId, MultiNodeInfo, Request, Section};
-use crate::training::TrainingJob;
-use crate::units::DType;
+use crate::training::{HostMemory, TrainingJob};
+use crate::units::{Bytes, DType};
 use crate::warn::Issue;
 
 /// A validated request.
@@ -24,6 +24,8 @@ pub struct Job {
     pub mesh: Mesh,
     /// Nodes, where there is more than one.
     pub nodes: Option<MultiNodeInfo>,
+    /// Memory and disk of a node, where they are stated.
+    pub host: (Option<Bytes>, Option<Bytes>),
     /// Defaults that were taken.
     pub assumed: Vec<Assumed>,
     /// What the reader must know.
@@ -101,13 +103,6 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         kernels,
         keep_outputs,
     } = step;
-    resolve::host(
-        given,
-        settings,
-        (model.network.total_parameters(), mesh.data, num_nodes),
-        accumulation,
-        report,
-    );
     let training = TrainingJob {
         network: model.network.clone(),
         micro_batch,
@@ -118,6 +113,11 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         implementation,
         gradient_clipping: clipping,
         recomputation,
+        saved: match given.choice(InputId::ActivationOffload) {
+            Some("pinned") => HostMemory::Pinned,
+            Some("pageable") => HostMemory::Pageable,
+            _ => HostMemory::None,
+        },
         attention,
         loss,
         kernels,
@@ -142,6 +142,10 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         card,
         mesh,
         nodes,
+        host: (
+            given.number(InputId::HostMemoryGb).map(Bytes::from_gib),
+            given.number(InputId::HostDiskGb).map(Bytes::from_gib),
+        ),
         assumed: Vec::new(),
         warnings: Vec::new(),
     })

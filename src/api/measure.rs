@@ -1,10 +1,11 @@
 //! One evaluation of a job: ledger, meters and verdict.
 
+use super::host::{host, worse};
 use super::job::Job;
 use crate::memory::meters::{self, Fit, Pattern};
 use crate::memory::{Interval, Ledger};
 use crate::model::{Layer, Mixer};
-use crate::request::{Component, Verdict};
+use crate::request::{Component, HostNeed, Verdict};
 use crate::training::{Engine, Recomputation, TrainingJob, evaluate};
 use crate::units::Bytes;
 use crate::warn::Issue;
@@ -23,6 +24,8 @@ pub struct Outcome {
     pub need: Interval,
     /// What lies outside the allocator.
     pub outside: Vec<Component>,
+    /// What a node needs outside its GPUs.
+    pub host: Option<HostNeed>,
     /// The verdict.
     pub verdict: Verdict,
 }
@@ -74,14 +77,17 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         Fit::Tight => Verdict::Tight,
         Fit::DoesNotFit => Verdict::DoesNotFit,
     };
+    let host = host(job, &ledger.host);
+    let on_host = host.as_ref().and_then(|host| host.verdict);
     Ok(Outcome {
+        host,
         ledger,
         allocated,
         device: reserved + beyond,
         reserved,
         need,
         outside,
-        verdict,
+        verdict: on_host.map_or(verdict, |on_host| worse(verdict, on_host)),
     })
 }
 
@@ -94,10 +100,26 @@ fn communicators(job: &TrainingJob) -> u64 {
     u64::from(job.data_parallel > replicas) + u64::from(replicas > 1)
 }
 
+/// What is in the interval only.
+fn unexplained(job: &TrainingJob) -> Bytes {
+    unlimited(job) + grown(job)
+}
+
+/// Without the limit on all-gathers the host can allocate the gathered weights of every layer before the first are freed
+/// (torch 2.15 distributed/fsdp/_limiter_utils.py); how far it comes depends on the speed of host and GPU.
+fn unlimited(job: &TrainingJob) -> Bytes {
+    match job.engine {
+        Engine::Fsdp1 { limited: false, .. } if job.data_parallel > 1 => {
+            Bytes::of(job.network.total_parameters(), job.precision.compute())
+        }
+        _ => Bytes::ZERO,
+    }
+}
+
 /// In published runs of adapters under FSDP1 with recomputation (torch 2.4) backward grew by two bytes per element of the
 /// hidden states of all layers but two, on 2 and on 4 GPUs (fms-acceleration-liger records). torch 2.15 does not show it, and
 /// its cause is not known, so it widens the interval.
-fn unexplained(job: &TrainingJob) -> Bytes {
+fn grown(job: &TrainingJob) -> Bytes {
     let adapted = matches!(job.engine, Engine::Fsdp1 { .. }) && job.adapter.is_some();
     if !adapted || job.recomputation == Recomputation::None || job.torch_version >= (2, 15) {
         return Bytes::ZERO;

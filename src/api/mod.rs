@@ -3,6 +3,7 @@
 
 mod answer;
 mod given;
+mod host;
 mod job;
 mod measure;
 mod model_report;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{Answer, Range, Request, Strictness, Validation, Verdict};
+use gpu_mem_calc::api::{Answer, HostNeed, Range, Request, Strictness, Validation, Verdict};
 use gpu_mem_calc::units::Bytes;
 
 use crate::failure::{self, Failure};
@@ -66,6 +66,13 @@ pub fn table(answer: &Answer, whole_ledger: bool) -> String {
     text.push_str(&summary(answer));
     text.push_str("\nMeters (low, expected, high)\n");
     text.push_str(&meters(answer));
+    if let Some(host) = &answer.host {
+        text.push_str(&format!(
+            "\nOutside the GPUs, per node of {} ranks (low, expected, high)\n",
+            host.ranks_per_node
+        ));
+        text.push_str(&node(host));
+    }
     text.push_str("\nInstants\n");
     text.push_str(&instants(answer));
     text.push_str(&ledger(answer, whole_ledger));
@@ -122,6 +129,29 @@ fn meters(answer: &Answer) -> String {
         ]);
     }
     rows.text(2)
+}
+
+fn node(host: &HostNeed) -> String {
+    let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Left]);
+    for (label, need, stated) in [
+        ("host memory", host.memory_per_node, host.memory_bytes),
+        ("disk", host.disk_per_node, host.disk_bytes),
+    ] {
+        if need.high_bytes > Bytes::ZERO {
+            rows.row([
+                label.to_owned(),
+                gib(need.low_bytes),
+                gib(need.expected_bytes),
+                gib(need.high_bytes),
+                stated.map_or_else(String::new, |stated| format!("of {}", gib(stated))),
+            ]);
+        }
+    }
+    let mut text = rows.text(2);
+    if let Some(reason) = &host.reason {
+        text.push_str(&format!("  {reason}\n"));
+    }
+    text
 }
 
 fn instants(answer: &Answer) -> String {

@@ -104,10 +104,7 @@ mod tests {
     #[test]
     fn pinned_memory_is_rounded_to_powers_of_two() {
         let one = entry(HostPhase::Training, true, 5, 3).bytes();
-        assert_eq!(
-            (one.low.get(), one.expected.get(), one.high.get()),
-            (15, 24, 24)
-        );
+        assert_eq!((one.low.get(), one.expected.get(), one.high.get()), (15, 24, 24));
         let exact = entry(HostPhase::Training, false, 5, 3).bytes();
         assert_eq!((exact.low.get(), exact.high.get()), (15, 15));
     }

@@ -6,6 +6,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::host::HostNeed;
 use super::ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow};
 use super::model_summary::ModelSummary;
 use crate::units::Bytes;
@@ -198,7 +199,7 @@ pub struct Answer {
     pub breakdown: Breakdown,
     /// Whether the verdict is "fits" or "tight".
     pub fits_on_gpu: bool,
-    /// The verdict.
+    /// The verdict, on GPU and host.
     pub verdict: Verdict,
     /// Expected need over usable capacity.
     pub memory_utilization_percent: f64,
@@ -221,6 +222,9 @@ pub struct Answer {
     pub need: Range,
     /// What it is judged against.
     pub capacity: Capacity,
+    /// Memory and disk of a node, where something is kept outside the GPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostNeed>,
     /// GPUs that the job uses.
     pub gpus_used: u64,
     /// Sequences per optimizer step over all ranks.

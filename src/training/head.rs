@@ -26,6 +26,8 @@ pub struct Ending {
     pub head_backward: Vec<Storage>,
     /// After that: the logits, where the program still refers to them.
     pub after: Vec<Storage>,
+    /// What is sent to the host, where saved activations wait there.
+    pub packed: Vec<Storage>,
 }
 
 /// The head and the loss on a tape.
@@ -48,10 +50,11 @@ pub fn ending(job: &TrainingJob, setting: &Setting) -> Ending {
             let played = tail.tape.play(tail.start, weights, &kept);
             Ending {
                 after: alive(&played, &kept),
+                packed: packed(&tail.tape, setting, 1),
                 ..at_instants(&tail, &played)
             }
         }
-        LossKind::Chunked { chunks } => chunked(network, setting, chunks, weights),
+        LossKind::Chunked { chunks, recomputed } => chunked(network, setting, (chunks, recomputed), weights),
         LossKind::FusedLinear => fused_linear(network, setting),
     }
 }
@@ -90,7 +93,8 @@ impl Copies {
     };
 }
 
-fn recorder(setting: &Setting, tape: Tape) -> Recorder {
+fn recorder(setting: &Setting, mut tape: Tape) -> Recorder {
+    tape.keep_on_host(setting.away);
     Recorder {
         tape,
         types: setting.types,
@@ -210,12 +214,19 @@ fn at_instants(tail: &Tail, played: &Played) -> Ending {
         loss_backward: alive(played, &played.loss.alive),
         head_backward: alive(played, &head.alive),
         after: Vec::new(),
+        packed: Vec::new(),
     }
 }
 
 /// Hidden states in chunks, each with logits, loss and backward of its own (torchtitan's `ChunkedLossWrapper`): the
-/// gradient of all hidden states is collected, and the head's weight gradient exists from the first chunk on.
-fn chunked(network: &Network, setting: &Setting, chunks: u64, weights: WeightGradients) -> Ending {
+/// gradient of all hidden states is collected, and the head's weight gradient exists from the first chunk on. A chunk that is
+/// neither recomputed nor has its backward at once keeps its log-probabilities until then.
+fn chunked(
+    network: &Network,
+    setting: &Setting,
+    (chunks, recomputed): (u64, bool),
+    weights: WeightGradients,
+) -> Ending {
     let chunk = Setting {
         tokens: setting.tokens.div_ceil(chunks.max(1)),
         ..*setting
@@ -244,12 +255,39 @@ fn chunked(network: &Network, setting: &Setting, chunks: u64, weights: WeightGra
         all.extend(part);
         all
     };
+    let others = if recomputed || setting.away {
+        0
+    } else {
+        chunks.saturating_sub(1)
+    };
+    let shape = Shape {
+        axis: &names::VOCABULARY,
+        width: network.vocabulary,
+        rows: Rows::Tokens(chunk.tokens.saturating_mul(others)),
+    };
+    let waiting = (others > 0).then(|| Storage::new(&names::LOG_PROBABILITIES, shape, DType::Fp32));
+    let with = |part: Vec<Storage>| {
+        let mut all = with(part);
+        all.extend(waiting);
+        all
+    };
     Ending {
         loss_forward: with(one.loss_forward),
         loss_backward: with(one.loss_backward),
         head_backward: with(one.head_backward),
         after: Vec::new(),
+        packed: packed(&tail.tape, setting, chunks),
     }
+}
+
+/// What so many equal ends send to the host.
+fn packed(tape: &Tape, setting: &Setting, times: u64) -> Vec<Storage> {
+    if !setting.away {
+        return Vec::new();
+    }
+    let all = tape.packed();
+    let times = usize::try_from(times).unwrap_or(usize::MAX);
+    std::iter::repeat_n(all, times).flatten().collect()
 }
 
 fn head_gradient(network: &Network, dtype: DType) -> Storage {
@@ -307,8 +345,9 @@ fn fused_linear(network: &Network, setting: &Setting) -> Ending {
     };
     Ending {
         loss_forward: forward,
-        loss_backward: fixed,
+        loss_backward: fixed.clone(),
         head_backward,
         after: Vec::new(),
+        packed: if setting.away { fixed } else { Vec::new() },
     }
 }

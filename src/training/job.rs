@@ -112,6 +112,8 @@ pub enum LossKind {
     Chunked {
         /// Number of chunks.
         chunks: u64,
+        /// Whether a chunk has its backward at once or is computed again; all keep their log-probabilities otherwise.
+        recomputed: bool,
     },
     /// Linear layer and cross entropy fused in one kernel (Liger).
     FusedLinear,
@@ -184,6 +186,12 @@ pub enum Engine {
         reshard_after_forward: bool,
         /// Groups of ranks that hold the same shards.
         replicas: u64,
+        /// Whether shards, gradients and states are on the host.
+        offload: HostMemory,
+        /// Whether backward gathers the layer below before a layer's gradients are computed (BACKWARD_PRE).
+        prefetch: bool,
+        /// Whether the host waits until at most two gathered layers are ahead (`limit_all_gathers`).
+        limited: bool,
     },
     /// PyTorch `fully_shard` over every layer and the root.
     Fsdp2 {
@@ -191,7 +199,39 @@ pub enum Engine {
         reshard_after_forward: bool,
         /// Groups of ranks that hold the same shards.
         replicas: u64,
+        /// Whether shards, gradients and states are on the host.
+        offload: HostMemory,
+        /// Ranks among which a layer's weights stay divided after its forward, where it is fewer than all.
+        resharded_to: Option<u64>,
     },
+}
+
+/// Whether something is in host memory, and in which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostMemory {
+    /// On the GPU.
+    None,
+    /// Page-locked.
+    Pinned,
+    /// Ordinary.
+    Pageable,
+}
+
+impl HostMemory {
+    /// Whether the GPU does not hold it.
+    pub const fn away(self) -> bool {
+        !matches!(self, Self::None)
+    }
+}
+
+impl Engine {
+    /// Where the states of FSDP are.
+    pub const fn states(self) -> HostMemory {
+        match self {
+            Self::Fsdp1 { offload, .. } | Self::Fsdp2 { offload, .. } => offload,
+            Self::Single | Self::Ddp { .. } | Self::DeepSpeed(_) => HostMemory::None,
+        }
+    }
 }
 
 /// A linear layer's place in a block, which adapters target.
@@ -315,6 +355,8 @@ pub struct TrainingJob {
     pub gradient_clipping: bool,
     /// What is recomputed.
     pub recomputation: Recomputation,
+    /// Where what is saved for backward waits.
+    pub saved: HostMemory,
     /// How attention is computed.
     pub attention: AttentionKernel,
     /// How the loss is computed.

@@ -22,8 +22,8 @@ mod tape;
 
 pub use evaluate::evaluate;
 pub use job::{
-    Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation,
-    Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
+    Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, HostMemory, LossKind, Offload, Optimizer,
+    OptimizerImplementation, Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
 };
 
 pub use prepared::Prepared;

@@ -7,8 +7,9 @@ use super::names;
 use super::plan::{LayerPlan, Moment, Plan, extend};
 use super::sheet::{Held, Sheet};
 use super::tape::{Rows, Shape, Storage};
-use super::{AttentionKernel, Recomputation, TrainingJob};
-use crate::memory::InstantId;
+use super::{AttentionKernel, HostMemory, Recomputation, TrainingJob};
+use crate::cite::{Citation, Evidence};
+use crate::memory::{HostEntry, HostPhase, HostPlace, InstantId};
 use crate::model::Mixer;
 use crate::units::DType;
 
@@ -111,6 +112,7 @@ impl<'a> Pass<'a> {
         let place = "head and loss";
         let setting = &plan.setting;
         let ending = ending(job, setting);
+        packed(plan, &ending.packed, sheet);
         let (forward, backward) = shared(plan);
         let gradient = Storage {
             gradient: true,
@@ -178,6 +180,35 @@ impl<'a> Pass<'a> {
             }
         }
         held
+    }
+}
+
+/// Registers what waits in host memory, by size.
+fn packed(plan: &Plan<'_>, ends: &[Storage], sheet: &mut Sheet) {
+    let mut one = |storage: &Storage, count: u64| {
+        sheet.host(HostEntry {
+            id: "host.activations",
+            label: "what is saved for backward, with the weights among it",
+            place: HostPlace::Memory,
+            phase: HostPhase::Training,
+            pinned: plan.job.saved == HostMemory::Pinned,
+            unit: storage.bytes(),
+            count,
+            formula: storage.formula(),
+            symbols: storage.symbols(),
+            citation: Citation::new(
+                Evidence::Source,
+                "torch 2.15 autograd/graph.py: save_on_cpu copies each saved tensor by itself",
+            ),
+        });
+    };
+    for (kind, layer) in plan.layers.iter().enumerate() {
+        for storage in &layer.packed {
+            one(storage, plan.layers_of(kind));
+        }
+    }
+    for storage in ends {
+        one(storage, 1);
     }
 }
 

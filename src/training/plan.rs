@@ -94,6 +94,8 @@ pub struct LayerPlan {
     pub kept: Held,
     /// Autocast's copies of its weights that exist until the forward pass is over although the layer is recomputed.
     pub casts: Held,
+    /// What one such layer sends to the host in its forward, where saved activations wait there.
+    pub packed: Vec<Storage>,
     /// What is alive at the tightest moment of its backward beside the layers below.
     pub backward: Held,
     /// Its final gradients.
@@ -339,6 +341,7 @@ fn layer(
         part: Part::default(),
         kept: Held::new(),
         casts: Held::new(),
+        packed: Vec::new(),
         backward: Held::new(),
         gradients: 0,
     };
@@ -353,8 +356,8 @@ fn layer(
     if scope == Scope::Engine {
         return plan;
     }
-    let block = record(layer, setting, trained);
-    let storages = block.tape.storages();
+    let mut block = record(layer, setting, trained);
+    let storages = block.tape.storages().to_vec();
     let all = |ids: Vec<u32>| -> Vec<Storage> {
         ids.into_iter()
             .filter_map(|id| storages.get(id as usize).copied())
@@ -365,7 +368,17 @@ fn layer(
         name: &names::CHECKPOINT,
         ..setting.hidden_state()
     };
+    let recomputed = !matches!(recomputation, Recomputation::None | Recomputation::AttentionCore);
+    if setting.away {
+        plan.packed = if recomputed {
+            vec![checkpoint]
+        } else {
+            block.tape.packed()
+        };
+    }
     let kept = match recomputation {
+        Recomputation::Operations if setting.away => all(block.tape.kept_by_operations()),
+        _ if setting.away => Vec::new(),
         Recomputation::None => saved.clone(),
         Recomputation::AttentionCore => saved
             .iter()
@@ -381,16 +394,15 @@ fn layer(
     };
     let casts: Vec<Storage> = match recomputation {
         _ if setting.reference.casts_anew => Vec::new(),
-        Recomputation::None | Recomputation::AttentionCore => Vec::new(),
-        Recomputation::Full | Recomputation::EverySecond | Recomputation::Operations => saved
+        Recomputation::None | Recomputation::AttentionCore if !setting.away => Vec::new(),
+        _ => saved
             .into_iter()
             .filter(|storage| storage.name == &names::WEIGHT_CAST)
             .collect(),
     };
-    let held: &[u32] = match recomputation {
-        Recomputation::None | Recomputation::AttentionCore => &[],
-        Recomputation::Full | Recomputation::EverySecond | Recomputation::Operations => &[0],
-    };
+    // What is recomputed runs in backward, outside of save_on_cpu.
+    block.tape.keep_on_host(setting.away && !recomputed);
+    let held: &[u32] = if recomputed { &[0] } else { &[] };
     let gradient = Storage {
         gradient: true,
         ..setting.hidden_state()

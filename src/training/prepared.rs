@@ -9,7 +9,8 @@ use super::plan::fresh_gradients;
 use super::profile::Profile;
 use super::tape::WeightGradients;
 use super::{
-    AttentionKernel, FusedKernels, LossKind, Optimizer, OptimizerImplementation, Recomputation, TrainingJob,
+    AttentionKernel, FusedKernels, HostMemory, LossKind, Optimizer, OptimizerImplementation, Recomputation,
+    TrainingJob,
 };
 use crate::model::Network;
 use crate::units::Bytes;
@@ -58,6 +59,7 @@ fn engine_key(job: &TrainingJob, network: Arc<Network>) -> Key {
         loss: LossKind::Plain,
         kernels: FusedKernels::None,
         keep_outputs: false,
+        saved: HostMemory::None,
         recomputation: match job.recomputation {
             // They have the same kinds of layers.
             Recomputation::AttentionCore | Recomputation::Operations => Recomputation::None,

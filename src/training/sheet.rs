@@ -113,8 +113,16 @@ impl Sheet {
 
     /// Registers what the rank keeps outside its GPU.
     pub fn host(&mut self, entry: HostEntry) {
-        if entry.unit > Bytes::ZERO && entry.count > 0 {
-            self.host.push(entry);
+        let same = |other: &&mut HostEntry| {
+            other.id == entry.id
+                && other.unit == entry.unit
+                && other.formula == entry.formula
+                && other.symbols == entry.symbols
+        };
+        match self.host.iter_mut().find(same) {
+            Some(earlier) => earlier.count = earlier.count.saturating_add(entry.count),
+            None if entry.unit > Bytes::ZERO && entry.count > 0 => self.host.push(entry),
+            None => {}
         }
     }
 

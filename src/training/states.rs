@@ -94,6 +94,11 @@ impl Piece {
         }
     }
 
+    /// Elements of each tensor on this rank.
+    pub fn local_sizes(&self) -> &[u64] {
+        &self.local
+    }
+
     /// Tensors.
     pub fn tensors(&self) -> u64 {
         self.local.len() as u64

@@ -3,8 +3,8 @@
 use super::super::given::Given;
 use super::Report;
 use crate::request::{Availability, EngineId, InputId};
-use crate::training::{Engine, Zero};
-use crate::units::{Bytes, Count};
+use crate::training::{Engine, HostMemory, Offload, Zero};
+use crate::units::Bytes;
 use crate::warn::Issue;
 
 /// What was chosen.
@@ -100,21 +100,8 @@ fn version(given: &Given, id: InputId, default: (u16, u16), report: &mut Report)
 /// The settings of the engine on this many data-parallel ranks.
 pub fn settings(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), report: &mut Report) -> Engine {
     match engine {
-        EngineId::Fsdp => {
-            let reshard_after_forward = reshard(given, report);
-            let replicas = replicas(given, ranks, nodes, report);
-            match given.choice(InputId::FsdpVersion) {
-                Some("1") => Engine::Fsdp1 {
-                    reshard_after_forward,
-                    replicas,
-                },
-                _ => Engine::Fsdp2 {
-                    reshard_after_forward,
-                    replicas,
-                },
-            }
-        }
-        EngineId::Deepspeed => Engine::DeepSpeed(zero(given)),
+        EngineId::Fsdp => fsdp(given, (ranks, nodes), report),
+        EngineId::Deepspeed => Engine::DeepSpeed(zero(given, ranks, report)),
         // The last two are refused before, as planned; what they would be changes nothing.
         EngineId::PytorchDdp | EngineId::MegatronLm | EngineId::MegatronDeepspeed => {
             if ranks == 1 {
@@ -128,59 +115,115 @@ pub fn settings(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), rep
     }
 }
 
+/// FSDP's settings; what is not given has the defaults of torch 2.15.
+fn fsdp(given: &Given, (ranks, nodes): (u64, u64), report: &mut Report) -> Engine {
+    let reshard_after_forward = reshard(given, report);
+    let replicas = replicas(given, ranks, nodes, report);
+    let offload = match given.choice(InputId::FsdpCpuOffload) {
+        Some("pinned") => HostMemory::Pinned,
+        Some("pageable") => HostMemory::Pageable,
+        _ => HostMemory::None,
+    };
+    if given.choice(InputId::FsdpVersion) == Some("1") {
+        if given.has(InputId::Adapter)
+            && given.choice(InputId::Adapter) == Some("lora")
+            && given.toggle(InputId::UseOrigParams) == Some(false)
+        {
+            report.error(
+                "unsupported_combination",
+                InputId::UseOrigParams,
+                "Without the original parameters a flat parameter is frozen or trained as a whole: adapters beside frozen weights need use_orig_params.",
+            );
+        }
+        return Engine::Fsdp1 {
+            reshard_after_forward,
+            replicas,
+            offload,
+            prefetch: !matches!(
+                given.choice(InputId::BackwardPrefetch),
+                Some("backward_post" | "none")
+            ),
+            limited: given.toggle(InputId::LimitAllGathers).unwrap_or(true),
+        };
+    }
+    let shards = (ranks / replicas.max(1)).max(1);
+    let among = given
+        .integer(InputId::ReshardRanks)
+        .filter(|_| reshard_after_forward);
+    if let Some(among) = among.filter(|among| !shards.is_multiple_of(*among)) {
+        report.add(
+            Issue::error(
+                "unsupported_combination",
+                InputId::ReshardRanks.key(),
+                format!("fully_shard divides gathered weights again among a number of ranks that divides the {shards} that share them."),
+            )
+            .with_value(among),
+        );
+    }
+    Engine::Fsdp2 {
+        // One rank keeps all of it, which is reshard_after_forward off; all ranks are what happens anyway.
+        reshard_after_forward: reshard_after_forward && (among != Some(1) || shards == 1),
+        replicas,
+        offload,
+        resharded_to: among.filter(|among| *among > 1 && *among < shards),
+    }
+}
+
 /// DeepSpeed's settings; what is not given has the defaults of DeepSpeed 0.19 (runtime/zero/config.py).
-fn zero(given: &Given) -> Zero {
+fn zero(given: &Given, ranks: u64, report: &mut Report) -> Zero {
     let elements = |id, usual| given.integer(id).unwrap_or(usual);
-    let on_host = |id| matches!(given.choice(id), Some("cpu" | "nvme"));
+    let place = |id| match given.choice(id) {
+        Some("cpu") => Offload::Cpu,
+        Some("nvme") => Offload::Nvme,
+        _ => Offload::None,
+    };
     let stage = given.integer(InputId::ZeroStage).unwrap_or(0);
+    let ratio = given.number(InputId::OffloadRatio).unwrap_or(1.0);
+    let secondary = given.integer(InputId::HpzPartitionSize).unwrap_or(1);
+    if stage == 3 && secondary > 1 && !ranks.is_multiple_of(secondary) {
+        report.add(
+            Issue::error(
+                "unsupported_combination",
+                InputId::HpzPartitionSize.key(),
+                format!("The ranks of a secondary partition must divide all {ranks} data-parallel ranks."),
+            )
+            .with_value(secondary),
+        );
+    }
     Zero {
         stage: u8::try_from(stage).unwrap_or(3),
         reduce_bucket: elements(InputId::ReduceBucketSize, 500_000_000),
         overlap: given.toggle(InputId::OverlapComm).unwrap_or(stage == 3),
+        // stage_1_and_2.py takes it for granted with offload.
+        contiguous: given.toggle(InputId::ContiguousGradients).unwrap_or(true)
+            || (stage < 3 && place(InputId::OffloadOptimizer).away()),
         max_live: elements(InputId::MaxLiveParameters, 1_000_000_000),
+        prefetch: elements(InputId::PrefetchBucketSize, 50_000_000) > 0,
         persistence_threshold: elements(InputId::ParamPersistenceThreshold, 100_000),
-        optimizer_on_host: on_host(InputId::OffloadOptimizer),
-        weights_on_host: on_host(InputId::OffloadParam),
+        secondary,
+        optimizer: place(InputId::OffloadOptimizer),
+        offloaded_millionths: Bytes::new(1_000_000).scaled(ratio).get(),
+        weights: place(InputId::OffloadParam),
+        built_whole: stage == 3 && given.toggle(InputId::ZeroInit) == Some(false),
     }
-}
-
-/// What offloaded states need on the host: per rank 16 bytes for each weight of its partition (fp32 master, moments and
-/// gradient), 2 for its gradients or its update buffer, 2 more for accumulated gradients below stage 3 or for offloaded
-/// weights (DeepSpeed 0.19 runtime/zero, pinned by default; torch rounds a pinned buffer up to a power of two).
-pub fn host(
-    given: &Given,
-    engine: Engine,
-    (weights, ranks, nodes): (Count, u64, u64),
-    accumulation: u64,
-    report: &mut Report,
-) {
-    let Engine::DeepSpeed(zero) = engine else {
-        return;
-    };
-    if !zero.optimizer_on_host {
-        return;
-    }
-    let accumulated = zero.stage < 3 && accumulation > 1;
-    let each = 18 + if accumulated || zero.weights_on_host { 2 } else { 0 };
-    let own = weights.shared_by(ranks);
-    let node = Bytes::new(own.get().saturating_mul(each)) * ranks.div_ceil(nodes.max(1));
-    let id = if given.choice(InputId::OffloadOptimizer) == Some("nvme") {
-        "on disk and in host memory"
-    } else {
-        "in host memory"
-    };
-    report.warn(
-        "host_memory",
-        InputId::OffloadOptimizer,
-        format!(
-            "Offloaded states need {:.1} GiB {id} on each node, up to twice that where pinned buffers are rounded up. No run with offload has been compared yet.",
-            node.to_gib()
-        ),
-    );
 }
 
 /// Hybrid sharding divides inside a node and copies between nodes.
 fn replicas(given: &Given, ranks: u64, nodes: u64, report: &mut Report) -> u64 {
+    if given.choice(InputId::ShardingStrategy) == Some("no_shard") {
+        if given.choice(InputId::FsdpVersion) != Some("1") {
+            report.add(
+                Issue::error(
+                    "unsupported_combination",
+                    InputId::ShardingStrategy.key(),
+                    "fully_shard always divides the weights.",
+                )
+                .with_value("no_shard")
+                .with_hint("Use DDP, or FSDP version 1."),
+            );
+        }
+        return ranks;
+    }
     let hybrid = given
         .choice(InputId::ShardingStrategy)
         .is_some_and(|strategy| strategy.starts_with("hybrid"));

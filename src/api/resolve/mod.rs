@@ -9,6 +9,7 @@ mod hardware;
 mod mesh;
 mod model;
 mod observe;
+mod offload;
 mod precision;
 pub(super) mod source;
 mod step;
@@ -16,7 +17,7 @@ mod usage;
 mod width;
 
 pub use adapter::adapter;
-pub use engine::{EngineChoice, engine, host, settings};
+pub use engine::{EngineChoice, engine, settings};
 pub use hardware::{Card, hardware};
 pub use mesh::{Mesh, mesh, nodes, splits};
 pub use model::{Model, model};

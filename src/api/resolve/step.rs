@@ -134,6 +134,7 @@ fn loss(given: &Given) -> LossKind {
     match given.choice(InputId::Loss) {
         Some("chunked") => LossKind::Chunked {
             chunks: given.integer(InputId::LossChunks).unwrap_or(8),
+            recomputed: given.toggle(InputId::LossChunkRecompute).unwrap_or(true),
         },
         Some("fused") => LossKind::FusedLinear,
         Some("fused_in_place") => LossKind::FusedInPlace,

@@ -3,7 +3,7 @@
 
 use super::super::given::Given;
 use super::super::read::Typed;
-use super::Report;
+use super::{Report, offload};
 use crate::request::{Availability, EngineId, InputId};
 use crate::warn::Issue;
 
@@ -72,11 +72,6 @@ fn planned(id: InputId, given: &Given, report: &mut Report) {
     let input = id.input();
     let value = given.get(id).map(Typed::to_json);
     let issue = match id {
-        InputId::HostMemoryGb => Issue::warning(
-            "not_used",
-            input.key,
-            "The need for host memory is told where states are offloaded; it is not compared with a size yet.",
-        ),
         InputId::PortsPerNode => Issue::warning(
             "not_used",
             input.key,
@@ -106,6 +101,22 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.choice(InputId::Loss) == Some("chunked"),
             "Only the chunked loss is divided into chunks.",
         ),
+        InputId::LossChunkRecompute => when(
+            given.choice(InputId::Loss) == Some("chunked"),
+            "Only the chunked loss has chunks to recompute.",
+        ),
+        InputId::ReshardRanks
+        | InputId::BackwardPrefetch
+        | InputId::ForwardPrefetch
+        | InputId::LimitAllGathers
+        | InputId::UseOrigParams
+        | InputId::ContiguousGradients
+        | InputId::HpzPartitionSize
+        | InputId::PrefetchBucketSize
+        | InputId::OffloadRatio
+        | InputId::ZeroInit
+        | InputId::HostMemoryGb
+        | InputId::HostDiskGb => offload::usage(id, given).map_or(Use::Used, Use::Not),
         InputId::LoraRank
         | InputId::LoraTargets
         | InputId::LoraDropout
@@ -193,6 +204,8 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::ZeroStage
         | InputId::OffloadOptimizer
         | InputId::OffloadParam
+        | InputId::ActivationOffload
+        | InputId::FsdpCpuOffload
         | InputId::FusedKernels
         | InputId::Adapter
         | InputId::ActivationCheckpointing
@@ -225,14 +238,11 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         // Not built, or for exports only: decided by their availability.
         InputId::Dropout
         | InputId::BucketCapMb
-        | InputId::OffloadRatio
-        | InputId::ZeroInit
+        | InputId::StaticGraph
         | InputId::AllgatherBucketSize
-        | InputId::PrefetchBucketSize
         | InputId::UseDistributedOptimizer
         | InputId::NumMicroBatches
         | InputId::PortsPerNode
-        | InputId::HostMemoryGb
         | InputId::WeightDecay
         | InputId::LearningRate
         | InputId::WarmupSteps => Use::Used,

@@ -204,7 +204,12 @@ pub(super) static SHARDING_STRATEGY: Input = input(
             &[],
             "Gathered weights stay from the forward pass to backward.",
         ),
-        Choice::new("no_shard", "no shard", &[], "As DDP.").planned(),
+        Choice::new(
+            "no_shard",
+            "no shard",
+            &[],
+            "As DDP, with a flat gradient per layer (version 1 only).",
+        ),
         Choice::new(
             "hybrid_shard",
             "hybrid shard",
@@ -335,8 +340,11 @@ pub(super) static OFFLOAD_RATIO: Input = input(
 )
 .fixed("1")
 .only(ZERO)
-.planned()
-.help("Share of the optimizer states that is offloaded (stage 3).");
+.help("Share of the optimizer's sub-groups (a billion elements of a rank each) that is offloaded at stage 3; the first ones stay on the GPU.")
+.cite(Citation::new(
+    Evidence::Source,
+    "deepspeedai/DeepSpeed deepspeed/runtime/zero/stage3.py: _create_fp32_partitions",
+));
 
 pub(super) static ZERO_INIT: Input = input(
     InputId::ZeroInit,
@@ -348,8 +356,7 @@ pub(super) static ZERO_INIT: Input = input(
 )
 .fixed("true")
 .only(ZERO)
-.planned()
-.help("Without it each process builds the whole model in host memory at load.");
+.help("Without it each process builds the whole model in host memory before stage 3 divides it.");
 
 pub(super) static REDUCE_BUCKET_SIZE: Input = elements(
     InputId::ReduceBucketSize,
@@ -396,8 +403,11 @@ pub(super) static PREFETCH_BUCKET_SIZE: Input = elements(
     "Prefetch bucket",
 )
 .fixed("50000000")
-.planned()
-.help("Elements that stage 3 gathers ahead of their use.");
+.help("Elements that stage 3 gathers ahead at each module. Above zero it runs ahead until the most live parameters are there; zero gathers only what runs and keeps what is used again soon.")
+.cite(Citation::new(
+    Evidence::Source,
+    "deepspeedai/DeepSpeed deepspeed/runtime/zero/partitioned_param_coordinator.py",
+));
 
 pub(super) static MAX_LIVE_PARAMETERS: Input = elements(
     InputId::MaxLiveParameters,

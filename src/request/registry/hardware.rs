@@ -231,5 +231,16 @@ pub(super) static HOST_MEMORY_GB: Input = node(
     GIB,
 )
 .unit("GiB")
-.planned()
-.help("Memory of one machine. Offloaded states are checked against it; absent, it is not checked.");
+.help("Memory of one machine, as far as the job may use it. What is offloaded is judged against it; absent, the need is only told.");
+
+pub(super) static HOST_DISK_GB: Input = node(
+    InputId::HostDiskGb,
+    "node_config.host_disk_gb",
+    "--host-disk-gb",
+    "hd",
+    "Disk per node",
+    GIB,
+)
+.unit("GiB")
+.advanced()
+.help("Free disk of one machine for states offloaded to NVMe. They are judged against it; absent, the need is only told.");

@@ -3,7 +3,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Input, adapter, engine, hardware, model, model_details, parallelism, training};
+use super::{Input, adapter, engine, hardware, model, model_details, offload, parallelism, training};
 
 macro_rules! registry {
     ($($name:ident => $file:ident :: $spec:ident),* $(,)?) => {
@@ -88,10 +88,12 @@ registry! {
     BaseFormat => adapter::BASE_FORMAT,
     KbitPrepared => adapter::KBIT_PREPARED,
     ActivationCheckpointing => training::ACTIVATION_CHECKPOINTING,
+    ActivationOffload => offload::ACTIVATION_OFFLOAD,
     Attention => training::ATTENTION,
     FusedKernels => training::FUSED_KERNELS,
     Loss => training::LOSS,
     LossChunks => training::LOSS_CHUNKS,
+    LossChunkRecompute => training::LOSS_CHUNK_RECOMPUTE,
     KeepOutputs => training::KEEP_OUTPUTS,
     Dropout => training::DROPOUT,
     EngineType => engine::TYPE,
@@ -99,9 +101,16 @@ registry! {
     TransformersVersion => engine::TRANSFORMERS_VERSION,
     GradientAsBucketView => engine::GRADIENT_AS_BUCKET_VIEW,
     BucketCapMb => engine::BUCKET_CAP_MB,
+    StaticGraph => offload::STATIC_GRAPH,
     FsdpVersion => engine::FSDP_VERSION,
     ShardingStrategy => engine::SHARDING_STRATEGY,
     ReshardAfterForward => engine::RESHARD_AFTER_FORWARD,
+    ReshardRanks => offload::RESHARD_RANKS,
+    FsdpCpuOffload => offload::FSDP_CPU_OFFLOAD,
+    BackwardPrefetch => offload::BACKWARD_PREFETCH,
+    ForwardPrefetch => offload::FORWARD_PREFETCH,
+    LimitAllGathers => offload::LIMIT_ALL_GATHERS,
+    UseOrigParams => offload::USE_ORIG_PARAMS,
     SyncEachMicroBatch => engine::SYNC_EACH_MICRO_BATCH,
     ZeroStage => engine::ZERO_STAGE,
     OffloadOptimizer => engine::OFFLOAD_OPTIMIZER,
@@ -110,6 +119,8 @@ registry! {
     ZeroInit => engine::ZERO_INIT,
     ReduceBucketSize => engine::REDUCE_BUCKET_SIZE,
     OverlapComm => engine::OVERLAP_COMM,
+    ContiguousGradients => offload::CONTIGUOUS_GRADIENTS,
+    HpzPartitionSize => offload::HPZ_PARTITION_SIZE,
     AllgatherBucketSize => engine::ALLGATHER_BUCKET_SIZE,
     PrefetchBucketSize => engine::PREFETCH_BUCKET_SIZE,
     MaxLiveParameters => engine::MAX_LIVE_PARAMETERS,
@@ -137,6 +148,7 @@ registry! {
     InterconnectBandwidthGbps => hardware::INTERCONNECT_BANDWIDTH_GBPS,
     PortsPerNode => hardware::PORTS_PER_NODE,
     HostMemoryGb => hardware::HOST_MEMORY_GB,
+    HostDiskGb => hardware::HOST_DISK_GB,
     WeightDecay => training::WEIGHT_DECAY,
     LearningRate => training::LEARNING_RATE,
     WarmupSteps => training::WARMUP_STEPS,

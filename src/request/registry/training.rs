@@ -423,6 +423,19 @@ pub(super) static LOSS_CHUNKS: Input = input(
 .advanced()
 .help("Into how many parts a chunked loss divides the tokens. More chunks make the logits smaller.");
 
+pub(super) static LOSS_CHUNK_RECOMPUTE: Input = input(
+    InputId::LossChunkRecompute,
+    FormGroup::Activations,
+    "training.loss_chunk_recompute",
+    "--loss-chunk-recompute",
+    "lcr",
+    "Chunks of the loss are recomputed",
+    InputKind::Toggle,
+)
+.fixed("true")
+.advanced()
+.help("Whether each chunk of a chunked loss is computed again in backward, or has its backward at once. Off keeps 4 bytes per token and vocabulary row until backward.");
+
 pub(super) static KEEP_OUTPUTS: Input = input(
     InputId::KeepOutputs,
     FormGroup::Activations,

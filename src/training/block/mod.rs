@@ -38,6 +38,8 @@ pub struct Setting {
     pub kernels: FusedKernels,
     /// Adapters.
     pub adapter: Option<Adapter>,
+    /// Whether what is saved for backward waits on the host.
+    pub away: bool,
 }
 
 impl Setting {
@@ -67,6 +69,7 @@ impl Setting {
             reference: Reference::of(&job.network.model_type),
             kernels: job.kernels,
             adapter: job.adapter,
+            away: job.saved.away(),
         }
     }
 }

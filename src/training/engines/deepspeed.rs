@@ -148,7 +148,11 @@ impl DeepSpeed {
                 1,
             ));
             if zero.secondary > 1 {
-                let id = ("zero.secondary", "second copy of the weights inside a group (hpZ)", params);
+                let id = (
+                    "zero.secondary",
+                    "second copy of the weights inside a group (hpZ)",
+                    params,
+                );
                 let elements = weights.div_ceil(zero.secondary);
                 always.push((flat.item(id, (low, elements), "β·n"), 1));
             }
@@ -164,7 +168,11 @@ impl DeepSpeed {
         }
         let optimizer = Group::OptimizerStates;
         let here = deepspeed_host::on_gpu(zero, own);
-        let formula = if here == own { "β·P/N" } else { "β·n of the sub-groups that stay" };
+        let formula = if here == own {
+            "β·P/N"
+        } else {
+            "β·n of the sub-groups that stay"
+        };
         let master = flat.item(
             ("zero.master", "fp32 master weights", optimizer),
             (DType::Fp32, here),
@@ -190,7 +198,11 @@ impl DeepSpeed {
             (0, _) | (1 | 2, false) => {}
             (3, true) => always.push((bucket, 1)),
             (3, false) => {
-                let waiting = ("zero.waiting", "gradients that wait for their reduction", Group::Gradients);
+                let waiting = (
+                    "zero.waiting",
+                    "gradients that wait for their reduction",
+                    Group::Gradients,
+                );
                 let elements = zero.reduce_bucket.min(weights);
                 buckets.push((flat.item(waiting, (low, elements), "β·min(P, bucket)"), 1));
             }
@@ -291,7 +303,7 @@ impl DeepSpeed {
                 let [_, end] = &self.reduced_ends;
                 self.gradients(plan, 0, &mut held);
                 extend(&mut held, end, 1);
-                if self.zero.stage == 1 && !self.zero.optimizer.away() {
+                if self.zero.stage == 1 && !self.hooks && !self.zero.optimizer.away() {
                     held.push((self.partition, 1));
                 } else {
                     extend(&mut held, &self.buckets, 1);
@@ -321,7 +333,7 @@ impl DeepSpeed {
             held.extend(ends.iter().map(|entry| (*entry, 1)));
         }
         let here = !self.zero.optimizer.away();
-        if here && self.zero.stage == 2 && from as u64 * 2 < self.layers {
+        if here && (self.zero.stage == 2 || self.hooks) && from as u64 * 2 < self.layers {
             held.push((self.partition, 1));
         }
     }
@@ -351,7 +363,10 @@ fn kept_for_reuse(plan: &Plan<'_>) -> u64 {
         if distance >= REUSE_DISTANCE {
             break;
         }
-        let elements = plan.layers.get(*kind).map_or(0, |layer| layer.part.plain.elements);
+        let elements = plan
+            .layers
+            .get(*kind)
+            .map_or(0, |layer| layer.part.plain.elements);
         kept = kept.saturating_add(elements);
         distance = distance.saturating_add(elements.saturating_mul(passes));
     }

@@ -70,7 +70,11 @@ impl Host<'_> {
     fn groups(&mut self, name: (&'static str, &'static str), pinned: bool, (bytes, elements): (u64, u64)) {
         let whole = elements / SUB_GROUP;
         self.add(name, pinned, (bytes, SUB_GROUP, whole));
-        self.add(name, pinned, (bytes, elements % SUB_GROUP, u64::from(elements % SUB_GROUP > 0)));
+        self.add(
+            name,
+            pinned,
+            (bytes, elements % SUB_GROUP, u64::from(elements % SUB_GROUP > 0)),
+        );
     }
 }
 
@@ -102,13 +106,21 @@ pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own): (u64, u64), sheet: 
             host.groups(("host.master", "fp32 master weights"), false, (4, away));
             host.groups(("host.moments", "fp32 moments"), false, (4 * states, away));
             host.groups(("host.gradients", "fp32 gradients"), true, (4, away));
-            host.add(("host.partition", "16-bit gradients of the partition"), true, (low, own, 1));
+            host.add(
+                ("host.partition", "16-bit gradients of the partition"),
+                true,
+                (low, own, 1),
+            );
         }
         (Offload::Nvme, _) => {
             let buffer = own.min(SUB_GROUP);
             let name = ("host.swap_buffers", "buffers of optimizer states on their way");
             host.add(name, true, (4, buffer, OPTIMIZER_BUFFERS));
-            host.add(("host.partition", "16-bit gradients of the partition"), true, (low, own, 1));
+            host.add(
+                ("host.partition", "16-bit gradients of the partition"),
+                true,
+                (low, own, 1),
+            );
             host.place = HostPlace::Disk;
             host.add(("disk.master", "fp32 master weights"), false, (4, away, 1));
             host.add(("disk.moments", "fp32 moments"), false, (4, away, states));
@@ -121,7 +133,11 @@ pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own): (u64, u64), sheet: 
         Offload::Cpu => host.add(("host.weights", "16-bit weights"), true, (low, own, 1)),
         Offload::Nvme => {
             let (count, size) = WEIGHT_BUFFERS;
-            host.add(("host.weight_buffers", "buffers of weights on their way"), true, (low, size, count));
+            host.add(
+                ("host.weight_buffers", "buffers of weights on their way"),
+                true,
+                (low, size, count),
+            );
             let name = ("host.weights", "16-bit weights that stay in memory");
             host.add(name, true, (low, own.min(WEIGHTS_IN_MEMORY), 1));
             host.place = HostPlace::Disk;

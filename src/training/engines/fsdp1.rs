@@ -2,7 +2,9 @@
 //!
 //! Read in PyTorch 2.15: torch/distributed/fsdp/_runtime_utils.py and _flat_param.py. The root is gathered from its forward to
 //! its backward; backward gathers the unit below before a unit's gradients are computed (BACKWARD_PRE). A unit's gradients
-//! are concatenated into a flat one while both and the gathered weights exist, then reduced in the compute type.
+//! are concatenated into a flat one while both and the gathered weights exist, then reduced in the compute type. After that
+//! BACKWARD_POST gathers the unit below, when the unit's own weights are freed already. On one rank, and with NO_SHARD, a flat
+//! parameter in the type of the arithmetic is used as it is.
 
 use super::gathered::{Shards, Units};
 use super::{Held, Moment, Plan, Sheet, States};
@@ -11,11 +13,19 @@ use super::{Held, Moment, Plan, Sheet, States};
 pub struct Fsdp1 {
     shards: Shards,
     units: Units,
+    /// Whether the unit below is gathered before a unit's gradients are computed.
+    prefetch: bool,
 }
 
 impl Fsdp1 {
-    pub(super) fn new(plan: &Plan<'_>, states: States, reshard: bool, sheet: &mut Sheet) -> Self {
+    pub(super) fn new(
+        plan: &Plan<'_>,
+        states: States,
+        (reshard, prefetch): (bool, bool),
+        sheet: &mut Sheet,
+    ) -> Self {
         Self {
+            prefetch: prefetch && reshard,
             shards: Shards::new(plan, states),
             units: Units::new(plan, reshard, sheet),
         }
@@ -33,8 +43,8 @@ impl Fsdp1 {
             Moment::Head => {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));
-                if let (true, Some(last)) = (units.reshard, units.below(plan, depth)) {
-                    held.push((last.gathered, 1));
+                if let (true, Some(last)) = (self.prefetch, units.below(plan, depth)) {
+                    units.gathered(last, &mut held);
                 }
             }
             Moment::Layer(layer) | Moment::Reduced(layer) => {
@@ -42,13 +52,13 @@ impl Fsdp1 {
                 held.push((units.root.gradients, 1));
                 held.extend(units.kept(plan, layer));
                 if let Some(unit) = units.of(plan, layer) {
-                    held.push((unit.gathered, 1));
+                    units.gathered(unit, &mut held);
                     if matches!(moment, Moment::Reduced(_)) {
                         held.push((unit.gradients, 2));
                     }
                 }
-                if let (true, Some(below)) = (units.reshard, units.below(plan, layer)) {
-                    held.push((below.gathered, 1));
+                if let (true, Some(below)) = (self.prefetch, units.below(plan, layer)) {
+                    units.gathered(below, &mut held);
                 }
                 self.shards.layers_from(plan, layer + 1, &mut held);
             }

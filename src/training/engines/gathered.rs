@@ -1,10 +1,11 @@
 //! Units that are gathered while they run: what FSDP1 and FSDP2 have in common.
 
-use super::{Held, Moment, Plan, Sheet, States, buffer, layer_gradients};
+use super::{Held, Moment, Plan, Sheet, States, buffer, layer_gradients, symbol};
 use crate::memory::Group;
+use crate::training::Engine;
 use crate::training::parts::Part;
 use crate::training::plan::gradients_persist;
-use crate::training::sheet::EntryId;
+use crate::training::sheet::{EntryId, Item};
 use crate::training::states::Kind;
 
 /// Each rank's shards of states and gradients, whichever way the units are gathered.
@@ -13,6 +14,8 @@ pub struct Shards {
     pub states: States,
     /// Whether gradients outlive a micro-batch.
     persist: bool,
+    /// Whether shards, reduced gradients and the step are on the host.
+    away: bool,
 }
 
 impl Shards {
@@ -20,6 +23,7 @@ impl Shards {
         Self {
             states,
             persist: gradients_persist(plan.job),
+            away: plan.job.engine.states().away(),
         }
     }
 
@@ -28,24 +32,27 @@ impl Shards {
         let mut held = self.states.always(moment);
         if self.persist && !matches!(moment, Moment::Load | Moment::Rest) {
             let reduced = plan.job.sync_each_micro_batch || matches!(moment, Moment::Clip | Moment::Step);
-            held.extend(if reduced {
-                self.states.all_gradients(plan)
-            } else {
-                units.accumulated(plan)
-            });
+            if !reduced {
+                held.extend(units.accumulated(plan));
+            } else if !self.away {
+                held.extend(self.states.all_gradients(plan));
+            }
         }
         held
     }
 
     /// Gradient shards of the layers from this one on; they are among all gradients where those persist.
     pub(super) fn layers_from(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
-        if !self.persist {
+        if !self.persist && !self.away {
             held.extend(layer_gradients(plan, from, plan.order.len()));
         }
     }
 
     /// Clipping or the optimizer's step: all gradients, and what either makes.
     pub(super) fn step(&self, plan: &Plan<'_>, moment: Moment, held: &mut Held) {
+        if self.away {
+            return;
+        }
         if !self.persist {
             held.extend(self.states.all_gradients(plan));
         }
@@ -61,6 +68,10 @@ impl Shards {
 pub struct Unit {
     /// Its weights, gathered.
     pub gathered: EntryId,
+    /// What stays of it between forward and backward where it is divided again among fewer ranks.
+    pub resharded: Option<EntryId>,
+    /// The shard that came from the host for its all-gather, where shards are there (FSDP1).
+    pub arrived: Option<EntryId>,
     /// The output of its all-gather before it is copied out (FSDP2).
     pub output: EntryId,
     /// Its fresh gradients, whole.
@@ -82,12 +93,54 @@ pub struct Units {
     pub root: Unit,
     /// Whether gathered weights are freed after the forward pass of a layer.
     pub reshard: bool,
+    /// Whether the weights as stored are those of the arithmetic, whole: nothing is gathered.
+    whole: bool,
 }
 
 impl Units {
     /// Registers the entries.
     pub fn new(plan: &Plan<'_>, reshard: bool, sheet: &mut Sheet) -> Self {
+        let engine = plan.job.engine;
+        let (flat, among) = match engine {
+            Engine::Fsdp2 { resharded_to, .. } => (false, resharded_to.filter(|_| reshard)),
+            _ => (true, None),
+        };
+        let whole = flat && plan.shards <= 1 && plan.types.stored == plan.types.computed;
         let mut unit = |part: &Part, place: &str| {
+            let resharded = among.map(|ranks| {
+                let name = buffer(
+                    "fsdp.resharded",
+                    "weights divided among fewer ranks",
+                    Group::ModelParams,
+                );
+                let item = part.plain.item(name, plan.types.computed, plan.shards);
+                let unit = item.unit.shared_by(ranks);
+                let formula = "Σ β·n/R over the tensors (R ranks of reshard_after_forward)";
+                let mut symbols = item.symbols.clone();
+                symbols.push(symbol(
+                    "R",
+                    "ranks that share them between forward and backward",
+                    ranks,
+                ));
+                let item = Item {
+                    unit,
+                    formula,
+                    symbols,
+                    ..item
+                };
+                sheet.item(item, place)
+            });
+            let arrived = (flat && engine.states().away()).then(|| {
+                let name = Kind {
+                    sharded: true,
+                    ..buffer(
+                        "fsdp.arrived",
+                        "shard that came from the host",
+                        Group::ModelParams,
+                    )
+                };
+                sheet.item(part.plain.item(name, plan.types.stored, plan.shards), place)
+            });
             let mut entry = |trained: bool, kind: Kind, dtype| {
                 let piece = if trained { &part.trained } else { &part.plain };
                 sheet.item(piece.item(kind, dtype, plan.shards), place)
@@ -98,6 +151,8 @@ impl Units {
                 ..buffer("fsdp.reduced", "output of a reduce-scatter", Group::Gradients)
             };
             Unit {
+                resharded,
+                arrived,
                 gathered: entry(
                     false,
                     buffer("fsdp.gathered", "gathered weights", Group::ModelParams),
@@ -144,7 +199,16 @@ impl Units {
             input: unit(&plan.input, super::BEFORE),
             root: unit(&plan.output, super::AFTER),
             reshard,
+            whole,
         }
+    }
+
+    /// A unit's gathered weights, with the shard that they were gathered from where that came from the host.
+    pub fn gathered(&self, unit: &Unit, held: &mut Held) {
+        if !self.whole {
+            held.push((unit.gathered, 1));
+        }
+        held.extend(unit.arrived.map(|shard| (shard, 1)));
     }
 
     /// The unit of a layer.
@@ -159,7 +223,10 @@ impl Units {
 
     /// The root's gathered weights.
     pub fn root_gathered(&self) -> Held {
-        vec![(self.input.gathered, 1), (self.root.gathered, 1)]
+        let mut held = Held::new();
+        self.gathered(&self.input, &mut held);
+        self.gathered(&self.root, &mut held);
+        held
     }
 
     /// All gradients whole, as they accumulate without a reduction, in the type of the reduction.
@@ -172,17 +239,22 @@ impl Units {
         held
     }
 
-    /// Gathered weights of the layers below `end` that stay gathered without resharding.
+    /// Gathered weights of the layers below `end` that stay gathered without resharding, or what stays of them with it.
     pub fn kept(&self, plan: &Plan<'_>, end: usize) -> Held {
-        if self.reshard {
-            return Held::new();
-        }
-        let counts = plan.below(end);
+        let one = |unit: &Unit| {
+            if self.whole {
+                None
+            } else if self.reshard {
+                unit.resharded
+            } else {
+                Some(unit.gathered)
+            }
+        };
         self.layers
             .iter()
-            .zip(counts)
+            .zip(plan.below(end))
             .filter(|(_, count)| *count > 0)
-            .map(|(unit, count)| (unit.gathered, count))
+            .filter_map(|(unit, count)| Some((one(unit)?, count)))
             .collect()
     }
 }

@@ -5,6 +5,7 @@ mod deepspeed;
 mod deepspeed_host;
 mod fsdp1;
 mod fsdp2;
+mod fsdp_host;
 mod gathered;
 mod reduction;
 mod replicated;
@@ -59,11 +60,16 @@ impl Holder {
             }
             Engine::Fsdp1 {
                 reshard_after_forward,
+                prefetch,
                 ..
-            } => Self::Fsdp1(fsdp1::Fsdp1::new(plan, states, reshard_after_forward, sheet)),
+            } => {
+                let settings = (reshard_after_forward, prefetch);
+                Self::Fsdp1(fsdp1::Fsdp1::new(plan, states, settings, sheet))
+            }
             Engine::Fsdp2 {
                 reshard_after_forward,
                 replicas,
+                ..
             } => {
                 let settings = (reshard_after_forward, replicas);
                 Self::Fsdp2(fsdp2::Fsdp2::new(plan, states, settings, sheet))
@@ -116,7 +122,7 @@ impl States {
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
             sheet.item(part.trained.item(GRADIENTS, trained, shards), place)
         };
-        Self {
+        let mut states = Self {
             input_gradients: gradients(&plan.input, BEFORE, sheet),
             output_gradients: gradients(&plan.output, AFTER, sheet),
             step: step(plan, &local, sheet),
@@ -125,7 +131,13 @@ impl States {
             tied: tied(plan, sheet),
             weights,
             optimizer,
+        };
+        if job.engine.states().away() {
+            states.weights.clear();
+            states.optimizer.clear();
+            fsdp_host::register(plan, sheet);
         }
+        states
     }
 
     /// Weights, states and constants.

@@ -2,7 +2,8 @@
 //! exist beside what it keeps until it has run, a second gradient for the same tensor is added in place where nobody else
 //! holds the first (torch/csrc/autograd/engine.cpp and input_buffer.cpp of PyTorch 2.15).
 
-use super::{NodeId, Stage, Storage, StorageId, Tape, Target};
+use super::{Edge, NodeId, Stage, Storage, StorageId, Tape, Target};
+use crate::training::names;
 
 /// What happens to the gradient of a weight once it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +115,8 @@ impl Tape {
             storages: self.storages.clone(),
             bytes: 0,
         };
-        for id in self.saved.iter().chain(held) {
+        let kept: &[StorageId] = if self.away { &[] } else { &self.saved };
+        for id in kept.iter().chain(held) {
             state.hold(*id);
         }
         let mut incoming: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
@@ -142,6 +144,9 @@ impl Tape {
                 continue;
             }
             let saved = self.saved.get(node.saved.range()).unwrap_or_default();
+            if self.away {
+                saved.iter().for_each(|id| state.hold(*id));
+            }
             if node.in_place {
                 saved.iter().for_each(|id| state.release(*id));
             }
@@ -156,7 +161,11 @@ impl Tape {
                 })
                 .collect();
             let temporaries = self.temporaries.get(node.temporaries.range()).unwrap_or_default();
-            let temporary: Vec<u32> = temporaries.iter().map(|one| state.make(*one)).collect();
+            let mut temporary: Vec<u32> = temporaries.iter().map(|one| state.make(*one)).collect();
+            if self.away {
+                let returned = self.returned_weights(edges, saved);
+                temporary.extend(returned.map(|weight| state.make(weight)));
+            }
             state.observe(peak);
             for id in temporary.into_iter().chain(gradients) {
                 state.release(id);
@@ -174,6 +183,27 @@ impl Tape {
             head,
             loss,
         }
+    }
+
+    /// Weights that an operation keeps like any other tensor, and that come back with it; where autocast made a copy, that
+    /// copy is what it keeps.
+    pub(super) fn returned_weights(
+        &self,
+        edges: &[Edge],
+        saved: &[StorageId],
+    ) -> impl Iterator<Item = Storage> {
+        let cast = saved
+            .iter()
+            .filter_map(|id| self.storages.get(*id as usize))
+            .any(|storage| storage.name == &names::WEIGHT_CAST);
+        let weights = edges
+            .iter()
+            .filter(move |edge| !cast && edge.target == Target::Weight)
+            .filter_map(|edge| edge.made);
+        weights.map(|gradient| Storage {
+            gradient: false,
+            ..gradient
+        })
     }
 
     fn deliver(

@@ -109,6 +109,7 @@ pub struct Tape {
     stage: Stage,
     products: u64,
     kept: Vec<StorageId>,
+    away: bool,
 }
 
 impl Tape {
@@ -123,6 +124,7 @@ impl Tape {
             stage: Stage::Body,
             products: 0,
             kept: Vec::new(),
+            away: false,
         };
         let storage = tape.store(input);
         let node = tape.push(&[], &[], &[]);
@@ -133,6 +135,25 @@ impl Tape {
             dtype: input.dtype,
         };
         (tape, var)
+    }
+
+    /// What nodes keep waits in host memory, and comes back while its node runs (torch's save_on_cpu).
+    pub fn keep_on_host(&mut self, away: bool) {
+        self.away = away;
+    }
+
+    /// What save_on_cpu copies to the host: what nodes keep, once for each that keeps it, and the weights among it.
+    pub fn packed(&self) -> Vec<Storage> {
+        let kept = self
+            .saved
+            .iter()
+            .filter_map(|id| self.storages.get(*id as usize).copied());
+        let weights = self.nodes.iter().flat_map(|node| {
+            let edges = self.edges.get(node.edges.range()).unwrap_or_default();
+            let saved = self.saved.get(node.saved.range()).unwrap_or_default();
+            self.returned_weights(edges, saved)
+        });
+        kept.chain(weights).collect()
     }
 
     /// Nodes from here on belong to this part.
@@ -210,6 +231,9 @@ impl Tape {
 
     /// What is alive after the forward pass because backward needs it, each storage once.
     pub fn alive_after_forward(&self) -> Vec<StorageId> {
+        if self.away {
+            return Vec::new();
+        }
         self.once(&self.saved)
     }
 

@@ -51,6 +51,7 @@ fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> T
         optimizer: Optimizer::AdamW,
         implementation: OptimizerImplementation::Fused,
         gradient_clipping: false,
+        saved: crate::training::HostMemory::None,
         recomputation: Recomputation::None,
         attention,
         loss: LossKind::Plain,

@@ -3,6 +3,7 @@
 mod breakdown;
 mod chart;
 mod groups;
+mod host;
 mod instants;
 mod issues;
 mod ledger;

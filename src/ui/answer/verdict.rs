@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::super::format::{exact, gib, gib_number, grouped};
 use super::super::state::Form;
+use super::host::host;
 use super::{meters, validation};
 use crate::api::{Answer, ModelSource, Verdict};
 use crate::units::Bytes;
@@ -100,6 +101,7 @@ pub fn glance(answer: &Answer) -> AnyView {
         <section class=format!("panel glance {}", tone(answer.verdict)) aria-labelledby="meters-title">
             <h2 id="meters-title">"Three meters"</h2>
             {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
+            {host(answer.host.as_ref())}
             {facts(answer)}
             {validation::line(answer)}
         </section>

@@ -1,0 +1,73 @@
+//! What the settings of gathering, of DeepSpeed's buffers and of offload mean to a job: why a given value changes nothing.
+
+use super::super::given::Given;
+use crate::request::InputId;
+
+/// Why a given input changes nothing; `None` where it does.
+pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
+    let stage = given.integer(InputId::ZeroStage).unwrap_or(0);
+    let first = given.choice(InputId::FsdpVersion) == Some("1");
+    let away = |id| given.choice(id).is_some_and(|place| place != "none");
+    let unless = |used: bool, why: &'static str| (!used).then_some(why);
+    match id {
+        InputId::ReshardRanks if first => {
+            Some("Version 1 divides gathered weights among all ranks or not at all.")
+        }
+        InputId::ReshardRanks => unless(
+            !given
+                .choice(InputId::ShardingStrategy)
+                .is_some_and(|strategy| matches!(strategy, "shard_grad_op" | "hybrid_shard_zero2"))
+                && given.toggle(InputId::ReshardAfterForward) != Some(false),
+            "Gathered weights stay gathered after the forward pass, so they are not divided again.",
+        ),
+        InputId::BackwardPrefetch if first => unless(
+            given.choice(InputId::ShardingStrategy) != Some("no_shard"),
+            "Weights that are not divided are not gathered.",
+        ),
+        InputId::BackwardPrefetch | InputId::LimitAllGathers if !first => {
+            Some("Only version 1 has this setting.")
+        }
+        InputId::ForwardPrefetch if first => {
+            Some("A second gathered layer in the forward pass does not change the tightest moment of a step.")
+        }
+        InputId::UseOrigParams if first => Some("The original parameters are views: the bytes are the same."),
+        InputId::ForwardPrefetch | InputId::UseOrigParams => Some("Only version 1 has this setting."),
+        InputId::ContiguousGradients => match stage {
+            0 => Some("Stage 0 reduces without a bucket of its own."),
+            1 | 2 if away(InputId::OffloadOptimizer) => {
+                Some("With optimizer offload stages 1 and 2 always copy gradients into the bucket.")
+            }
+            _ => None,
+        },
+        InputId::HpzPartitionSize => unless(stage == 3, "Only stage 3 divides the weights."),
+        InputId::PrefetchBucketSize if stage != 3 => Some("Only stage 3 gathers weights."),
+        InputId::PrefetchBucketSize => unless(
+            given.integer(InputId::PrefetchBucketSize) == Some(0),
+            "Above zero, stage 3 gathers ahead until the most live parameters are there, a larger or a smaller step at a time.",
+        ),
+        InputId::OffloadRatio => unless(
+            stage == 3 && away(InputId::OffloadOptimizer),
+            "Only an optimizer that stage 3 offloads can be offloaded in part.",
+        ),
+        InputId::ZeroInit => unless(stage == 3, "Only stage 3 can build the model divided."),
+        InputId::HostDiskGb => unless(
+            [InputId::OffloadOptimizer, InputId::OffloadParam]
+                .iter()
+                .any(|id| given.choice(*id) == Some("nvme")),
+            "Nothing is offloaded to disk.",
+        ),
+        InputId::HostMemoryGb => unless(
+            [
+                InputId::OffloadOptimizer,
+                InputId::OffloadParam,
+                InputId::FsdpCpuOffload,
+                InputId::ActivationOffload,
+            ]
+            .iter()
+            .any(|id| away(*id))
+                || given.toggle(InputId::ZeroInit) == Some(false),
+            "Nothing is offloaded to the host.",
+        ),
+        _ => None,
+    }
+}
