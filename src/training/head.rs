@@ -260,21 +260,46 @@ fn chunked(
     } else {
         chunks.saturating_sub(1)
     };
-    let shape = Shape {
-        axis: &names::VOCABULARY,
-        width: network.vocabulary,
-        rows: Rows::Tokens(chunk.tokens.saturating_mul(others)),
+    let waiting = |chunks: u64| {
+        let shape = Shape {
+            axis: &names::VOCABULARY,
+            width: network.vocabulary,
+            rows: Rows::Tokens(chunk.tokens.saturating_mul(chunks)),
+        };
+        (chunks > 0).then(|| Storage::new(&names::LOG_PROBABILITIES, shape, DType::Fp32))
     };
-    let waiting = (others > 0).then(|| Storage::new(&names::LOG_PROBABILITIES, shape, DType::Fp32));
-    let with = |part: Vec<Storage>| {
+    let with_waiting = |part: Vec<Storage>| {
         let mut all = with(part);
-        all.extend(waiting);
+        all.extend(waiting(others));
+        all
+    };
+    // The first chunk's backward finds all other chunks, the second one less and the head's gradient.
+    let gradient = head_gradient(network, setting.types.weights);
+    let first = waiting(1).is_some_and(|one| one.bytes() > gradient.bytes());
+    let loss_backward = if others == 0 {
+        with(one.loss_backward)
+    } else if first {
+        let mut all = fixed.clone();
+        all.extend(one.loss_backward);
+        all.extend(waiting(others));
+        all
+    } else {
+        let mut all = with(one.loss_backward);
+        all.extend(waiting(others - 1));
+        all
+    };
+    let loss_forward = if others == 0 {
+        with(one.loss_forward)
+    } else {
+        let mut all = fixed.clone();
+        all.extend(one.loss_forward);
+        all.extend(waiting(others));
         all
     };
     Ending {
-        loss_forward: with(one.loss_forward),
-        loss_backward: with(one.loss_backward),
-        head_backward: with(one.head_backward),
+        loss_forward,
+        loss_backward,
+        head_backward: with_waiting(one.head_backward),
         after: Vec::new(),
         packed: packed(&tail.tape, setting, chunks),
     }

@@ -95,6 +95,8 @@ pub struct Pass<'a> {
     shared_forward: Held,
     /// What all layers use until the backward pass is over.
     shared_backward: Held,
+    /// The token ids, to which the loop still refers between two steps.
+    batch: Held,
     /// The last layer's output.
     hidden: Held,
     loss_forward: Held,
@@ -118,7 +120,17 @@ impl<'a> Pass<'a> {
             gradient: true,
             ..setting.hidden_state()
         };
+        let ids = Storage::new(
+            &names::TOKEN_IDS,
+            Shape {
+                axis: &names::IDS,
+                width: 1,
+                rows: Rows::Tokens(setting.tokens),
+            },
+            DType::Int64,
+        );
         Self {
+            batch: sheet.storages([ids], ""),
             shared_forward: sheet.storages(forward, ""),
             shared_backward: sheet.storages(backward, ""),
             hidden: sheet.storages([setting.hidden_state()], ""),
@@ -135,7 +147,8 @@ impl<'a> Pass<'a> {
     pub fn at(&self, point: Point) -> Held {
         let depth = self.plan.order.len();
         match point {
-            Point::Load | Point::Rest => Held::new(),
+            Point::Load => Held::new(),
+            Point::Rest => self.batch.clone(),
             Point::ForwardEnd => {
                 let own = [&self.shared_backward, &self.shared_forward, &self.hidden];
                 self.with_saved(depth, true, &own)

@@ -9,8 +9,8 @@ use super::plan::fresh_gradients;
 use super::profile::Profile;
 use super::tape::WeightGradients;
 use super::{
-    AttentionKernel, FusedKernels, HostMemory, LossKind, Optimizer, OptimizerImplementation, Recomputation,
-    TrainingJob,
+    AttentionKernel, Engine, FusedKernels, HostMemory, LossKind, Optimizer, OptimizerImplementation,
+    Recomputation, TrainingJob,
 };
 use crate::model::Network;
 use crate::units::Bytes;
@@ -56,13 +56,18 @@ fn engine_key(job: &TrainingJob, network: Arc<Network>) -> Key {
         micro_batch: 1,
         sequence_length: 1,
         attention: AttentionKernel::Flash,
-        loss: LossKind::Plain,
+        loss: match job.loss {
+            // It decides how a tied gradient is added.
+            LossKind::Chunked { .. } => job.loss,
+            _ => LossKind::Plain,
+        },
         kernels: FusedKernels::None,
         keep_outputs: false,
         saved: HostMemory::None,
         recomputation: match job.recomputation {
             // They have the same kinds of layers.
-            Recomputation::AttentionCore | Recomputation::Operations => Recomputation::None,
+            Recomputation::AttentionCore => Recomputation::None,
+            Recomputation::Operations if !matches!(job.engine, Engine::DeepSpeed(_)) => Recomputation::None,
             other => other,
         },
         ..job.clone()

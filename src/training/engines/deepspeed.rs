@@ -47,7 +47,8 @@ pub struct DeepSpeed {
     hooks: bool,
     /// Gathered weights (stage 3).
     gathered: Held,
-    layers: u64,
+    /// Layers of which the first rank's partition has a part.
+    touched: usize,
 }
 
 /// A flat buffer over all weights.
@@ -263,7 +264,7 @@ impl DeepSpeed {
             reduced_ends,
             hooks,
             gathered,
-            layers: plan.order.len() as u64,
+            touched: touched(plan, own),
         }
     }
 
@@ -333,7 +334,7 @@ impl DeepSpeed {
             held.extend(ends.iter().map(|entry| (*entry, 1)));
         }
         let here = !self.zero.optimizer.away();
-        if here && (self.zero.stage == 2 || self.hooks) && from as u64 * 2 < self.layers {
+        if here && (self.zero.stage == 2 || self.hooks) && from <= self.touched {
             held.push((self.partition, 1));
         }
     }
@@ -346,6 +347,25 @@ impl DeepSpeed {
             _ => {}
         }
     }
+}
+
+/// How many layers, from the first on, the partition of the first rank reaches into: its gradients get their buffer when
+/// backward has come to them.
+fn touched(plan: &Plan<'_>, own: u64) -> usize {
+    let tensors = plan.network.input_tensors.iter();
+    let mut before: u64 = tensors.map(|tensor| tensor.elements().get()).sum();
+    plan.order
+        .iter()
+        .take_while(|kind| {
+            let touches = before < own;
+            let elements = plan
+                .layers
+                .get(**kind)
+                .map_or(0, |layer| layer.part.trained.elements);
+            before = before.saturating_add(elements);
+            touches
+        })
+        .count()
 }
 
 /// Elements that are gathered still when the loss is computed, because they are used again within the reuse distance: a

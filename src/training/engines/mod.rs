@@ -14,7 +14,7 @@ use super::parts::Part;
 use super::plan::{GRADIENTS, Moment, Plan, extend};
 use super::sheet::{EntryId, Held, Item, Sheet};
 use super::states::{Kind, Piece};
-use super::{Engine, Optimizer, OptimizerImplementation, Precision};
+use super::{Engine, LossKind, Optimizer, OptimizerImplementation, Precision};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::{BLOCK, block};
 use crate::memory::{Group, Symbol};
@@ -324,7 +324,9 @@ fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             "torch 2.15 autograd: input_buffer.cpp adds out of place here",
         ),
     };
-    let count = if matches!(plan.job.precision, Precision::Autocast(_)) {
+    // After several chunks the sum is one that nobody else holds, and is added to in place.
+    let in_place = matches!(plan.job.loss, LossKind::Chunked { .. });
+    let count = if in_place || matches!(plan.job.precision, Precision::Autocast(_)) {
         1
     } else {
         2
