@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::quantity::Quantity;
 use super::report::Table;
 use super::statistics::Row;
-use crate::api::{self, Answer, Issue, Request, Strictness, Validation};
+use crate::api::{self, Answer, InferenceAnswer, Issue, Request, Strictness, Validation};
 
 const TABLE: &str = include_str!("../../assets/accuracy.json");
 
@@ -27,6 +27,14 @@ pub fn row(engine: &str, quantity: &str) -> Option<&'static Row> {
 /// Answers a request as [`api::calculate_with`] does, and says how this engine's answers compare with measured runs.
 pub fn calculate(request: &Request, strictness: Strictness) -> Result<Answer, Vec<Issue>> {
     let mut answer = api::calculate_with(request, strictness)?;
+    answer.validation =
+        row(answer.engine, Quantity::MaxAllocated.key()).map_or(Validation::NOT_VALIDATED, checked);
+    Ok(answer)
+}
+
+/// Answers an inference request in the same way.
+pub fn calculate_inference(request: &Request, strictness: Strictness) -> Result<InferenceAnswer, Vec<Issue>> {
+    let mut answer = api::calculate_inference_with(request, strictness)?;
     answer.validation =
         row(answer.engine, Quantity::MaxAllocated.key()).map_or(Validation::NOT_VALIDATED, checked);
     Ok(answer)

@@ -3,6 +3,7 @@
 
 mod answer;
 mod given;
+mod inference;
 mod job;
 mod measure;
 mod model_report;
@@ -18,6 +19,7 @@ pub use crate::cite::{Citation, Evidence};
 pub use crate::hardware::{Gpu, MemorySetup, find as find_gpu, gpus, links, nearest as nearest_gpus};
 pub use crate::request::*;
 pub use crate::warn::{Issue, Severity};
+pub use inference::{calculate_inference, calculate_inference_with, validate_inference};
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
 pub use models::{ModelEntry, models, search_models};

@@ -8,6 +8,7 @@ mod accuracy;
 mod args;
 mod calculate;
 mod failure;
+mod inference;
 mod lists;
 mod model;
 mod output;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
 fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
         Some(("calculate", given)) => calculate::run(given),
+        Some(("inference", given)) => inference::run(given),
         Some(("quick", given)) => quick::run(given),
         Some(("validate", given)) => validate::run(given),
         Some(("model", given)) => model::run(given),
