@@ -13,6 +13,7 @@ mod lists;
 mod model;
 mod output;
 mod quick;
+mod solve;
 mod sources;
 mod table;
 mod validate;
@@ -39,6 +40,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("calculate", given)) => calculate::run(given),
         Some(("inference", given)) => inference::run(given),
         Some(("quick", given)) => quick::run(given),
+        Some(("solve", given)) => solve::run(given),
         Some(("validate", given)) => validate::run(given),
         Some(("model", given)) => model::run(given),
         Some(("presets", given)) => lists::presets(given),
