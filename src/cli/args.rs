@@ -85,7 +85,7 @@ fn inference() -> Command {
     Command::new("inference")
         .about("Answer an inference request: memory per GPU, verdict, capacity both ways, every tensor")
         .after_help(
-            "Example: gpu-mem-calc inference --model llama-3.1-8b --batch-size 8 --max-seq-len 4096 --gpu l40s",
+            "Example: gpu-mem-calc inference --model llama-3.1-8b --batch-size 8 --seq 4096 --gpu l40s",
         )
         .args(sources())
         .arg(format_of(&["table", "json"]))
@@ -104,11 +104,20 @@ fn inference() -> Command {
                     // Here no input of training stands beside them, so the shorter name is free.
                     let flag = flag(input);
                     match input.flag.strip_prefix("--inference-") {
-                        Some(short) => flag.long(short).visible_alias(input.flag.trim_start_matches('-')),
-                        None => flag,
+                        Some(short) if !is_flag(short) => {
+                            flag.long(short).visible_alias(input.flag.trim_start_matches('-'))
+                        }
+                        _ => flag,
                     }
                 }),
         )
+}
+
+/// Whether an input of inference has this flag.
+fn is_flag(name: &str) -> bool {
+    INPUTS
+        .iter()
+        .any(|input| input.section.belongs_to(Task::Inference) && input.flag.strip_prefix("--") == Some(name))
 }
 
 fn quick() -> Command {
