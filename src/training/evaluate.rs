@@ -9,7 +9,7 @@ use super::ops::Types;
 use super::plan::{Moment, Plan, StateTypes, extend};
 use super::sheet::{Held, Sheet};
 use super::tape::{Rows, Shape, Storage};
-use super::{AttentionKernel, Precision, Recomputation, TrainingJob};
+use super::{AttentionKernel, Precision, Prepared, Recomputation, TrainingJob};
 use crate::memory::{InstantId, Ledger};
 use crate::model::Mixer;
 use crate::units::{Bytes, DType};
@@ -22,17 +22,21 @@ pub fn evaluate(job: &TrainingJob) -> Ledger {
         Precision::Autocast(dtype) => Some(dtype),
         Precision::Pure(_) | Precision::Master(_) | Precision::ShardedMixed { .. } => None,
     };
-    let prepared = job.adapter.is_some_and(|adapter| adapter.prepared);
-    let types = Types {
-        weights: if prepared {
+    let prepared = job.adapter.map_or(Prepared::Not, |adapter| adapter.prepared);
+    let wide = |is: bool| {
+        if is {
             DType::Fp32
         } else {
             StateTypes::of(job).computed
-        },
+        }
+    };
+    let types = Types {
+        weights: wide(prepared == Prepared::Everything),
         autocast,
         low: job.precision.compute(),
+        norms: wide(prepared != Prepared::Not),
     };
-    let setting = Setting::new(job, types);
+    let setting = Setting::new(job, types).settled(job.network.kinds.first());
     let plan = Plan::new(job, setting, &mut sheet);
     let holder = Holder::new(&plan, &mut sheet);
     let step = Step {
@@ -87,6 +91,38 @@ impl Step<'_> {
                 extend(&mut held, &layer.casts, count);
             }
         }
+        held.extend(self.outside());
+        held
+    }
+
+    /// What operations of all layers hold until backward is over.
+    fn outside(&self) -> Held {
+        let mut held = Held::new();
+        for (kind, layer) in self.plan.layers.iter().enumerate() {
+            extend(&mut held, &layer.outside, self.plan.layers_of(kind));
+        }
+        held
+    }
+
+    /// What the layers from this one on still hold of their inputs and of the gradients of these, but for the gradient that
+    /// the layer below works on.
+    fn inputs_above(&self, from: usize, sheet: &mut Sheet) -> Held {
+        let mut held = Held::new();
+        let depth = self.plan.order.len();
+        if !self.plan.holds_inputs() || from >= depth {
+            return held;
+        }
+        let gradient = Storage {
+            gradient: true,
+            ..self.plan.setting.hidden_state()
+        };
+        let below = self.plan.below(from);
+        for (kind, layer) in self.plan.layers.iter().enumerate() {
+            let above = self.plan.layers_of(kind) - below.get(kind).copied().unwrap_or(0);
+            extend(&mut held, &layer.kept, above);
+        }
+        let gradients = sheet.storages([gradient], "");
+        extend(&mut held, &gradients, (depth - from) as u64 - 1);
         held
     }
 
@@ -101,10 +137,19 @@ impl Step<'_> {
         end.extend(sheet.storages([self.plan.setting.hidden_state()], ""));
         sheet.instant(InstantId::ForwardEnd, "all layers have run forward", &end);
 
-        let mut loss = body;
-        loss.extend(self.saved(depth, true));
+        let mut after = body;
+        after.extend(self.saved(depth, true));
+        let mut loss = after.clone();
         loss.extend(sheet.storages(self.ending.loss_forward.iter().copied(), place));
         sheet.instant(InstantId::LossForward, "loss", &loss);
+        if !self.ending.reference_forward.is_empty() {
+            after.extend(sheet.storages(self.ending.reference_forward.iter().copied(), place));
+            sheet.instant(
+                InstantId::ReferenceForward,
+                "log-probabilities of the reference",
+                &after,
+            );
+        }
 
         let mut back = self.holder.at(self.plan, Moment::Head);
         back.extend(&self.shared.backward);
@@ -123,7 +168,8 @@ impl Step<'_> {
     }
 
     /// The tighter of a layer's backward and the reduction after it.
-    fn layer(&self, layer: usize, hidden: &Held, kept: &Held, sheet: &Sheet) -> (Bytes, Held) {
+    fn layer(&self, layer: usize, hidden: &Held, kept: &Held, sheet: &mut Sheet) -> (Bytes, Held) {
+        let above = self.inputs_above(layer + 1, sheet);
         let mut during = self.holder.at(self.plan, Moment::Layer(layer));
         during.extend(&self.shared.backward);
         during.extend(self.saved(layer, false));
@@ -131,10 +177,12 @@ impl Step<'_> {
             during.extend(&plan.backward);
         }
         during.extend(kept);
+        during.extend(&above);
         let mut after = self.holder.at(self.plan, Moment::Reduced(layer));
         after.extend(&self.shared.backward);
         after.extend(self.saved(layer, false));
         after.extend(hidden);
+        after.extend(&above);
         let (one, other) = (sheet.bytes(&during), sheet.bytes(&after));
         if one >= other {
             (one, during)
@@ -186,6 +234,7 @@ impl Step<'_> {
         };
         let mut embedding = self.holder.at(self.plan, Moment::Embedding);
         embedding.extend(sheet.storages([gradient], ""));
+        embedding.extend(self.inputs_above(0, sheet));
         let reduced = self.holder.at(self.plan, Moment::EndsReduced);
         let mut end = if sheet.bytes(&embedding) >= sheet.bytes(&reduced) {
             embedding
@@ -241,7 +290,7 @@ fn shared(plan: &Plan<'_>, sheet: &mut Sheet) -> Shared {
         let table = one(
             &names::ROTATED_PART,
             width,
-            setting.stream(),
+            setting.shared(),
             &names::ROTARY_TABLE,
             setting.sequence,
         );
@@ -258,9 +307,9 @@ fn shared(plan: &Plan<'_>, sheet: &mut Sheet) -> Shared {
         backward.push(mask);
     }
     let dense = match setting.kernel {
-        AttentionKernel::Eager => Some(setting.stream()),
+        AttentionKernel::Eager => Some(setting.shared()),
         AttentionKernel::Masked => Some(DType::Int8),
-        AttentionKernel::Flash => None,
+        AttentionKernel::Flash | AttentionKernel::Package => None,
     };
     let mut forward = Vec::new();
     if let Some(dtype) = dense {

@@ -13,14 +13,16 @@ mod names;
 mod ops;
 mod parts;
 mod plan;
+mod preference;
 mod sheet;
 mod states;
 mod tape;
 
 pub use evaluate::evaluate;
 pub use job::{
-    Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation,
-    Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
+    Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LogProbabilities, LossKind, Modules,
+    Objective, Optimizer, OptimizerImplementation, Precision, Prepared, Projection, Recomputation, Targets,
+    TrainingJob, Zero,
 };
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::parts::Part;
 use super::sheet::{EntryId, Held, Sheet};
 use super::states::Kind;
 use super::tape::{Start, Storage, WeightGradients};
-use super::{Engine, Precision, Recomputation, TrainingJob};
+use super::{BaseFormat, Engine, Precision, Recomputation, TrainingJob};
 use crate::memory::Group;
 use crate::model::{Layer, Network, Tensor};
 use crate::units::DType;
@@ -96,6 +96,8 @@ pub struct LayerPlan {
     pub casts: Held,
     /// What is alive at the tightest moment of its backward beside the layers below.
     pub backward: Held,
+    /// What operations of such a layer hold until backward is over, whatever is recomputed.
+    pub outside: Held,
     /// Its final gradients.
     pub gradients: EntryId,
 }
@@ -170,7 +172,7 @@ impl<'a> Plan<'a> {
                     network.kinds.get(*kind),
                     &setting,
                     place,
-                    (shards, types),
+                    shards,
                     sheet,
                 )
             })
@@ -239,6 +241,23 @@ impl<'a> Plan<'a> {
         self.order.iter().filter(|of| **of == kind).count() as u64
     }
 
+    /// Whether the inputs of recomputed layers and their gradients stay until backward is over.
+    ///
+    /// A unit of FSDP1 whose flat parameter is frozen registers its reshard as a hook on its inputs, and keeps the hook until
+    /// the pass is over (torch 2.4 and 2.15: `distributed/fsdp/_runtime_utils.py`, `_register_post_backward_reshard_only_hook`,
+    /// `_finalize_params`). Where a reentrant checkpoint stands around the unit, those inputs are the leaves of its own
+    /// backward pass, and the hook holds their accumulation nodes, so both the input and its gradient. Transformers up to
+    /// 4.51 put the checkpoint around the unit; later ones put it inside the layer.
+    pub fn holds_inputs(&self) -> bool {
+        let inside = self.job.transformers_version >= (4, 52);
+        let recomputed = matches!(
+            self.job.recomputation,
+            Recomputation::Full | Recomputation::EverySecond
+        );
+        let frozen = matches!(self.job.engine, Engine::Fsdp1 { .. }) && self.job.adapter.is_some();
+        frozen && recomputed && self.job.reentrant && !inside
+    }
+
     /// How many layers of each kind lie below this one.
     pub fn below(&self, layer: usize) -> Vec<u64> {
         let mut counts = vec![0; self.layers.len()];
@@ -281,7 +300,8 @@ fn kinds(job: &TrainingJob, network: &Network) -> (Vec<LayerKind>, Vec<usize>) {
         .map(|kind| (kind, recomputation, true))
         .collect();
     let mut order = network.order.clone();
-    if let (Some(_), Recomputation::None, Some(first)) = (job.adapter, recomputation, order.first_mut()) {
+    let frozen = job.adapter.is_some_and(|adapter| !adapter.modules.embedding);
+    if let (true, Recomputation::None, Some(first)) = (frozen, recomputation, order.first_mut()) {
         kinds.push((*first, recomputation, false));
         *first = kinds.len() - 1;
     }
@@ -293,20 +313,29 @@ fn layer(
     layer: Option<&Layer>,
     setting: &Setting,
     place: String,
-    (shards, types): (u64, StateTypes),
+    shards: u64,
     sheet: &mut Sheet,
 ) -> LayerPlan {
     let Some(layer) = layer else {
         return LayerPlan {
             place,
-            part: Part::default(),
+            part: Part::new(job, std::iter::empty(), true, shards),
             kept: Held::new(),
             casts: Held::new(),
             backward: Held::new(),
+            outside: Held::new(),
             gradients: 0,
         };
     };
     let part = Part::new(job, layer.tensors.iter(), true, shards);
+    let recomputed = !matches!(recomputation, Recomputation::None | Recomputation::AttentionCore);
+    let in_bytes = job
+        .adapter
+        .is_some_and(|adapter| adapter.base == BaseFormat::Int8);
+    let setting = &Setting {
+        outside: in_bytes && recomputed && !job.reentrant,
+        ..*setting
+    };
     let block = record(layer, setting, trained);
     let storages = block.tape.storages();
     let all = |ids: Vec<u32>| -> Vec<Storage> {
@@ -341,9 +370,12 @@ fn layer(
             .filter(|storage| storage.name == &names::WEIGHT_CAST)
             .collect(),
     };
-    let held: &[u32] = match recomputation {
-        Recomputation::None | Recomputation::AttentionCore => &[],
-        Recomputation::Full | Recomputation::EverySecond | Recomputation::Operations => &[0],
+    // A checkpoint that re-enters autograd refers to the layer's output and to its gradient until its own pass is over
+    // (torch/utils/checkpoint.py, `CheckpointFunction.backward`).
+    let held: Vec<u32> = match (recomputed, job.reentrant) {
+        (false, _) => Vec::new(),
+        (true, false) => vec![0],
+        (true, true) => std::iter::once(0).chain(block.output.storage).collect(),
     };
     let gradient = Storage {
         gradient: true,
@@ -352,16 +384,22 @@ fn layer(
     let start = Start {
         node: block.output.node,
         gradient,
+        held: recomputed && job.reentrant,
     };
-    let played = block.tape.play(start, fresh_gradients(job), held);
+    let played = block.tape.play(start, fresh_gradients(job), &held);
     let alive: Vec<Storage> = played
         .body
         .alive
         .iter()
         .filter_map(|id| played.storages.get(*id as usize).copied())
         .collect();
-    let gradients = sheet.item(part.trained.item(GRADIENTS, types.trained, shards), &place);
+    let gradients = sheet.item(part.trained.item(GRADIENTS, part.dtype, shards), &place);
+    let outside = all(block.tape.held_outside()).into_iter().map(|storage| Storage {
+        name: &names::KEPT_INPUT,
+        ..storage
+    });
     LayerPlan {
+        outside: sheet.storages(outside, &place),
         kept: sheet.storages(kept, &place),
         casts: sheet.storages(casts, &place),
         backward: sheet.storages(alive, &place),

@@ -99,6 +99,8 @@ pub struct Start {
     pub node: Option<NodeId>,
     /// The gradient that arrives there.
     pub gradient: Storage,
+    /// Whether somebody holds that gradient until this pass is over.
+    pub held: bool,
 }
 
 impl Tape {
@@ -114,15 +116,24 @@ impl Tape {
             storages: self.storages.clone(),
             bytes: 0,
         };
-        for id in self.saved.iter().chain(held) {
+        let (mut body, mut head, mut loss) = (Peak::default(), Peak::default(), Peak::default());
+        for id in held {
+            state.hold(*id);
+        }
+        let first = state.make(start.gradient);
+        if start.held {
+            state.hold(first);
+        }
+        if !held.is_empty() {
+            self.recompute(&mut state, &mut body);
+        }
+        for id in &self.saved {
             state.hold(*id);
         }
         let mut incoming: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
-        let first = state.make(start.gradient);
         if let Some(slot) = start.node.and_then(|node| incoming.get_mut(node as usize)) {
             slot.push(first);
         }
-        let (mut body, mut head, mut loss) = (Peak::default(), Peak::default(), Peak::default());
         for place in (0..self.nodes.len()).rev() {
             let Some(node) = self.nodes.get(place) else {
                 continue;
@@ -173,6 +184,24 @@ impl Tape {
             body,
             head,
             loss,
+        }
+    }
+
+    /// The moments of the forward pass, run again, that need much beside what is kept.
+    fn recompute(&self, state: &mut State, peak: &mut Peak) {
+        for moment in &self.forwards {
+            let nodes = self.nodes.get(..moment.nodes as usize).unwrap_or_default();
+            let saved = nodes.last().map_or(0, |node| node.saved.end as usize);
+            let saved = self.saved.get(..saved).unwrap_or_default();
+            saved.iter().for_each(|id| state.hold(*id));
+            let temporaries = self
+                .temporaries
+                .get(moment.temporaries.range())
+                .unwrap_or_default();
+            let made: Vec<u32> = temporaries.iter().map(|one| state.make(*one)).collect();
+            state.observe(peak);
+            made.into_iter().for_each(|id| state.release(id));
+            saved.iter().for_each(|id| state.release(*id));
         }
     }
 

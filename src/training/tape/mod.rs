@@ -109,6 +109,16 @@ pub struct Tape {
     stage: Stage,
     products: u64,
     kept: Vec<StorageId>,
+    outside: Vec<StorageId>,
+    forwards: Vec<Forward>,
+}
+
+/// A moment of the forward pass that needs much beside what is kept for backward.
+#[derive(Clone, Copy, Debug)]
+struct Forward {
+    /// Nodes recorded before it.
+    nodes: u32,
+    temporaries: Span,
 }
 
 impl Tape {
@@ -123,6 +133,8 @@ impl Tape {
             stage: Stage::Body,
             products: 0,
             kept: Vec::new(),
+            outside: Vec::new(),
+            forwards: Vec::new(),
         };
         let storage = tape.store(input);
         let node = tape.push(&[], &[], &[]);
@@ -203,6 +215,21 @@ impl Tape {
         self.kept.extend(storage);
     }
 
+    /// An operation holds this storage beside autograd's saved tensors, so recomputation cannot free it.
+    pub fn hold_outside(&mut self, storage: Option<StorageId>) {
+        self.outside.extend(storage);
+    }
+
+    /// The forward pass needs these at this moment beside what is kept; it counts where the tape is recomputed.
+    pub fn pass(&mut self, temporaries: &[Storage]) {
+        let from = self.temporaries.len();
+        self.temporaries.extend_from_slice(temporaries);
+        self.forwards.push(Forward {
+            nodes: index(self.nodes.len()),
+            temporaries: Span::of(&self.temporaries, from),
+        });
+    }
+
     /// Every storage.
     pub fn storages(&self) -> &[Storage] {
         &self.storages
@@ -211,6 +238,11 @@ impl Tape {
     /// What is alive after the forward pass because backward needs it, each storage once.
     pub fn alive_after_forward(&self) -> Vec<StorageId> {
         self.once(&self.saved)
+    }
+
+    /// What operations hold beside autograd's saved tensors, each storage once.
+    pub fn held_outside(&self) -> Vec<StorageId> {
+        self.once(&self.outside)
     }
 
     /// What op-level recomputation keeps, each storage once.
