@@ -262,7 +262,7 @@ pub struct Adapter {
     /// How the frozen weights are stored.
     pub base: BaseFormat,
     /// Whether what is not quantised was cast to fp32.
-    pub prepared: Prepared,
+    pub widened: Widened,
     /// Whether directions and lengths are trained apart (DoRA).
     pub decomposed: bool,
     /// Whether experts are stored like the other matrices: not by bitsandbytes from transformers 5 on, where they are no
@@ -274,9 +274,9 @@ pub struct Adapter {
 
 /// What is cast to fp32 before adapters are added to a quantised base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prepared {
+pub enum Widened {
     /// Nothing.
-    Not,
+    Nothing,
     /// All that is not quantised (`prepare_model_for_kbit_training`).
     Everything,
     /// The norms alone: TRL casts embedding, head and adapters back to bf16 (`peft_module_casting_to_bf16`).
@@ -325,7 +325,7 @@ pub enum FusedKernels {
 }
 
 /// Everything that decides the memory of one training step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrainingJob {
     /// The network.
     pub network: Arc<Network>,

@@ -12,8 +12,11 @@ pub mod job;
 mod names;
 mod ops;
 mod parts;
+mod pass;
 mod plan;
 mod preference;
+mod prepared;
+mod profile;
 mod sheet;
 mod states;
 mod tape;
@@ -21,9 +24,11 @@ mod tape;
 pub use evaluate::evaluate;
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LogProbabilities, LossKind, Modules,
-    Objective, Optimizer, OptimizerImplementation, Precision, Prepared, Projection, Recomputation, Targets,
-    TrainingJob, Zero,
+    Objective, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation, Targets,
+    TrainingJob, Widened, Zero,
 };
+
+pub use prepared::Prepared;
 
 #[cfg(test)]
 mod tests;

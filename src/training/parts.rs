@@ -4,7 +4,7 @@
 //! Formats were read in bitsandbytes (functional.py, nn/modules.py), AutoGPTQ (nn_modules/qlinear) and PEFT
 //! (tuners/lora/layer.py).
 
-use super::job::{Adapter, BaseFormat, Modules, Prepared, Projection};
+use super::job::{Adapter, BaseFormat, Modules, Projection, Widened};
 use super::plan::StateTypes;
 use super::sheet::{Held, Item, Sheet};
 use super::states::{Kind, Piece};
@@ -30,6 +30,19 @@ pub struct Part {
     norms: Piece,
     /// Frozen matrices stored in few bits.
     quantised: Vec<Quantised>,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            plain: Piece::default(),
+            trained: Piece::default(),
+            dtype: DType::Fp32,
+            outside_blocks: false,
+            norms: Piece::default(),
+            quantised: Vec::new(),
+        }
+    }
 }
 
 /// A matrix stored in few bits.
@@ -104,7 +117,7 @@ impl Part {
             stored && (adapter.quantised_experts || !expert)
         };
         let (matrices, rest): (Vec<&Tensor>, Vec<&Tensor>) = tensors.iter().partition(|tensor| low(tensor));
-        let widened = adapter.prepared == Prepared::Norms;
+        let widened = adapter.widened == Widened::Norms;
         let (norms, rest): (Vec<&Tensor>, Vec<&Tensor>) = rest
             .iter()
             .partition(|tensor| widened && tensor.role == Role::Norm);
@@ -121,9 +134,9 @@ impl Part {
         Self {
             plain: piece(&rest),
             trained: piece(&trained.iter().collect::<Vec<_>>()),
-            dtype: match (blocks, adapter.prepared) {
+            dtype: match (blocks, adapter.widened) {
                 (true, _) => adapter.dtype,
-                (false, Prepared::Everything) => DType::Fp32,
+                (false, Widened::Everything) => DType::Fp32,
                 (false, _) => types.stored,
             },
             outside_blocks: !blocks,
@@ -147,13 +160,13 @@ impl Part {
             }
             return held;
         };
-        let plain = if adapter.prepared == Prepared::Everything {
+        let plain = if adapter.widened == Widened::Everything {
             DType::Fp32
         } else {
             stored
         };
         let mut held = vec![(sheet.item(self.plain.item(WEIGHTS, plain, shards), place), 1)];
-        if adapter.prepared == Prepared::Norms {
+        if adapter.widened == Widened::Norms {
             held.push((sheet.item(self.norms.item(NORMS, DType::Fp32, shards), place), 1));
         }
         let kind = if self.outside_blocks { MODULES } else { ADAPTERS };

@@ -5,7 +5,7 @@ use super::{EngineChoice, Report};
 use crate::model::Network;
 use crate::request::{EngineId, InputId};
 use crate::training::{
-    Adapter, BaseFormat, LogProbabilities, Modules, Objective, Precision, Prepared, Targets,
+    Adapter, BaseFormat, LogProbabilities, Modules, Objective, Precision, Targets, Widened,
 };
 use crate::units::DType;
 
@@ -49,10 +49,10 @@ pub fn adapter(
             _ => DType::Fp32,
         },
         base,
-        prepared: match (prepared, norms) {
-            (false, _) => Prepared::Not,
-            (true, false) => Prepared::Everything,
-            (true, true) => Prepared::Norms,
+        widened: match (prepared, norms) {
+            (false, _) => Widened::Nothing,
+            (true, false) => Widened::Everything,
+            (true, true) => Widened::Norms,
         },
         decomposed,
         quantised_experts: !bitsandbytes || engine.transformers < (5, 0),
