@@ -102,6 +102,8 @@ pub struct Pass<'a> {
     shared_backward: Held,
     /// The last layer's output.
     hidden: Held,
+    /// Whether the last layer's forward pass needs more at a moment than it leaves behind.
+    passing: bool,
     loss_forward: Held,
     /// Nothing outside preference training.
     reference_forward: Held,
@@ -124,10 +126,17 @@ impl<'a> Pass<'a> {
             gradient: true,
             ..setting.hidden_state()
         };
+        let hidden = sheet.storages([setting.hidden_state()], "");
+        let passing = plan.order.last().and_then(|kind| plan.layers.get(*kind));
+        let passing = passing.is_some_and(|layer| {
+            let left = sheet.bytes(&layer.kept) + sheet.bytes(&layer.casts) + sheet.bytes(&hidden);
+            sheet.bytes(&layer.passing) > left
+        });
         Self {
+            passing,
+            hidden,
             shared_forward: sheet.storages(forward, ""),
             shared_backward: sheet.storages(backward, ""),
-            hidden: sheet.storages([setting.hidden_state()], ""),
             loss_forward: sheet.storages(ending.loss_forward, place),
             reference_forward: sheet.storages(ending.reference_forward, place),
             loss_backward: sheet.storages(ending.loss_backward, place),
@@ -143,6 +152,16 @@ impl<'a> Pass<'a> {
         let depth = self.plan.order.len();
         match point {
             Point::Load | Point::Rest => Held::new(),
+            Point::ForwardEnd if self.passing => {
+                let last = depth.saturating_sub(1);
+                let passing = self.plan.kind(last).map(|kind| kind.passing.clone());
+                let own = [
+                    &self.shared_backward,
+                    &self.shared_forward,
+                    &passing.unwrap_or_default(),
+                ];
+                self.with_saved(last, true, &own)
+            }
             Point::ForwardEnd => {
                 let own = [&self.shared_backward, &self.shared_forward, &self.hidden];
                 self.with_saved(depth, true, &own)

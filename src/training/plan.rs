@@ -6,7 +6,7 @@ use super::names;
 use super::parts::Part;
 use super::sheet::{EntryId, Held, Sheet};
 use super::states::Kind;
-use super::tape::{Start, Storage, WeightGradients};
+use super::tape::{Peak, Start, Storage, WeightGradients};
 use super::{BaseFormat, Engine, Precision, Recomputation, TrainingJob};
 use crate::memory::Group;
 use crate::model::{Layer, Network, Tensor};
@@ -96,6 +96,8 @@ pub struct LayerPlan {
     pub casts: Held,
     /// What is alive at the tightest moment of its backward beside the layers below.
     pub backward: Held,
+    /// What is alive of such a layer at the tightest moment of its forward pass that its operations tell.
+    pub passing: Held,
     /// What operations of such a layer hold until backward is over, whatever is recomputed.
     pub outside: Held,
     /// Its final gradients.
@@ -360,6 +362,7 @@ fn layer(
         kept: Held::new(),
         casts: Held::new(),
         backward: Held::new(),
+        passing: Held::new(),
         outside: Held::new(),
         gradients: 0,
     };
@@ -433,12 +436,11 @@ fn layer(
         held: recomputed && job.reentrant,
     };
     let played = block.tape.play(start, fresh_gradients(job), &held);
-    let alive: Vec<Storage> = played
-        .body
-        .alive
-        .iter()
-        .filter_map(|id| played.storages.get(*id as usize).copied())
-        .collect();
+    let alive = |peak: &Peak| -> Vec<Storage> {
+        let ids = peak.alive.iter();
+        ids.filter_map(|id| played.storages.get(*id as usize).copied())
+            .collect()
+    };
     let outside = all(block.tape.held_outside()).into_iter().map(|storage| Storage {
         name: &names::KEPT_INPUT,
         ..storage
@@ -446,7 +448,8 @@ fn layer(
     plan.outside = sheet.storages(outside, &plan.place);
     plan.kept = sheet.storages(kept, &plan.place);
     plan.casts = sheet.storages(casts, &plan.place);
-    plan.backward = sheet.storages(alive, &plan.place);
+    plan.backward = sheet.storages(alive(&played.body), &plan.place);
+    plan.passing = sheet.storages(alive(&played.forward), &plan.place);
     plan
 }
 

@@ -4,7 +4,7 @@
 
 use super::{NO_GRADIENT, Recorder, names, promoted};
 use crate::training::job::Adapter;
-use crate::training::tape::{Edge, Name, Rows, Shape, Storage, Target, Var};
+use crate::training::tape::{Edge, Name, Rows, Shape, Storage, StorageId, Target, Var};
 use crate::units::DType;
 
 /// A weight matrix as a product sees it.
@@ -56,9 +56,12 @@ impl Recorder {
         };
         let dropped = self.dropout(own, adapter.dropout);
         let added = if adapter.decomposed {
-            self.decomposed(dropped, base, adapter)
+            let operands = [input.storage, own.storage, dropped.storage, base.storage];
+            self.decomposed(dropped, base, operands, adapter)
         } else {
             let output = self.low_rank(dropped, base.shape, adapter);
+            let operands = [input, own, dropped, base, output];
+            self.tape.pass(&operands.map(|operand| operand.storage), &[]);
             self.scale(output, None, &names::ADAPTER_OUTPUT)
         };
         let added = if quantised && self.types.autocast.is_none() && !adapter.decomposed {
@@ -92,7 +95,13 @@ impl Recorder {
 
     /// `(m/‖W + BA‖ − 1)·Wx + m/‖W + BA‖·BAx·scale` (DoRA): the norm of each row is taken as a constant, its length `m`
     /// trains. With dropout `Wx` is computed anew from the dropped input, with a copy of the matrix in the input's type.
-    fn decomposed(&mut self, input: Var, base: Var, adapter: Adapter) -> Var {
+    fn decomposed(
+        &mut self,
+        input: Var,
+        base: Var,
+        operands: [Option<StorageId>; 4],
+        adapter: Adapter,
+    ) -> Var {
         let (inputs, elements) = (
             input.shape.width,
             input.shape.width.saturating_mul(base.shape.width),
@@ -111,7 +120,7 @@ impl Recorder {
                 input.dtype,
             ));
         }
-        self.tape.pass(&moment);
+        self.tape.pass(&operands, &moment);
         let lengthened = self.low_rank(input, base.shape, adapter);
         let plain = if adapter.dropout > 0.0 {
             self.product_of_copy(input, elements, base.shape, copied)

@@ -29,6 +29,8 @@ pub struct Played {
     pub storages: Vec<Storage>,
     /// Tightest moment of the body.
     pub body: Peak,
+    /// Tightest of the forward pass's moments that were told.
+    pub forward: Peak,
     /// Tightest moment of the head.
     pub head: Peak,
     /// Tightest moment of the loss.
@@ -117,6 +119,10 @@ impl Tape {
             bytes: 0,
         };
         let (mut body, mut head, mut loss) = (Peak::default(), Peak::default(), Peak::default());
+        let mut forward = Peak::default();
+        state.hold(0);
+        self.forwards(&mut state, &mut forward);
+        state.release(0);
         for id in held {
             state.hold(*id);
         }
@@ -125,7 +131,7 @@ impl Tape {
             state.hold(first);
         }
         if !held.is_empty() {
-            self.recompute(&mut state, &mut body);
+            self.forwards(&mut state, &mut body);
         }
         for id in &self.saved {
             state.hold(*id);
@@ -182,18 +188,21 @@ impl Tape {
         Played {
             storages: state.storages,
             body,
+            forward,
             head,
             loss,
         }
     }
 
-    /// The moments of the forward pass, run again, that need much beside what is kept.
-    fn recompute(&self, state: &mut State, peak: &mut Peak) {
+    /// The moments of the forward pass that were told: what is kept so far, operands and temporaries.
+    fn forwards(&self, state: &mut State, peak: &mut Peak) {
         for moment in &self.forwards {
             let nodes = self.nodes.get(..moment.nodes as usize).unwrap_or_default();
             let saved = nodes.last().map_or(0, |node| node.saved.end as usize);
             let saved = self.saved.get(..saved).unwrap_or_default();
-            saved.iter().for_each(|id| state.hold(*id));
+            let operands = self.passing.get(moment.passing.range()).unwrap_or_default();
+            let alive = || saved.iter().chain(operands);
+            alive().for_each(|id| state.hold(*id));
             let temporaries = self
                 .temporaries
                 .get(moment.temporaries.range())
@@ -201,7 +210,7 @@ impl Tape {
             let made: Vec<u32> = temporaries.iter().map(|one| state.make(*one)).collect();
             state.observe(peak);
             made.into_iter().for_each(|id| state.release(id));
-            saved.iter().for_each(|id| state.release(*id));
+            alive().for_each(|id| state.release(*id));
         }
     }
 

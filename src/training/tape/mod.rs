@@ -7,7 +7,7 @@
 mod backward;
 mod storage;
 
-pub use backward::{Played, Start, WeightGradients};
+pub use backward::{Peak, Played, Start, WeightGradients};
 pub use storage::{Axis, Name, Rows, Shape, Storage};
 
 use crate::units::DType;
@@ -111,6 +111,7 @@ pub struct Tape {
     kept: Vec<StorageId>,
     outside: Vec<StorageId>,
     forwards: Vec<Forward>,
+    passing: Vec<StorageId>,
 }
 
 /// A moment of the forward pass that needs much beside what is kept for backward.
@@ -119,6 +120,8 @@ struct Forward {
     /// Nodes recorded before it.
     nodes: u32,
     temporaries: Span,
+    /// Storages that somebody still refers to, among those of [`Tape::passing`].
+    passing: Span,
 }
 
 impl Tape {
@@ -135,6 +138,7 @@ impl Tape {
             kept: Vec::new(),
             outside: Vec::new(),
             forwards: Vec::new(),
+            passing: Vec::new(),
         };
         let storage = tape.store(input);
         let node = tape.push(&[], &[], &[]);
@@ -220,13 +224,16 @@ impl Tape {
         self.outside.extend(storage);
     }
 
-    /// The forward pass needs these at this moment beside what is kept; it counts where the tape is recomputed.
-    pub fn pass(&mut self, temporaries: &[Storage]) {
-        let from = self.temporaries.len();
+    /// At this moment of the forward pass the operation at hand refers to these operands and needs these temporaries, beside
+    /// what is kept.
+    pub fn pass(&mut self, operands: &[Option<StorageId>], temporaries: &[Storage]) {
+        let (from, first) = (self.temporaries.len(), self.passing.len());
         self.temporaries.extend_from_slice(temporaries);
+        self.passing.extend(operands.iter().flatten());
         self.forwards.push(Forward {
             nodes: index(self.nodes.len()),
             temporaries: Span::of(&self.temporaries, from),
+            passing: Span::of(&self.passing, first),
         });
     }
 
