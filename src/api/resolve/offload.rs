@@ -1,7 +1,22 @@
 //! What the settings of gathering, of DeepSpeed's buffers and of offload mean to a job: why a given value changes nothing.
 
 use super::super::given::Given;
+use super::Report;
 use crate::request::InputId;
+
+/// Refuses what was neither traced nor derived.
+pub fn refuse(given: &Given, report: &mut Report) {
+    let away = given
+        .choice(InputId::ActivationOffload)
+        .is_some_and(|place| place != "none");
+    if away && given.choice(InputId::Objective) == Some("preference") {
+        report.error(
+            "not_available_yet",
+            InputId::ActivationOffload,
+            "Activation offload with preference training is not built yet.",
+        );
+    }
+}
 
 /// Why a given input changes nothing; `None` where it does.
 pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {

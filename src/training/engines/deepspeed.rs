@@ -47,8 +47,11 @@ pub struct DeepSpeed {
     hooks: bool,
     /// Gathered weights (stage 3).
     gathered: Held,
-    /// Layers of which the first rank's partition has a part.
-    touched: usize,
+    /// The layer whose backward reduces the first gradients of the first rank's partition, which get their buffer then;
+    /// where there is none, the last reduction does.
+    first_reduced: Option<usize>,
+    /// Whether that buffer is larger than what the last reduction needs.
+    partition_larger: bool,
 }
 
 /// A flat buffer over all weights.
@@ -72,12 +75,16 @@ impl Flat<'_> {
             dtype: Some(dtype),
             unit: block(Bytes::new(elements.saturating_mul(dtype.bits() / 8))),
             formula,
-            symbols: vec![
+            symbols: [
                 symbol("β", "bytes per element", dtype.bits() / 8),
                 symbol("n", "elements", elements),
                 symbol("P", "weights", self.weights),
                 symbol("N", "ranks that share them", self.ranks),
-            ],
+            ]
+            .into_iter()
+            .filter(|symbol| formula.contains(symbol.name))
+            .collect(),
+            terms: Vec::new(),
             citation: Citation::new(
                 Evidence::Source,
                 "DeepSpeed 0.19 runtime/zero/stage_1_and_2.py, stage3.py; tests/measured/deepspeed-trace.jsonl",
@@ -133,11 +140,11 @@ impl DeepSpeed {
         if zero.stage == 3 {
             if !zero.weights.away() {
                 let id = ("zero.weights", "partition of the 16-bit weights", params);
-                always.push((flat.item(id, (low, own), "β·P/N"), 1));
+                always.push((flat.item(id, (low, own), "β·⌈P/N⌉"), 1));
             }
             if !zero.optimizer.away() {
                 let id = ("zero.gradients", "partition of the gradients", Group::Gradients);
-                always.push((flat.item(id, (low, own), "β·P/N"), 1));
+                always.push((flat.item(id, (low, own), "β·⌈P/N⌉"), 1));
             }
             let small = plan.small_tensors(zero.persistence_threshold);
             always.push((
@@ -169,15 +176,10 @@ impl DeepSpeed {
         }
         let optimizer = Group::OptimizerStates;
         let here = deepspeed_host::on_gpu(zero, own);
-        let formula = if here == own {
-            "β·P/N"
-        } else {
-            "β·n of the sub-groups that stay"
-        };
         let master = flat.item(
             ("zero.master", "fp32 master weights", optimizer),
             (DType::Fp32, here),
-            formula,
+            "β·n",
         );
         let moments = flat.item(
             ("zero.moments", "fp32 moments", optimizer),
@@ -205,7 +207,7 @@ impl DeepSpeed {
                     Group::Gradients,
                 );
                 let elements = zero.reduce_bucket.min(weights);
-                buckets.push((flat.item(waiting, (low, elements), "β·min(P, bucket)"), 1));
+                buckets.push((flat.item(waiting, (low, elements), "β·n"), 1));
             }
             _ => buckets.push((bucket, if zero.overlap { 2 } else { 1 })),
         }
@@ -216,7 +218,7 @@ impl DeepSpeed {
                 Group::Gradients,
             ),
             (low, own + if ranks > 16 { largest } else { 0 }),
-            "β·(P/N + the largest tensor that the partition touches)",
+            "β·n (n = ⌈P/N⌉, from 17 ranks on with the largest tensor)",
         );
         let gathered = if zero.stage == 3 {
             let ahead = if zero.prefetch { zero.max_live } else { 0 };
@@ -226,7 +228,7 @@ impl DeepSpeed {
             let copies = flat.item(
                 ("zero.gathered", "gathered weights", params),
                 (low, live),
-                "β·max(min(P, max_live or what is used again soon), largest module)",
+                "β·n (n = max(min(P, max_live or what is used again soon), largest module))",
             );
             vec![(copies, 1)]
         } else {
@@ -234,6 +236,11 @@ impl DeepSpeed {
         };
         let hooks = zero.stage == 2 || (zero.stage == 1 && zero.overlap && plan.job.accumulation_steps == 1);
         let (reduced, reduced_ends) = reduced(plan, zero, hooks, &mut flat);
+        let own_layers = reduced.iter().take(touched(plan, own));
+        let first_reduced = own_layers.enumerate().filter(|(_, held)| !held.is_empty()).last();
+        let first_reduced = first_reduced.map(|(layer, _)| layer);
+        let [_, end] = &reduced_ends;
+        let partition_larger = flat.sheet.bytes(&vec![(partition, 1)]) > flat.sheet.bytes(end);
         let (step, states_held) = if here == 0 {
             (Held::new(), 0)
         } else {
@@ -245,7 +252,7 @@ impl DeepSpeed {
                 "gradient on its way to the host",
                 Group::Gradients,
             );
-            always.push((flat.item(id, (low, largest), "β·n of the largest tensor"), 1));
+            always.push((flat.item(id, (low, largest), "β·n"), 1));
         }
         deepspeed_host::register(plan, zero, (weights, own), flat.sheet);
         // Stage 0 in fp32 runs torch's optimizer on the weights themselves.
@@ -264,7 +271,8 @@ impl DeepSpeed {
             reduced_ends,
             hooks,
             gathered,
-            touched: touched(plan, own),
+            first_reduced,
+            partition_larger,
         }
     }
 
@@ -300,13 +308,21 @@ impl DeepSpeed {
                 self.gradients(plan, 0, &mut held);
             }
             Moment::EndsReduced => {
-                // Stage 1 makes its partition of the gradients when the buckets are gone.
+                // Stage 1 makes its partition of the gradients when the buckets are gone; where hooks reduce, the last
+                // reduction is over before the partition gets its buffer, unless an earlier one made it.
                 let [_, end] = &self.reduced_ends;
                 self.gradients(plan, 0, &mut held);
-                extend(&mut held, end, 1);
-                if self.zero.stage == 1 && !self.hooks && !self.zero.optimizer.away() {
-                    held.push((self.partition, 1));
+                let partition = vec![(self.partition, 1)];
+                let here = !self.zero.optimizer.away();
+                if matches!(self.zero.stage, 1 | 2) && self.hooks {
+                    extend(&mut held, &self.buckets, 1);
+                    let alone = here && self.partition_larger && !self.has_partition(plan, 0);
+                    extend(&mut held, if alone { &partition } else { end }, 1);
+                } else if self.zero.stage == 1 && here {
+                    extend(&mut held, end, 1);
+                    extend(&mut held, &partition, 1);
                 } else {
+                    extend(&mut held, end, 1);
                     extend(&mut held, &self.buckets, 1);
                 }
             }
@@ -334,9 +350,15 @@ impl DeepSpeed {
             held.extend(ends.iter().map(|entry| (*entry, 1)));
         }
         let here = !self.zero.optimizer.away();
-        if here && (self.zero.stage == 2 || self.hooks) && from <= self.touched {
+        if here && (self.zero.stage == 2 || self.hooks) && self.has_partition(plan, from) {
             held.push((self.partition, 1));
         }
+    }
+
+    /// Whether gradients of the partition are there when backward has passed this layer: from earlier micro-batches, or from a
+    /// reduction before.
+    fn has_partition(&self, plan: &Plan<'_>, from: usize) -> bool {
+        plan.job.accumulation_steps > 1 || self.first_reduced.is_some_and(|layer| from <= layer)
     }
 
     /// Gradients as the step finds them: all 16-bit ones in stage 0, this rank's in stages 1 and 2.
@@ -402,7 +424,7 @@ fn reduced(plan: &Plan<'_>, zero: Zero, hooks: bool, flat: &mut Flat<'_>) -> (Ve
     let found = reductions(plan, zero.reduce_bucket);
     let mut item = |id, label, elements| {
         let name = (id, label, Group::Gradients);
-        flat.item(name, (low, elements), "β·n of the gradients in the bucket")
+        flat.item(name, (low, elements), "β·n")
     };
     let mut held = |reduction: Option<Reduction>| {
         let Some(reduction) = reduction else {

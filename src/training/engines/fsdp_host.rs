@@ -24,7 +24,6 @@ pub fn register(plan: &Plan<'_>, sheet: &mut Sheet) {
         .collect();
     parts.extend([(&plan.input, 1), (&plan.output, 1), (&plan.towers, 1)]);
     let pinned = plan.job.engine.states() == HostMemory::Pinned;
-    let trained = plan.types.trained;
     for (part, count) in parts {
         let mut shards = |name, dtype: DType, sizes: &[u64]| {
             for elements in sizes {
@@ -38,26 +37,26 @@ pub fn register(plan: &Plan<'_>, sheet: &mut Sheet) {
         );
         if plan.job.adapter.is_some() {
             let adapters = ("host.adapters", "shards of the adapters");
-            shards(adapters, trained, part.trained.local_sizes());
+            shards(adapters, part.dtype, part.trained.local_sizes());
         }
         let gradients = ("host.gradients", "shards of the gradients");
-        shards(gradients, trained, part.trained.local_sizes());
+        shards(gradients, part.dtype, part.trained.local_sizes());
+        let states = part.trained.states_item(
+            plan.job.optimizer,
+            plan.job.implementation,
+            part.dtype,
+            plan.shards,
+        );
         sheet.host(HostEntry {
             id: "host.states",
             label: "optimizer states",
             place: HostPlace::Memory,
             phase: HostPhase::Training,
             pinned: false,
-            unit: part
-                .trained
-                .states(plan.job.optimizer, plan.job.implementation, trained),
+            unit: states.unit,
             count,
-            formula: "as on the GPU, per layer",
-            symbols: vec![symbol(
-                "n",
-                "elements of the layer on all ranks",
-                part.trained.elements,
-            )],
+            formula: states.formula,
+            symbols: states.symbols,
             citation: SOURCE,
         });
     }

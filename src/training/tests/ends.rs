@@ -54,7 +54,10 @@ fn the_loss_holds_so_many_bytes_per_logit() {
     logits(BF16, Plain, kept, [10.0, 14.0, 4.0, 2.0]);
     logits(FP32, Plain, unchanged, [8.0, 12.0, 4.0, 0.0]);
     logits(FP32, Plain, kept, [8.0, 16.0, 8.0, 4.0]);
-    let chunks = Chunked { chunks: 8 };
+    let chunks = Chunked {
+        chunks: 8,
+        recomputed: true,
+    };
     logits(BF16, chunks, unchanged, [10.0 / 8.0, 12.0 / 8.0, 2.0 / 8.0, 0.0]);
 }
 
