@@ -36,6 +36,10 @@ impl Random {
         word ^ (word >> 31)
     }
 
+    fn coin(&mut self) -> bool {
+        self.next().is_multiple_of(2)
+    }
+
     /// From `low` up to and without `high`.
     fn within(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low)
@@ -64,7 +68,7 @@ fn architecture(random: &mut Random) -> Value {
         "model_type": family, "num_hidden_layers": layers, "hidden_size": width,
         "num_attention_heads": heads, "num_key_value_heads": groups, "head_dim": head_dim,
         "intermediate_size": random.within(16, 3000), "vocab_size": vocabulary,
-        "tie_word_embeddings": random.next() % 2 == 0,
+        "tie_word_embeddings": random.coin(),
     });
     match family {
         "qwen3_moe" => {
@@ -107,7 +111,7 @@ const fn zero(stage: u8) -> Zero {
 /// An engine with a precision that it has.
 fn engine(random: &mut Random) -> (Engine, Precision) {
     let low = random.of(&[DType::Bf16, DType::Fp16]);
-    let reshard_after_forward = random.next() % 2 == 0;
+    let reshard_after_forward = random.coin();
     let replicas = random.of(&[1, 2]);
     let mixed = Precision::ShardedMixed {
         compute: low,
@@ -176,8 +180,8 @@ fn setting(random: &mut Random, base: &TrainingJob) -> TrainingJob {
         ]),
         transformers_version: random.of(&[(5, 23), (4, 48), (4, 40)]),
         torch_version: random.of(&[(2, 15), (2, 4)]),
-        gradient_clipping: random.next() % 2 == 0,
-        sync_each_micro_batch: random.next() % 2 == 0,
+        gradient_clipping: random.coin(),
+        sync_each_micro_batch: random.coin(),
         accumulation_steps: random.of(&[1, 1, 4]),
         data_parallel: if engine == Engine::Single {
             1
