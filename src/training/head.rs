@@ -109,6 +109,7 @@ pub(super) fn recorder(setting: &Setting, mut tape: Tape) -> Recorder {
         adapter: setting.adapter,
         outside: false,
         sequences: setting.sequences,
+        passing_workspace: setting.passing_workspace,
     }
 }
 
