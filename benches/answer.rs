@@ -5,7 +5,7 @@
 
 use gpu_mem_calc::api::{self, Request, Strictness};
 use gpu_mem_calc::training::{
-    Engine, Optimizer, OptimizerImplementation, Prepared, Recomputation, TrainingJob, evaluate,
+    Engine, HostMemory, Optimizer, OptimizerImplementation, Prepared, Recomputation, TrainingJob, evaluate,
 };
 use serde_json::{Map, Value, json};
 
@@ -59,14 +59,21 @@ fn settings(model: &str) -> Vec<TrainingJob> {
         Engine::Fsdp2 {
             reshard_after_forward: true,
             replicas: 1,
+            offload: HostMemory::None,
+            resharded_to: None,
         },
         Engine::Fsdp2 {
             reshard_after_forward: false,
             replicas: 1,
+            offload: HostMemory::None,
+            resharded_to: None,
         },
         Engine::Fsdp1 {
             reshard_after_forward: true,
             replicas: 1,
+            offload: HostMemory::None,
+            prefetch: true,
+            limited: true,
         },
         Engine::Ddp { bucket_view: false },
     ];

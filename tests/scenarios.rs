@@ -18,8 +18,8 @@ use gpu_mem_calc::api::{self, Request, Strictness};
 use gpu_mem_calc::memory::{Group, InstantId, Ledger};
 use gpu_mem_calc::model::Network;
 use gpu_mem_calc::training::{
-    AttentionKernel, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation, Precision, Prepared,
-    Recomputation, TrainingJob, Zero, evaluate,
+    AttentionKernel, Engine, FusedKernels, HostMemory, LossKind, Offload, Optimizer, OptimizerImplementation,
+    Precision, Prepared, Recomputation, TrainingJob, Zero, evaluate,
 };
 use gpu_mem_calc::units::{Bytes, DType};
 use serde_json::{Value, json};
@@ -103,8 +103,13 @@ const fn zero(stage: u8) -> Zero {
         overlap: true,
         max_live: 1_000_000_000,
         persistence_threshold: 100_000,
-        optimizer_on_host: false,
-        weights_on_host: false,
+        contiguous: true,
+        prefetch: true,
+        secondary: 1,
+        optimizer: Offload::None,
+        offloaded_millionths: 1_000_000,
+        weights: Offload::None,
+        built_whole: false,
     }
 }
 
@@ -132,6 +137,9 @@ fn engine(random: &mut Random) -> (Engine, Precision) {
             Engine::Fsdp1 {
                 reshard_after_forward,
                 replicas,
+                offload: HostMemory::None,
+                prefetch: true,
+                limited: true,
             },
             random.of(&[mixed, whole]),
         ),
@@ -139,6 +147,8 @@ fn engine(random: &mut Random) -> (Engine, Precision) {
             Engine::Fsdp2 {
                 reshard_after_forward,
                 replicas,
+                offload: HostMemory::None,
+                resharded_to: None,
             },
             random.of(&[mixed, whole]),
         ),
@@ -168,7 +178,10 @@ fn setting(random: &mut Random, base: &TrainingJob) -> TrainingJob {
         ]),
         loss: random.of(&[
             LossKind::Plain,
-            LossKind::Chunked { chunks: 8 },
+            LossKind::Chunked {
+                chunks: 8,
+                recomputed: true,
+            },
             LossKind::FusedLinear,
             LossKind::FusedInPlace,
         ]),

@@ -237,7 +237,7 @@ impl DeepSpeed {
         let hooks = zero.stage == 2 || (zero.stage == 1 && zero.overlap && plan.job.accumulation_steps == 1);
         let (reduced, reduced_ends) = reduced(plan, zero, hooks, &mut flat);
         let own_layers = reduced.iter().take(touched(plan, own));
-        let first_reduced = own_layers.enumerate().filter(|(_, held)| !held.is_empty()).last();
+        let first_reduced = own_layers.enumerate().rfind(|(_, held)| !held.is_empty());
         let first_reduced = first_reduced.map(|(layer, _)| layer);
         let [_, end] = &reduced_ends;
         let partition_larger = flat.sheet.bytes(&vec![(partition, 1)]) > flat.sheet.bytes(end);
