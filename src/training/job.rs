@@ -247,6 +247,16 @@ pub enum BaseFormat {
 }
 
 impl BaseFormat {
+    /// Bits of a stored weight.
+    pub const fn bits(self) -> u64 {
+        match self {
+            Self::Plain => 16,
+            Self::Nf4 { .. } | Self::Awq { .. } => 4,
+            Self::Int8 => 8,
+            Self::Gptq { bits, .. } => bits as u64,
+        }
+    }
+
     /// Whether linear layers are stored in few bits.
     pub const fn is_quantised(self) -> bool {
         !matches!(self, Self::Plain)

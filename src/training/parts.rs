@@ -177,6 +177,37 @@ impl Part {
         held
     }
 
+    /// Packed matrices as a flat parameter of FSDP1 gathers them, without their scales, which are whole on every rank.
+    pub fn packed_item(&self, job: &TrainingJob) -> Option<Item> {
+        let base = job.adapter.map(|adapter| adapter.base)?;
+        let terms: Vec<Bytes> = self.quantised.iter().map(|matrix| matrix.packed(base)).collect();
+        (!terms.is_empty()).then(|| Item {
+            id: "fsdp.gathered_packed",
+            label: "gathered packed weights",
+            group: Group::ModelParams,
+            dtype: Some(DType::Int4),
+            unit: terms.iter().copied().sum(),
+            formula: "Σ n·b/8 over the matrices",
+            symbols: vec![
+                Symbol {
+                    name: "n",
+                    meaning: "weights, and zeros of their groups",
+                    value: self.quantised.iter().map(|matrix| matrix.weights).sum(),
+                },
+                Symbol {
+                    name: "b",
+                    meaning: "bits per weight",
+                    value: base.bits(),
+                },
+            ],
+            terms,
+            citation: Citation::new(
+                Evidence::Source,
+                "bitsandbytes nn/modules.py (bnb_4bit_quant_storage); torch distributed/fsdp/_flat_param.py",
+            ),
+        })
+    }
+
     fn quantised_item(&self, base: BaseFormat, shards: u64) -> Item {
         let bytes = |matrix: &Quantised| matrix.bytes(base, shards);
         let terms: Vec<Bytes> = self.quantised.iter().map(bytes).collect();
@@ -224,6 +255,18 @@ impl Part {
 }
 
 impl Quantised {
+    /// Packed weights of all ranks, with the zeros of their groups.
+    fn packed(self, base: BaseFormat) -> Bytes {
+        let zeros = match base {
+            BaseFormat::Gptq { group, .. } | BaseFormat::Awq { group } => {
+                self.weights.checked_div(group).unwrap_or(self.outputs)
+            }
+            BaseFormat::Plain | BaseFormat::Nf4 { .. } | BaseFormat::Int8 => 0,
+        };
+        let values = self.weights.saturating_add(zeros);
+        Bytes::new(values.saturating_mul(base.bits()).div_ceil(8))
+    }
+
     /// Packed weights and zeros of groups, divided among the ranks, and their fp16 scales.
     fn grouped(self, bits: u64, group: u64, shards: u64) -> Bytes {
         let weights = self.weights;
