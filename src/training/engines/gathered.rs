@@ -72,6 +72,8 @@ pub struct Unit {
     pub resharded: Option<EntryId>,
     /// The shard that came from the host for its all-gather, where shards are there (FSDP1).
     pub arrived: Option<EntryId>,
+    /// Its packed matrices, gathered with them.
+    pub packed: Option<EntryId>,
     /// The output of its all-gather before it is copied out (FSDP2).
     pub output: EntryId,
     /// Its fresh gradients, whole.
@@ -82,6 +84,13 @@ pub struct Unit {
     pub reduction: EntryId,
     /// The output of its reduce-scatter.
     pub reduced: EntryId,
+}
+
+impl Unit {
+    /// Its weights while it is gathered.
+    pub fn weights(&self) -> impl Iterator<Item = EntryId> + use<> {
+        std::iter::once(self.gathered).chain(self.packed)
+    }
 }
 
 /// The units of a network: each kind of layer, and the root with both ends.
@@ -141,6 +150,7 @@ impl Units {
                 };
                 sheet.item(part.plain.item(name, plan.types.stored, plan.shards), place)
             });
+            let packed = part.packed_item(plan.job).map(|item| sheet.item(item, place));
             let mut entry = |trained: bool, kind: Kind, dtype| {
                 let piece = if trained { &part.trained } else { &part.plain };
                 sheet.item(piece.item(kind, dtype, plan.shards), place)
@@ -150,14 +160,16 @@ impl Units {
                 sharded: true,
                 ..buffer("fsdp.reduced", "output of a reduce-scatter", Group::Gradients)
             };
+            let gathered = entry(
+                false,
+                buffer("fsdp.gathered", "gathered weights", Group::ModelParams),
+                computed,
+            );
             Unit {
                 resharded,
                 arrived,
-                gathered: entry(
-                    false,
-                    buffer("fsdp.gathered", "gathered weights", Group::ModelParams),
-                    computed,
-                ),
+                gathered,
+                packed,
                 output: entry(
                     false,
                     buffer("fsdp.all_gather", "output of an all-gather", Group::ModelParams),
@@ -206,7 +218,7 @@ impl Units {
     /// A unit's gathered weights, with the shard that they were gathered from where that came from the host.
     pub fn gathered(&self, unit: &Unit, held: &mut Held) {
         if !self.whole {
-            held.push((unit.gathered, 1));
+            held.extend(unit.weights().map(|entry| (entry, 1)));
         }
         held.extend(unit.arrived.map(|shard| (shard, 1)));
     }
@@ -241,20 +253,15 @@ impl Units {
 
     /// Gathered weights of the layers below `end` that stay gathered without resharding, or what stays of them with it.
     pub fn kept(&self, plan: &Plan<'_>, end: usize) -> Held {
-        let one = |unit: &Unit| {
-            if self.whole {
-                None
-            } else if self.reshard {
-                unit.resharded
-            } else {
-                Some(unit.gathered)
-            }
+        let of = |unit: &Unit| {
+            let gathered = unit.weights().filter(|_| !self.whole && !self.reshard);
+            gathered.chain(unit.resharded.filter(|_| self.reshard))
         };
         self.layers
             .iter()
             .zip(plan.below(end))
             .filter(|(_, count)| *count > 0)
-            .filter_map(|(unit, count)| Some((one(unit)?, count)))
+            .flat_map(|(unit, count)| of(unit).map(move |entry| (entry, count)))
             .collect()
     }
 }
