@@ -18,6 +18,7 @@ pub mod report;
 pub mod software;
 pub mod statistics;
 pub mod trace;
+pub mod vllm;
 
 pub use evidence::{calculate, evidence};
 pub use markdown::markdown;
