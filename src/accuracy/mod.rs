@@ -20,6 +20,6 @@ pub mod statistics;
 pub mod trace;
 pub mod vllm;
 
-pub use evidence::{calculate, evidence};
+pub use evidence::{calculate, calculate_inference, evidence, optimize_batch_size};
 pub use markdown::markdown;
 pub use report::{Report, Table, compare};

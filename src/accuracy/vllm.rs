@@ -340,7 +340,7 @@ fn weights(record: &Record) -> Result<WeightFormat, String> {
             _ => Mxfp4Kernel::Marlin,
         }),
         // Q4_K_M has about 4.85 bits per weight.
-        "gguf" => WeightFormat::Gguf { millibits: 4850 },
+        "gguf" => WeightFormat::Average { millibits: 4850 },
         "modelopt_fp4" | "modelopt_mixed" => WeightFormat::Nvfp4,
         text if text.contains("awq") || text == "4-bit" => int4,
         text if text.starts_with("compressed-tensors") => match (name, text) {

@@ -2,13 +2,13 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command};
-use gpu_mem_calc::api::{INPUTS, Input, InputDefault, InputId, InputKind, Level};
+use gpu_mem_calc::api::{INPUTS, Input, InputDefault, InputId, InputKind, Level, Task};
 
 /// The whole command line.
 pub fn command() -> Command {
     Command::new("gpu-mem-calc")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Will this LLM train on these GPUs, what takes the memory, and at which instant is it tightest?")
+        .about("Will this LLM train or run on these GPUs, what takes the memory, and at which instant is it tightest?")
         .after_help(
             "Exit codes: 0 answered; 1 a file could not be read or written; 2 bad input; \
              3 does not fit (with --fail-if-does-not-fit).\n\
@@ -17,7 +17,9 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(calculate())
+        .subcommand(inference())
         .subcommand(quick())
+        .subcommand(solve())
         .subcommand(validate())
         .subcommand(model())
         .subcommand(list("presets", "List the built-in training setups").args(inputs()))
@@ -53,7 +55,60 @@ fn calculate() -> Command {
         .arg(force())
         .args(judgement())
         .arg(switch("ledger", "Print every tensor of the ledger in the table, not only the largest"))
+        .arg(switch("max-batch", "Answer at the largest micro-batch that fits, and say which it is"))
         .args(inputs())
+}
+
+fn solve() -> Command {
+    Command::new("solve")
+        .about("Find the largest micro-batch, the longest sequence, the fewest GPUs and the smallest card that fit")
+        .after_help(
+            "The column \"fits\" is sure; \"at best\" is the last value at which it may still fit.\n\
+             Example: gpu-mem-calc solve --for seq_length --model llama-3.1-8b --engine fsdp --gpus 8",
+        )
+        .arg(
+            Arg::new("for")
+                .long("for")
+                .value_name("UNKNOWN")
+                .value_parser(PossibleValuesParser::new(crate::solve::unknowns()))
+                .help("What is looked for; all of them where it is not given"),
+        )
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(judgement())
+        .args(inputs())
+}
+
+fn inference() -> Command {
+    Command::new("inference")
+        .about("Answer an inference request: memory per GPU, verdict, capacity both ways, every tensor")
+        .after_help(
+            "Example: gpu-mem-calc inference --model llama-3.1-8b --batch-size 8 --max-seq-len 4096 --gpu l40s",
+        )
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(judgement())
+        .arg(switch(
+            "ledger",
+            "Print every tensor of the ledger in the table, not only the largest",
+        ))
+        .args(
+            INPUTS
+                .iter()
+                .filter(|input| input.section.belongs_to(Task::Inference))
+                .map(|input| {
+                    // Here no input of training stands beside them, so the shorter name is free.
+                    let flag = flag(input);
+                    match input.flag.strip_prefix("--inference-") {
+                        Some(short) => flag.long(short).visible_alias(input.flag.trim_start_matches('-')),
+                        None => flag,
+                    }
+                }),
+        )
 }
 
 fn quick() -> Command {
@@ -204,7 +259,7 @@ pub fn inputs() -> Vec<Arg> {
 fn inputs_but(left_out: &[InputId]) -> Vec<Arg> {
     INPUTS
         .iter()
-        .filter(|input| !left_out.contains(&input.id))
+        .filter(|input| !left_out.contains(&input.id) && input.section.belongs_to(Task::Training))
         .map(|input| flag(input))
         .collect()
 }
@@ -245,6 +300,10 @@ const ALIASES: &[(InputId, &[&str], Option<char>)] = &[
     (InputId::PipelineParallelSize, &["pp"], None),
     (InputId::ContextParallelSize, &["cp"], None),
     (InputId::ExpertParallelSize, &["ep"], None),
+    (InputId::ServerTensorParallel, &["tp"], None),
+    (InputId::ServerPipelineParallel, &["pp"], None),
+    (InputId::TotalTokens, &["seq"], None),
+    (InputId::ServerType, &[], Some('e')),
 ];
 
 fn placeholder(input: &Input) -> &'static str {

@@ -8,10 +8,12 @@ mod accuracy;
 mod args;
 mod calculate;
 mod failure;
+mod inference;
 mod lists;
 mod model;
 mod output;
 mod quick;
+mod solve;
 mod sources;
 mod table;
 mod validate;
@@ -36,7 +38,9 @@ fn main() -> ExitCode {
 fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
         Some(("calculate", given)) => calculate::run(given),
+        Some(("inference", given)) => inference::run(given),
         Some(("quick", given)) => quick::run(given),
+        Some(("solve", given)) => solve::run(given),
         Some(("validate", given)) => validate::run(given),
         Some(("model", given)) => model::run(given),
         Some(("presets", given)) => lists::presets(given),

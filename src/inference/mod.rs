@@ -1,4 +1,16 @@
-//! What serving holds on a GPU: weights as an engine stores them, the cache of keys and values, activations of one step,
-//! captured graphs, and what lies outside the allocator.
+//! Serving: what a GPU holds while it answers requests. Weights by stored tensor (`weights`), cache and states by layer
+//! (`cache`), one folder per engine (`engines`), and what follows from all of them alike: capacity (`capacity`).
+//!
+//! An engine fills an [`Estimate`]; the door turns it into an answer. Nothing here knows about training.
 
+pub mod cache;
+pub mod capacity;
+pub mod engines;
+pub mod estimate;
+pub mod job;
 pub mod vllm;
+pub mod weights;
+
+pub use engines::{Engine, evaluate};
+pub use estimate::{Estimate, KvPool, Part, PartId};
+pub use job::{Device, InferenceJob};

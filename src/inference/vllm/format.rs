@@ -67,8 +67,8 @@ pub enum WeightFormat {
     Mxfp4(Mxfp4Kernel),
     /// NVFP4: an FP8 scale per 16 weights.
     Nvfp4,
-    /// GGUF: so many thousandths of a bit per weight on average.
-    Gguf {
+    /// Any other format: so many thousandths of a bit per weight on average, scales included.
+    Average {
         /// Bits per weight times 1000.
         millibits: u64,
     },
@@ -158,7 +158,7 @@ impl WeightFormat {
                 n / 2,
                 [n / 16, SCALE.saturating_mul(copies), SCALE.saturating_mul(copies)],
             ),
-            Self::Gguf { millibits } => stored((n / 8000).saturating_mul(millibits), [0; 3]),
+            Self::Average { millibits } => stored((n / 8000).saturating_mul(millibits), [0; 3]),
         }
     }
 }

@@ -130,6 +130,8 @@ pub struct Job<'a> {
     pub dtype: DType,
     /// Storage of the linear layers.
     pub weights: WeightFormat,
+    /// Parts of names that the checkpoint leaves out of that format.
+    pub left_out: &'a [String],
     /// Storage of the cache.
     pub cache: CacheFormat,
     /// Bytes of an element of a recurrent state.
@@ -174,6 +176,7 @@ impl<'a> Job<'a> {
             mesh: Mesh::default(),
             dtype: DType::Bf16,
             weights: WeightFormat::Native,
+            left_out: &[],
             cache: CacheFormat::Auto,
             state_bytes: 2,
             utilization: None,

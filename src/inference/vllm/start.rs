@@ -7,7 +7,7 @@ use super::cache::{Layout, Pool};
 use super::job::{Job, Settings};
 use super::log;
 use super::profile::{Profile, profile};
-use super::tensors::{Weights, stage_weights, stages};
+use super::tensors::{Weights, all_weights, stages};
 use crate::memory::Interval;
 use crate::units::Bytes;
 
@@ -116,6 +116,11 @@ fn signed(bytes: Bytes) -> i64 {
 
 /// Starts the engine on paper.
 pub fn start(job: &Job<'_>) -> Start {
+    start_with(job, &all_weights(job))
+}
+
+/// The same with the weights of its stages, which lengths and numbers of sequences do not change.
+pub fn start_with(job: &Job<'_>, loaded: &[Weights]) -> Start {
     let settings = Settings::of(job);
     let sizes = stages(job.network.order.len(), job.mesh.pipeline);
     let count = sizes.len();
@@ -125,7 +130,8 @@ pub fn start(job: &Job<'_>) -> Start {
     for (stage, size) in sizes.into_iter().enumerate() {
         let range = from..from + size;
         from += size;
-        let one = stage_start(job, settings, range, stage == 0, stage + 1 == count);
+        let parts = loaded.get(stage).copied().unwrap_or_default();
+        let one = stage_start(job, settings, range, parts, stage + 1 == count);
         weights.push(one.weights.expected);
         tightest = Some(match tightest {
             Some(other) if other.pool.blocks <= one.pool.blocks && other.cache[1] <= one.cache[1] => other,
@@ -133,7 +139,7 @@ pub fn start(job: &Job<'_>) -> Start {
             _ => one,
         });
     }
-    let mut found = tightest.unwrap_or_else(|| stage_start(job, settings, 0..0, true, true));
+    let mut found = tightest.unwrap_or_else(|| stage_start(job, settings, 0..0, Weights::default(), true));
     found.stages = weights;
     found.log = log::lines(job, &found);
     found
@@ -143,10 +149,9 @@ fn stage_start(
     job: &Job<'_>,
     settings: Settings,
     range: std::ops::Range<usize>,
-    first: bool,
+    weight_parts: Weights,
     last: bool,
 ) -> Start {
-    let weight_parts = stage_weights(job, range.clone(), first, last);
     let weights = weights(job, weight_parts);
     let profile = profile(job, &settings, last);
     let layout = Layout::of(job, &settings, range, last);

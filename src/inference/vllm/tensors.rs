@@ -43,6 +43,22 @@ pub fn padded_vocabulary(rows: u64) -> u64 {
     rows.div_ceil(VOCABULARY).saturating_mul(VOCABULARY)
 }
 
+/// The weights of every stage.
+pub fn all_weights(job: &Job<'_>) -> Vec<Weights> {
+    let sizes = stages(job.network.order.len(), job.mesh.pipeline);
+    let count = sizes.len();
+    let mut from = 0;
+    sizes
+        .into_iter()
+        .enumerate()
+        .map(|(stage, size)| {
+            let range = from..from + size;
+            from += size;
+            stage_weights(job, range, stage == 0, stage + 1 == count)
+        })
+        .collect()
+}
+
 /// The weights of a stage: its layers in `range`, the embedding on the first stage, head on the last.
 pub fn stage_weights(job: &Job<'_>, range: std::ops::Range<usize>, first: bool, last: bool) -> Weights {
     let network = job.network;
@@ -314,7 +330,7 @@ fn piece(tensor: &Tensor, layer: Option<&Layer>, job: &Job<'_>) -> Piece {
         elements,
         gate_up,
         parts: 1,
-        quantised: covers(job.weights, tensor) && !expert_bias,
+        quantised: covers(job, tensor) && !expert_bias,
     }
 }
 
@@ -346,7 +362,8 @@ fn matrix(tensor: &Tensor, shape: &[u64], gate_up: bool) -> Option<Matrix> {
 
 /// Whether a format stores this tensor: matrices of mixers, feed-forwards and experts, never routers, convolutions, gates of
 /// one column and the narrow projections that published checkpoints list as not converted.
-fn covers(format: WeightFormat, tensor: &Tensor) -> bool {
+fn covers(job: &Job<'_>, tensor: &Tensor) -> bool {
+    let format = job.weights;
     let narrow = [
         ".in_proj_a.",
         ".in_proj_b.",
@@ -363,6 +380,10 @@ fn covers(format: WeightFormat, tensor: &Tensor) -> bool {
         && role
         && tensor.is_linear_weight()
         && !narrow.iter().any(|part| tensor.name.contains(part))
+        && !job
+            .left_out
+            .iter()
+            .any(|part| tensor.name.contains(part.as_str()))
 }
 
 /// A tensor's shape on one rank.
