@@ -18,6 +18,7 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(calculate())
         .subcommand(inference())
+        .subcommand(explain())
         .subcommand(quick())
         .subcommand(solve())
         .subcommand(validate())
@@ -81,11 +82,22 @@ fn solve() -> Command {
         .args(inputs())
 }
 
+fn explain() -> Command {
+    Command::new("explain")
+        .about("Explain an answer: each part with its formula, the numbers put in, the result and the source")
+        .after_help("Example: gpu-mem-calc explain --model llama-3.1-8b --engine fsdp --gpus 8")
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(inputs())
+}
+
 fn inference() -> Command {
     Command::new("inference")
         .about("Answer an inference request: memory per GPU, verdict, capacity both ways, every tensor")
         .after_help(
-            "Example: gpu-mem-calc inference --model llama-3.1-8b --batch-size 8 --max-seq-len 4096 --gpu l40s",
+            "Example: gpu-mem-calc inference --model llama-3.1-8b --batch-size 8 --seq 4096 --gpu l40s",
         )
         .args(sources())
         .arg(format_of(&["table", "json"]))
@@ -104,11 +116,20 @@ fn inference() -> Command {
                     // Here no input of training stands beside them, so the shorter name is free.
                     let flag = flag(input);
                     match input.flag.strip_prefix("--inference-") {
-                        Some(short) => flag.long(short).visible_alias(input.flag.trim_start_matches('-')),
-                        None => flag,
+                        Some(short) if !is_flag(short) => {
+                            flag.long(short).visible_alias(input.flag.trim_start_matches('-'))
+                        }
+                        _ => flag,
                     }
                 }),
         )
+}
+
+/// Whether an input of inference has this flag.
+fn is_flag(name: &str) -> bool {
+    INPUTS
+        .iter()
+        .any(|input| input.section.belongs_to(Task::Inference) && input.flag.strip_prefix("--") == Some(name))
 }
 
 fn quick() -> Command {

@@ -3,6 +3,7 @@
 //! Nothing here computes. `api` turns a request into a job and a ledger into an answer.
 
 mod answer;
+mod explanation;
 mod inference_answer;
 mod ledger_rows;
 mod model_summary;
@@ -10,6 +11,7 @@ pub mod registry;
 mod values;
 
 pub use answer::{Answer, Assumed, Breakdown, Capacity, Meters, MultiNodeInfo, Range, Validation, Verdict};
+pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use inference_answer::{InferenceAnswer, InferenceBreakdown, PartRow, Pool};
 pub use ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow, SymbolRow};
 pub use model_summary::{ModelField, ModelSource, ModelSummary};

@@ -236,6 +236,7 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
         unit,
         formula,
         symbols: vec![symbol("β", "bytes per element", stored.bits() / 8)],
+        terms: Vec::new(),
         citation: Citation::new(
             Evidence::Source,
             "torch 2.15 optim/adam.py: _multi_tensor_adam, _single_tensor_adam",
@@ -258,6 +259,7 @@ fn clip(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
         unit: Bytes::new(BLOCK),
         formula: "512",
         symbols: Vec::new(),
+        terms: Vec::new(),
         citation: Citation::new(Evidence::Source, "torch 2.15 nn/utils/clip_grad.py"),
     };
     vec![(sheet.item(item, ""), tensors)]
@@ -278,6 +280,7 @@ fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         unit: Bytes::new(if hopper { 33_554_432 } else { 8_519_680 }),
         formula: if hopper { "32 MiB" } else { "8,519,680" },
         symbols: Vec::new(),
+        terms: Vec::new(),
         citation: Citation::new(
             Evidence::Source,
             "pytorch aten/src/ATen/cuda/CublasHandlePool.cpp: 4096:2:16:8 before Hopper, 32 MiB from Hopper on",
@@ -305,6 +308,7 @@ fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             symbol("V", "vocabulary", plan.network.vocabulary),
             symbol("h", "hidden size", plan.network.hidden_size),
         ],
+        terms: Vec::new(),
         citation: Citation::new(
             Evidence::Traced,
             "torch 2.15 autograd: input_buffer.cpp adds out of place here",

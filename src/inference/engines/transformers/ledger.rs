@@ -9,7 +9,7 @@ use super::shape::{Pass, heads};
 use super::store::LayerStore;
 use super::{Attention, CacheKind, Options, decode, prefill, stage, store};
 use crate::cite::{Citation, Evidence};
-use crate::memory::allocator::block;
+use crate::memory::allocator::{BLOCK, block};
 use crate::memory::meters::{self, Pattern};
 use crate::memory::{Entry, Group, Instant, InstantId, Interval, Ledger};
 use crate::model::{Layer, Network};
@@ -96,10 +96,11 @@ impl Sheet {
             group,
             dtype: None,
             place: String::new(),
-            unit: block(Bytes::new(unit)),
+            unit: Bytes::new(unit).align_up(BLOCK),
             held,
             formula,
             symbols: Vec::new(),
+            terms: Vec::new(),
             citation,
         });
         let rest: Vec<(InstantId, u64)> = at
