@@ -201,6 +201,7 @@ fn network(record: &Record) -> Result<Network, String> {
             fields.insert("vocab_size".into(), json!(32_064));
         });
     }
+    // Width 4096, 16 heads of 256, 4 for keys and values, 12288 inside, by its published configuration.
     if name.contains("Qwen3.5-9B") {
         return changed("qwen3.5-27b", |fields| {
             for (key, value) in [

@@ -413,6 +413,7 @@ fn ledger(asked: &InferenceJob, found: &Start, blocks: u64, state: Bytes) -> Led
             held,
             formula,
             symbols: Vec::new(),
+            terms: Vec::new(),
             citation: Citation::new(
                 Evidence::Source,
                 "vllm-project/vllm 0.6.6 to 0.33.0, files named in the parts",

@@ -195,12 +195,16 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Rows of the rotary tables.
+    /// Rows of the rotary tables: four times the positions where images and videos have rows and columns
+    /// (vllm `model_executor/layers/rotary_embedding/mrope.py` cache_max_position_num).
     pub fn rotary_positions(&self) -> u64 {
+        let kind = self.network.model_type.as_str();
+        let in_space = kind.starts_with("qwen3_5") || kind.contains("_vl");
         self.positions
             .or(self.network.max_positions)
             .unwrap_or(self.max_model_len)
             .max(1)
+            .saturating_mul(if in_space { 4 } else { 1 })
     }
 
     /// Attention layers of next-token prediction that are loaded.

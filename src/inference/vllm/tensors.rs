@@ -216,6 +216,10 @@ fn fused(name: &str) -> String {
         (".v_proj.", ".qkv."),
         (".gate_proj.", ".gate_up."),
         (".up_proj.", ".gate_up."),
+        (".in_proj_qkv.", ".in_proj_qkvz."),
+        (".in_proj_z.", ".in_proj_qkvz."),
+        (".in_proj_b.", ".in_proj_ba."),
+        (".in_proj_a.", ".in_proj_ba."),
     ] {
         if name.contains(part) {
             name = name.replace(part, whole);

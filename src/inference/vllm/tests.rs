@@ -122,6 +122,34 @@ fn quantised_weights_are_near_what_is_printed() {
     prints("gpt-oss-120b", "0.11.0", 1, triton, 131_072, 64.38, 0.025);
 }
 
+/// A rotary table four times as long, with and without towers, and scales repeated for Marlin.
+#[test]
+fn models_with_images_have_longer_tables() {
+    let network = network("qwen3.6-35b-a3b");
+    let mut job = Job::new(&network, version("0.26.0"), device(119.6, "nvidia gb10"), 131_072);
+    assert_eq!(
+        format!("{:.2}", start(&job).weights.expected.to_gib()),
+        "64.69",
+        "vllm-016"
+    );
+    job.weights = WeightFormat::Fp8Block;
+    job.device.capability = Some(121);
+    assert_eq!(
+        format!("{:.2}", start(&job).weights.expected.to_gib()),
+        "33.85",
+        "vllm-017"
+    );
+    let dense = self::network("qwen3.5-27b");
+    let mut four = Job::new(&dense, version("0.19.0"), device(24.0, ""), 32_768);
+    four.mesh.tensor = 4;
+    four.encoder_tokens = Some(16_384);
+    assert_eq!(
+        format!("{:.2}", start(&four).weights.expected.to_gib()),
+        "13.01",
+        "vllm-163"
+    );
+}
+
 #[test]
 fn latent_attention_keeps_absorbed_copies_in_16_bits() {
     prints(
