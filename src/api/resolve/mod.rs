@@ -15,7 +15,7 @@ mod step;
 mod usage;
 mod width;
 
-pub use adapter::adapter;
+pub use adapter::{adapter, objective, replaceable};
 pub use engine::{EngineChoice, engine, host, settings};
 pub use hardware::{Card, hardware};
 pub use mesh::{Mesh, mesh, nodes, splits};

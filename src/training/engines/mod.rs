@@ -10,7 +10,7 @@ mod replicated;
 use super::parts::Part;
 use super::plan::{GRADIENTS, Moment, Plan, extend};
 use super::sheet::{EntryId, Held, Item, Sheet};
-use super::states::{Kind, Piece};
+use super::states::Kind;
 use super::{Engine, Optimizer, OptimizerImplementation, Precision};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::{BLOCK, block};
@@ -82,7 +82,7 @@ impl Holder {
 
 impl States {
     fn new(plan: &Plan<'_>, sheet: &mut Sheet) -> Self {
-        let (job, shards, trained) = (plan.job, plan.shards, plan.types.trained);
+        let (job, shards) = (plan.job, plan.shards);
         let (mut weights, mut optimizer) = (Held::new(), Held::new());
         let ends = [
             (&plan.input, BEFORE),
@@ -95,7 +95,7 @@ impl States {
             .enumerate()
             .map(|(kind, layer)| (&layer.part, layer_place(&layer.place), plan.layers_of(kind)))
             .chain(ends.iter().map(|(part, place)| (*part, (*place).to_string(), 1)));
-        let mut local: Vec<(&Piece, u64)> = Vec::new();
+        let mut local: Vec<(&Part, u64)> = Vec::new();
         for (part, place, count) in parts {
             let stored = part.weights(job, (plan.types.stored, shards), &place, sheet);
             extend(&mut weights, &stored, count);
@@ -106,13 +106,13 @@ impl States {
                 }
                 let item = part
                     .trained
-                    .states_item(job.optimizer, job.implementation, trained, shards);
+                    .states_item(job.optimizer, job.implementation, part.dtype, shards);
                 optimizer.push((sheet.item(item, &place), count));
-                local.push((&part.trained, count));
+                local.push((part, count));
             }
         }
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
-            sheet.item(part.trained.item(GRADIENTS, trained, shards), place)
+            sheet.item(part.trained.item(GRADIENTS, part.dtype, shards), place)
         };
         Self {
             input_gradients: gradients(&plan.input, BEFORE, sheet),
@@ -199,20 +199,20 @@ fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
 
 /// The optimizer's temporaries: torch's `foreach` makes a list as large as the second moment, its loop two tensors of the
 /// size of the parameter at hand.
-fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
+fn step(plan: &Plan<'_>, local: &[(&Part, u64)], sheet: &mut Sheet) -> Held {
     let stored = plan.types.trained;
     let (unit, formula) = match (plan.job.optimizer, plan.job.implementation) {
         (Optimizer::AdamW, OptimizerImplementation::Foreach) => (
             local
                 .iter()
-                .map(|(piece, count)| piece.local(stored) * *count)
+                .map(|(part, count)| part.trained.local(part.dtype) * *count)
                 .sum(),
             "Σ β·n/N over the tensors (square roots of the second moment)",
         ),
         (Optimizer::Adafactor, _) => (
             local
                 .iter()
-                .map(|(piece, _)| piece.largest(stored))
+                .map(|(part, _)| part.trained.largest(part.dtype))
                 .max()
                 .unwrap_or_default(),
             "β·n of the largest tensor",
@@ -220,7 +220,7 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
         (Optimizer::AdamW, OptimizerImplementation::Loop) => (
             local
                 .iter()
-                .map(|(piece, _)| piece.largest(stored))
+                .map(|(part, _)| part.trained.largest(part.dtype))
                 .max()
                 .unwrap_or_default()
                 * 2,
@@ -246,11 +246,14 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
 }
 
 /// Clipping makes one norm per tensor, and scales in place.
-fn clip(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
+fn clip(plan: &Plan<'_>, local: &[(&Part, u64)], sheet: &mut Sheet) -> Held {
     if !plan.job.gradient_clipping {
         return Held::new();
     }
-    let tensors: u64 = local.iter().map(|(piece, count)| piece.tensors() * count).sum();
+    let tensors: u64 = local
+        .iter()
+        .map(|(part, count)| part.trained.tensors() * count)
+        .sum();
     let item = Item {
         id: "clip.norms",
         label: "norms of the gradients, one per tensor",
@@ -291,6 +294,7 @@ fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
 
 /// The gradient of a tied embedding meets the head's: out of place in the type of the weights, after a cast under autocast.
 fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
+    // Copies of embedding and head are tensors of their own.
     if !plan.network.head.tied || plan.job.adapter.is_some() {
         return Held::new();
     }
