@@ -32,7 +32,7 @@ pub struct Share {
 pub fn shares(total: Interval, in_use: Bytes, tenants: &[Tenant]) -> Vec<Share> {
     let total = total.expected;
     let mut order: Vec<(usize, Tenant)> = tenants.iter().copied().enumerate().collect();
-    order.sort_by(|(_, one), (_, other)| other.budget.cmp(&one.budget));
+    order.sort_by_key(|(_, tenant)| std::cmp::Reverse(tenant.budget));
     let mut free = total.saturating_sub(in_use);
     order
         .into_iter()

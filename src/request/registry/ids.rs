@@ -173,6 +173,7 @@ registry! {
     OutputScores => inference_run::OUTPUT_SCORES,
     ExpertsImplementation => inference_run::EXPERTS_IMPLEMENTATION,
     AssistantModel => inference_run::ASSISTANT_MODEL,
+    VllmQuantization => inference_vllm::VLLM_QUANTIZATION,
     EntryPoint => inference_vllm::ENTRY_POINT,
     VllmGeneration => inference_vllm::GENERATION,
     MaxModelLen => inference_vllm::MAX_MODEL_LEN,

@@ -317,3 +317,30 @@ pub(super) static MAMBA_SSM_CACHE_DTYPE: Input = setting(
 .derived("fp32 where the published configuration asks for it (Qwen3.5 and later, Nemotron 3), else the compute type")
 .advanced()
 .help("Type of the recurrent state of linear attention and state-space layers.");
+
+pub(super) static VLLM_QUANTIZATION: Input = input(
+    InputId::VllmQuantization,
+    FormGroup::Formats,
+    "inference.vllm_quantization",
+    "--vllm-quantization",
+    "vqu",
+    "Argument --quantization",
+    InputKind::Choice(&[
+        Choice::new("none", "not given", &[], "What the checkpoint says."),
+        Choice::new("awq", "awq", &["awq_marlin"], "AWQ int4."),
+        Choice::new("gptq", "gptq", &["gptq_marlin"], "GPTQ int4."),
+        Choice::new("squeezellm", "squeezellm", &[], "Removed from vLLM in 0.6."),
+        Choice::new("fp8", "fp8", &[], "FP8, one scale per matrix, quantised at load."),
+        Choice::new(
+            "bitsandbytes",
+            "bitsandbytes",
+            &[],
+            "NF4 with double quantisation.",
+        ),
+    ]),
+)
+.fixed("none")
+.advanced()
+.help(
+    "vLLM's own argument. It says the same as the weight format, which comes before it where both are given.",
+);

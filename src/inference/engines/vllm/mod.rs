@@ -1,6 +1,8 @@
 //! vLLM as an engine of the page: a question becomes a start on paper (`inference::vllm`), the start an estimate with the
 //! cache of the asked sequences, and the largest questions that it would take.
 
+mod ledger;
+
 use super::super::capacity::Capacity;
 use super::super::estimate::{Estimate, KvPool, Part, PartId};
 use super::super::job::{CacheType, InferenceJob};
@@ -12,9 +14,8 @@ use super::super::vllm::{
 };
 use super::super::weights::WeightFormat;
 use super::Engine;
-use crate::cite::{Citation, Evidence};
+use crate::memory::Interval;
 use crate::memory::meters::{Fit, context};
-use crate::memory::{Entry, Group, Instant, InstantId, Interval, Ledger};
 use crate::units::Bytes;
 
 /// What only this engine reads; `None` is the release's default.
@@ -244,7 +245,7 @@ fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Star
     };
     let need = sum(&parts);
     let (fit, failure) = verdict(found, blocks, asked.sequences);
-    let ledger = ledger(asked, found, blocks, state);
+    let ledger = ledger::ledger(asked, found, blocks, state);
     let torch = sum(parts.get(..4).unwrap_or_default());
     let pool =
         |bound: usize| Bytes::new(u64::try_from(found.cache.get(bound).copied().unwrap_or(0)).unwrap_or(0));
@@ -284,143 +285,6 @@ fn unvalidated(job: &Job<'_>) -> bool {
         || job.mesh.data > 1
         || job.encoder_tokens.is_some()
         || matches!(job.weights, Kernel::Average { .. } | Kernel::Nvfp4)
-}
-
-const INSTANTS: [(InstantId, &str); 3] = [
-    (InstantId::Load, "weights are loaded"),
-    (InstantId::PrefillFeedForward, "a full pass: the fullest layer"),
-    (InstantId::PrefillHead, "a full pass: logits and sampler"),
-];
-
-fn ledger(asked: &InferenceJob, found: &Start, blocks: u64, state: Bytes) -> Ledger {
-    let mut ledger = Ledger {
-        entries: Vec::new(),
-        instants: INSTANTS
-            .iter()
-            .map(|(id, label)| Instant {
-                id: *id,
-                label: (*label).to_string(),
-            })
-            .collect(),
-    };
-    let always: &[InstantId] = &[
-        InstantId::Load,
-        InstantId::PrefillFeedForward,
-        InstantId::PrefillHead,
-    ];
-    let passes: &[InstantId] = &[InstantId::PrefillFeedForward, InstantId::PrefillHead];
-    let parts = found.weight_parts;
-    let special = parts.rotary + parts.latent_copies;
-    let rows: [(
-        &'static str,
-        &'static str,
-        Group,
-        Bytes,
-        u64,
-        &[InstantId],
-        &'static str,
-    ); 8] = [
-        (
-            "weights",
-            "weights of one rank",
-            Group::ModelParams,
-            found.weights.expected.saturating_sub(special),
-            1,
-            always,
-            "tensors fused, divided and padded, in blocks of the allocator",
-        ),
-        (
-            "weights.rotary",
-            "tables of rotary embeddings",
-            Group::ModelParams,
-            parts.rotary,
-            1,
-            always,
-            "positions x rotary width x bytes",
-        ),
-        (
-            "weights.latent",
-            "absorbed copies of latent projections",
-            Group::ModelParams,
-            parts.latent_copies,
-            1,
-            always,
-            "heads x (nope + value width) x rank x bytes, per layer",
-        ),
-        (
-            "cache.blocks",
-            "blocks of the cache that the sequences hold",
-            Group::Cache,
-            Bytes::new(found.layout.block_bytes),
-            blocks,
-            passes,
-            "layers of a group x block size x bytes per token and layer",
-        ),
-        (
-            "cache.state",
-            "states of fixed size",
-            Group::Cache,
-            state,
-            1,
-            passes,
-            "convolution and recurrent state of each sequence",
-        ),
-        (
-            "activations.layer",
-            "inner activations of the fullest layer",
-            Group::Activations,
-            found.profile.forward,
-            1,
-            &[InstantId::PrefillFeedForward],
-            "T x bytes x (3 I / t + 3 H)",
-        ),
-        (
-            "activations.sampler",
-            "logits and sampler",
-            Group::Activations,
-            found.profile.sampler,
-            1,
-            &[InstantId::PrefillHead],
-            "c x min(S, T) x V + T x H x bytes",
-        ),
-        (
-            "activations.encoder",
-            "encoder outputs",
-            Group::Activations,
-            found.profile.encoder,
-            1,
-            passes,
-            "encoder tokens x H x bytes",
-        ),
-    ];
-    for (id, label, group, unit, count, alive, formula) in rows {
-        if unit == Bytes::ZERO || count == 0 {
-            continue;
-        }
-        let mut held = [0; InstantId::ALL.len()];
-        for instant in alive {
-            if let Some(slot) = held.get_mut(instant.index()) {
-                *slot = count;
-            }
-        }
-        ledger.entries.push(Entry {
-            id,
-            label,
-            group,
-            dtype: (group != Group::ModelParams).then_some(asked.compute),
-            place: String::new(),
-            unit,
-            held,
-            formula,
-            symbols: Vec::new(),
-            terms: Vec::new(),
-            citation: Citation::new(
-                Evidence::Source,
-                "vllm-project/vllm 0.6.6 to 0.33.0, files named in the parts",
-            ),
-        });
-    }
-    ledger
 }
 
 /// Capacity both ways without starting anew for every trial: weights depend on neither sequences nor lengths.
