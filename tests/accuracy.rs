@@ -311,6 +311,7 @@ fn the_smallest_card_that_worked_is_inside_the_band() {
 fn the_committed_statistics_are_those_of_the_records() {
     let mut records = Vec::new();
     for name in [
+        "adapter-trace.jsonl",
         "deepspeed-trace.jsonl",
         "saved-activations.jsonl",
         "serving.jsonl",
