@@ -76,6 +76,7 @@ struct Gate {
     min_mapped: f64,
     max_median: Option<f64>,
     max_p90: Option<f64>,
+    max_p95: Option<f64>,
     min_inside: Option<f64>,
     max_median_width: Option<f64>,
 }
@@ -119,6 +120,7 @@ fn select(name: &str) -> Vec<Record> {
             Box::new(move |record| record.object("lora").is_some()),
         ),
         "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
+        "trace-inference" => ("transformers-inference-trace.jsonl", Box::new(|_| true)),
         "trace-extras" => ("training-extras-trace.jsonl", Box::new(|_| true)),
         "variants" => ("torch-trace-variants.jsonl", Box::new(|_| true)),
         "published-fsdp1-full" => (
@@ -203,6 +205,8 @@ fn judge(gate: &Gate) -> Vec<String> {
     };
     at_most("median error", median, gate.max_median);
     at_most("90th percentile", p90, gate.max_p90);
+    let p95 = percentile(&errors, 95.0).unwrap_or(f64::INFINITY);
+    at_most("95th percentile", p95, gate.max_p95);
     at_most("median width", width, gate.max_median_width);
     let mut at_least = |what: &str, value: f64, bound: Option<f64>| {
         if let Some(bound) = bound.filter(|bound| value < *bound) {

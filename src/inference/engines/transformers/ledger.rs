@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::super::super::estimate::{Estimate, Part, PartId};
+use super::super::super::estimate::{DeviceEstimate, Estimate, Part, PartId};
 use super::super::super::job::InferenceJob;
 use super::super::super::weights::{Quantisation, Shard, Stored};
-use super::shape::{Pass, heads};
+use super::shape::{Pass, heads, rotated};
 use super::store::LayerStore;
 use super::{Attention, CacheKind, Options, decode, prefill, stage, store};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::{BLOCK, block};
 use crate::memory::meters::{self, Pattern};
 use crate::memory::{Entry, Group, Instant, InstantId, Interval, Ledger};
-use crate::model::{Layer, Network};
+use crate::model::{Layer, Network, NormKind};
 use crate::units::Bytes;
 
 const CLASSES: Citation = Citation::new(
@@ -43,15 +43,16 @@ const INSTANTS: [(InstantId, &str); 6] = [
 
 /// The estimate of the fullest GPU.
 pub fn estimate(job: &InferenceJob, options: &Options) -> Estimate {
-    let shards = stage::shards(job);
-    let fullest = shards
+    let all: Vec<Filled> = stage::shards(job)
         .iter()
         .map(|shard| device(job, options, shard))
-        .max_by_key(|device| device.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes));
-    match fullest {
-        Some(device) => finish(job, options, device),
-        None => finish(job, options, Filled::default()),
-    }
+        .collect();
+    let devices: Vec<DeviceEstimate> = all.iter().map(Filled::summary).collect();
+    let fullest = all
+        .into_iter()
+        .max_by_key(|device| device.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes))
+        .unwrap_or_default();
+    finish(job, options, fullest, devices)
 }
 
 /// What one device holds.
@@ -59,8 +60,28 @@ pub fn estimate(job: &InferenceJob, options: &Options) -> Estimate {
 struct Filled {
     ledger: Ledger,
     weights: Bytes,
-    cache: Bytes,
+    /// Cache in decoding at its largest, and at the end.
+    cache: (Bytes, Bytes),
     state: Bytes,
+}
+
+impl Filled {
+    fn summary(&self) -> DeviceEstimate {
+        let most = |instants: &[InstantId]| {
+            let peaks = instants.iter().map(|instant| self.ledger.allocated_at(*instant));
+            peaks.max().unwrap_or(Bytes::ZERO)
+        };
+        DeviceEstimate {
+            weights: self.weights,
+            cache: self.cache.1 + self.state,
+            prefill: most(&[
+                InstantId::PrefillAttention,
+                InstantId::PrefillFeedForward,
+                InstantId::PrefillHead,
+            ]),
+            decode: most(&[InstantId::DecodeLayer, InstantId::DecodeHead]),
+        }
+    }
 }
 
 /// Collects entries.
@@ -136,7 +157,20 @@ fn device(job: &InferenceJob, options: &Options, shard: &Shard) -> Filled {
     let cache_prefill: Bytes = stores.iter().map(|store| store.prefill).sum();
     let cache_end: Bytes = stores.iter().map(|store| store.end).sum();
     let state: Bytes = stores.iter().map(|store| store.state).sum();
-    let held = decode_cache(options, cache_prefill, cache_end);
+    let exact: Bytes = stores.iter().map(|store| store.exact).sum();
+    let one = |of: fn(&LayerStore) -> Bytes| stores.iter().map(of).max().unwrap_or(Bytes::ZERO);
+    // Offloaded: the layer at work, and in decoding the next one, which is fetched ahead.
+    let (cache_prefill, exact, held) = match options.cache {
+        CacheKind::Offloaded => {
+            let end = one(|store| store.end);
+            (one(|store| store.prefill), one(|store| store.exact), end * 2)
+        }
+        _ => (
+            cache_prefill,
+            exact,
+            decode_cache(options, cache_prefill, cache_end),
+        ),
+    };
     let phases = |before: u64, after: u64| {
         [
             (InstantId::PrefillAttention, before),
@@ -182,35 +216,54 @@ fn device(job: &InferenceJob, options: &Options, shard: &Shard) -> Filled {
         "32·B·length",
         &phases(
             pass.rows.saturating_mul(job.prompt).saturating_mul(32),
-            step.rows.saturating_mul(last).saturating_mul(40),
+            step.rows
+                .saturating_mul(last)
+                .saturating_mul(if options.beams > 1 { 90 } else { 40 }),
         ),
     );
-    let tables = rotary(&job.network, pass);
+    let (mask, masked) = masks(job, options, pass);
+    let tables = rotary(&layers, pass);
+    // Only what the layers use: both are gone when the head computes.
+    let layers_only = |before: u64, after: u64| {
+        [
+            (InstantId::PrefillAttention, before),
+            (InstantId::PrefillFeedForward, before),
+            (InstantId::DecodeLayer, after),
+        ]
+    };
+    let recomputed = options.cache == CacheKind::None;
+    let (tables_after, mask_after) = if recomputed {
+        (rotary(&layers, step), masks(job, options, step).0)
+    } else {
+        (0, 0)
+    };
     sheet.add(
         "rotary",
         "rotary tables",
         Group::Activations,
         CLASSES,
         "2·w·d·T",
-        &phases(tables, 0),
+        &layers_only(tables, tables_after),
     );
-    let (mask, masked) = masks(job, options, pass);
     sheet.add(
         "mask",
         "masks over pairs of positions",
         Group::Activations,
         CLASSES,
         "B·S² per kind of layer",
-        &phases(mask, 0),
+        &layers_only(mask, mask_after),
     );
+    let format = stage::replaced(&job.network, &job.weights);
     let most = |of: &dyn Fn(&Layer) -> u64| layers.iter().map(|layer| of(layer)).max().unwrap_or(0);
     let attention = most(&|layer| prefill::attention(job, options, layer, pass, masked));
     let norm = most(&|layer| prefill::norm(layer, pass));
-    let feed = most(&|layer| prefill::feed_forward(job, options, &job.weights, layer, pass)).max(norm);
-    let recomputed = options.cache == CacheKind::None;
+    let feed = most(&|layer| prefill::feed_forward(job, options, &format, layer, pass)).max(norm);
+    // A later device gets its input from the one before, which keeps the residual.
+    let lent = if shard.input { 0 } else { pass.each(pass.h) };
+    let (attention, feed) = (attention.saturating_sub(lent), feed.saturating_sub(lent));
     let decode_layer = if recomputed {
         most(&|layer| {
-            prefill::feed_forward(job, options, &job.weights, layer, step)
+            prefill::feed_forward(job, options, &format, layer, step)
                 .max(prefill::attention(job, options, layer, step, masked))
                 .max(prefill::norm(layer, step))
         })
@@ -221,7 +274,25 @@ fn device(job: &InferenceJob, options: &Options, shard: &Shard) -> Filled {
             .map(|(layer, store)| decode::layer(job, options, layer, *store, step))
             .max()
             .unwrap_or(0)
+            .max(dropped(job, options, &layers))
     };
+    sheet.add(
+        "scores",
+        "fp32 scores of the step before",
+        Group::Activations,
+        GENERATION,
+        "4·V·B",
+        &[InstantId::DecodeLayer, InstantId::DecodeHead].map(|instant| {
+            (
+                instant,
+                if shard.output {
+                    decode::referenced(job, options, step)
+                } else {
+                    0
+                },
+            )
+        }),
+    );
     let (first_head, last_head) = if shard.output {
         (
             prefill::head(job, options, pass),
@@ -274,7 +345,7 @@ fn device(job: &InferenceJob, options: &Options, shard: &Shard) -> Filled {
     Filled {
         ledger: sheet.ledger,
         weights,
-        cache: cache_prefill.max(held),
+        cache: (cache_prefill.max(held), exact),
         state,
     }
 }
@@ -317,11 +388,12 @@ fn assist(job: &InferenceJob, options: &Options, network: &Arc<Network>, sheet: 
     );
 }
 
-/// The cache that is alive in decoding: an offloaded one has two layers on the device.
+/// The cache that is alive in decoding.
 fn decode_cache(options: &Options, prefill: Bytes, end: Bytes) -> Bytes {
     match options.cache {
         // Layers with a window give back the prompt's cache only with the first step.
-        CacheKind::Dynamic => prefill.max(end),
+        // Beam search copies the caches of its beams, which leaves the views behind.
+        CacheKind::Dynamic if options.beams <= 1 => prefill.max(end),
         _ => end,
     }
 }
@@ -372,25 +444,73 @@ fn weigh(job: &InferenceJob, shard: &Shard, sheet: &mut Sheet) -> Bytes {
     stored.iter().map(|one| one.bytes * one.copies).sum()
 }
 
-fn rotary(network: &Network, pass: Pass) -> u64 {
-    let width = network
-        .kinds
+/// Cosines and sines of every position, one pair per width and base: Gemma 3 has two bases, one for layers with a window.
+fn rotary(layers: &[&Layer], pass: Pass) -> u64 {
+    let mut kinds: Vec<(u64, bool)> = Vec::new();
+    let two_bases = layers.iter().any(|layer| has_two_bases(layer));
+    for layer in layers {
+        let windowed = heads(layer, 1).is_some_and(|heads| heads.window.is_some());
+        let kind = (rotated(layer), windowed && two_bases);
+        if kind.0 > 0 && !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let width: u64 = kinds.iter().map(|kind| kind.0).sum();
+    pass.each(width.saturating_mul(2))
+}
+
+/// Whether layers with and without window have rotary bases of their own: Gemma 3, which norms its queries per head with
+/// (1 + weight).
+fn has_two_bases(layer: &Layer) -> bool {
+    super::shape::attention(layer)
+        .is_some_and(|attention| attention.qk_norm == crate::model::QkNorm::PerHead(NormKind::RmsPlusOne))
+}
+
+/// Phi-3 changes its rotary scaling beyond 4096 positions: when the sequence crosses them, `generate` drops the cache and
+/// computes everything again, while the old cache is still referenced (transformers 5.23.0 `models/phi3/modeling_phi3.py`,
+/// prepare_inputs_for_generation; 4096 is `original_max_position_embeddings` of the family). Returns new cache and
+/// temporaries.
+fn dropped(job: &InferenceJob, options: &Options, layers: &[&Layer]) -> u64 {
+    const ORIGINAL: u64 = 4096;
+    let crosses = job.prompt <= ORIGINAL && job.length().saturating_sub(1) > ORIGINAL;
+    if job.network.model_type != "phi3" || !crosses || options.cache == CacheKind::None {
+        return 0;
+    }
+    let again = InferenceJob {
+        prompt: ORIGINAL.saturating_add(1),
+        ..job.clone()
+    };
+    let pass = Pass::new(job, options, again.prompt, again.prompt);
+    let (mask, masked) = masks(job, options, pass);
+    let cache: Bytes = layers
         .iter()
-        .filter_map(|layer| heads(layer, 1))
-        .map(|heads| heads.head)
+        .map(|layer| store::layer(&again, options, layer).prefill)
+        .sum();
+    let most = layers
+        .iter()
+        .map(|layer| {
+            prefill::feed_forward(job, options, &job.weights, layer, pass)
+                .max(prefill::attention(job, options, layer, pass, masked))
+        })
         .max()
         .unwrap_or(0);
-    let tables = if network.model_type.starts_with("gemma3") {
-        2
-    } else {
-        1
-    };
-    pass.each(2 * width * tables)
+    cache
+        .get()
+        .saturating_add(mask)
+        .saturating_add(rotary(layers, pass))
+        .saturating_add(most)
 }
 
 /// Bytes of the masks, and whether the fused kernel gets one.
 fn masks(job: &InferenceJob, options: &Options, pass: Pass) -> (u64, bool) {
     let network = &job.network;
+    // Without padding a static cache has one mask for all rows.
+    let shared = options.cache == CacheKind::Static && !options.padding;
+    let pairs = if shared {
+        pass.pairs() / pass.rows.max(1)
+    } else {
+        pass.pairs()
+    };
     let windows = network.kinds.iter().filter_map(|layer| heads(layer, 1)?.window);
     let reached = windows.clone().any(|window| pass.context >= window);
     let kinds = {
@@ -417,12 +537,12 @@ fn masks(job: &InferenceJob, options: &Options, pass: Pass) -> (u64, bool) {
             } else {
                 u64::from(masked)
             };
-            (pass.pairs().saturating_mul(count), masked)
+            (pairs.saturating_mul(count), masked)
         }
     }
 }
 
-fn finish(job: &InferenceJob, options: &Options, device: Filled) -> Estimate {
+fn finish(job: &InferenceJob, options: &Options, device: Filled, devices: Vec<DeviceEstimate>) -> Estimate {
     let peak = device.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
     let unvalidated = options.attention == Attention::Flash
         || options.assistant.is_some()
@@ -432,7 +552,7 @@ fn finish(job: &InferenceJob, options: &Options, device: Filled) -> Estimate {
     let reserved = meters::reserved(allocated, Pattern::Single, false);
     let context = meters::context();
     let need = meters::need(allocated, context);
-    let temporaries = peak.saturating_sub(device.weights + device.cache + device.state);
+    let temporaries = peak.saturating_sub(device.weights + device.cache.0 + device.state);
     let exact = Interval::exact;
     let parts = vec![
         Part {
@@ -442,7 +562,7 @@ fn finish(job: &InferenceJob, options: &Options, device: Filled) -> Estimate {
         },
         Part {
             id: PartId::KvCache,
-            bytes: exact(device.cache),
+            bytes: exact(device.cache.0),
             source: CACHES.source,
         },
         Part {
@@ -467,6 +587,7 @@ fn finish(job: &InferenceJob, options: &Options, device: Filled) -> Estimate {
     ];
     Estimate {
         ledger: device.ledger,
+        devices,
         parts,
         allocated,
         reserved,
