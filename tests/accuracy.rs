@@ -121,6 +121,17 @@ fn select(name: &str) -> Vec<Record> {
         ),
         "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
         "trace-inference" => ("transformers-inference-trace.jsonl", Box::new(|_| true)),
+        "published-adapters" => (
+            "training.jsonl",
+            Box::new(move |record| {
+                record.object("peft").is_some()
+                    && record
+                        .text("source_group")
+                        .is_some_and(|group| group.starts_with("fms"))
+                    && !record.flag("oom")
+            }),
+        ),
+        "trace-adapters-more" => ("adapter-trace.jsonl", Box::new(|_| true)),
         "trace-extras" => ("training-extras-trace.jsonl", Box::new(|_| true)),
         "variants" => ("torch-trace-variants.jsonl", Box::new(|_| true)),
         "published-fsdp1-full" => (
