@@ -185,3 +185,17 @@ fn every_model_and_extreme_numbers_are_answered_or_refused() {
         }
     }
 }
+
+#[test]
+fn engines_have_other_names_and_strangers_are_refused() {
+    let with = |name: Value| with(four(), "inference", "engine_type", name);
+    for name in [json!("transformers"), json!("HuggingFace"), Value::Null] {
+        assert_eq!(ask(with(name)).need, ask(four()).need);
+    }
+    for (name, code) in [("bogus", "unknown_value"), ("tensorrt-llm", "not_available_yet")] {
+        assert_eq!(
+            refused(with(json!(name))),
+            [(code.to_string(), "inference.engine_type".to_string())]
+        );
+    }
+}
