@@ -90,6 +90,7 @@ registry! {
     LoraDropout => adapter::LORA_DROPOUT,
     AdapterDtype => adapter::ADAPTER_DTYPE,
     BaseFormat => adapter::BASE_FORMAT,
+    BaseGroupSize => adapter::BASE_GROUP_SIZE,
     KbitPrepared => adapter::KBIT_PREPARED,
     KbitNormsOnly => adapter::KBIT_NORMS_ONLY,
     ModulesToSave => adapter::MODULES_TO_SAVE,
