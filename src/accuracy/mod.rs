@@ -20,6 +20,7 @@ pub mod software;
 pub mod statistics;
 pub mod trace;
 pub mod transformers;
+pub mod vllm;
 
 pub use evidence::{calculate, calculate_inference, evidence, optimize_batch_size};
 pub use markdown::markdown;

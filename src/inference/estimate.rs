@@ -96,7 +96,7 @@ pub struct DeviceEstimate {
 pub struct Estimate {
     /// Every tensor that torch's allocator holds, by instant; for an engine with a pool the asked cache, not the pool.
     pub ledger: Ledger,
-    /// Every GPU of one copy, where they differ; else the one that stands for all.
+    /// Every GPU of one copy, where they differ; else the one that stands for all. Empty where an engine's GPUs are alike.
     pub devices: Vec<DeviceEstimate>,
     /// The parts; they add up to the need.
     pub parts: Vec<Part>,

@@ -82,7 +82,7 @@ pub struct InferenceAnswer {
     pub breakdown: InferenceBreakdown,
     /// Weights, cache, state, activations, workspaces, graphs, non-torch, context.
     pub parts: Vec<PartRow>,
-    /// Every GPU of one copy, where they differ; else the one that stands for all.
+    /// Every GPU of one copy, where they differ; else the one that stands for all. Empty where an engine's GPUs are alike.
     pub devices: Vec<DeviceRow>,
     /// Whether the verdict is "fits" or "tight".
     pub fits_on_gpu: bool,
