@@ -311,7 +311,27 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::SamplingTopP
         | InputId::OutputScores
         | InputId::ExpertsImplementation
-        | InputId::AssistantModel => Use::Used,
+        | InputId::AssistantModel
+        | InputId::VllmQuantization
+        | InputId::EntryPoint
+        | InputId::VllmGeneration
+        | InputId::MaxModelLen
+        | InputId::MaxBatchedTokens
+        | InputId::MaxSequences
+        | InputId::BlockSize
+        | InputId::PrefixCaching
+        | InputId::EnforceEager
+        | InputId::ChunkedPrefill
+        | InputId::SamplerKernel
+        | InputId::CacheMemory
+        | InputId::SwapSpace
+        | InputId::ServerDataParallel
+        | InputId::ServerExpertParallel
+        | InputId::DecodeContextParallel
+        | InputId::MaxLoras
+        | InputId::MaxLoraRank
+        | InputId::SpeculativeTokens
+        | InputId::StateDtype => Use::Used,
     }
 }
 
