@@ -1,10 +1,12 @@
 //! PyTorch `FullyShardedDataParallel` over every layer and the root: flat parameters.
 //!
 //! Read in PyTorch 2.15: torch/distributed/fsdp/_runtime_utils.py and _flat_param.py. The root is gathered from its forward to
-//! its backward; backward gathers the unit below before a unit's gradients are computed (BACKWARD_PRE). A unit's gradients
-//! are concatenated into a flat one while both and the gathered weights exist, then reduced in the compute type. After that
-//! BACKWARD_POST gathers the unit below, when the unit's own weights are freed already. On one rank, and with NO_SHARD, a flat
-//! parameter in the type of the arithmetic is used as it is.
+//! its backward; backward gathers the unit below before a unit's gradients are computed (BACKWARD_PRE). Beside adapters
+//! that is the unit of one small matrix: PEFT's wrapping policy (utils/other.py, `fsdp_auto_wrap_policy`) gives each a unit of
+//! its own. A unit's gradients are concatenated into a flat one while both and the gathered weights exist, then reduced in the
+//! compute type.
+//! BACKWARD_POST gathers the unit below after that, when the unit's own weights are freed already. On one rank, and with
+//! NO_SHARD, a flat parameter in the type of the arithmetic is used as it is.
 
 use super::gathered::{Shards, Units};
 use super::{Held, Moment, Plan, Sheet, States};
@@ -34,6 +36,7 @@ impl Fsdp1 {
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let (depth, units) = (plan.order.len(), &self.units);
         let mut held = self.shards.always(plan, units, moment);
+        let prefetches = self.prefetch && plan.job.adapter.is_none();
         match moment {
             Moment::Load | Moment::Rest => {}
             Moment::Loss => {
@@ -43,7 +46,7 @@ impl Fsdp1 {
             Moment::Head => {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));
-                if let (true, Some(last)) = (self.prefetch, units.below(plan, depth)) {
+                if let (true, Some(last)) = (prefetches, units.below(plan, depth)) {
                     units.gathered(last, &mut held);
                 }
             }
@@ -57,7 +60,7 @@ impl Fsdp1 {
                         held.push((unit.gradients, 2));
                     }
                 }
-                if let (true, Some(below)) = (self.prefetch, units.below(plan, layer)) {
+                if let (true, Some(below)) = (prefetches, units.below(plan, layer)) {
                     units.gathered(below, &mut held);
                 }
                 self.shards.layers_from(plan, layer + 1, &mut held);
