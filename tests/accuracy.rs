@@ -125,6 +125,7 @@ fn select(name: &str) -> Vec<Record> {
             Box::new(move |record| record.object("lora").is_some()),
         ),
         "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
+        "trace-inference" => ("transformers-inference-trace.jsonl", Box::new(|_| true)),
         "published-adapters" => (
             "training.jsonl",
             Box::new(move |record| {

@@ -8,6 +8,7 @@ pub mod compiled;
 pub mod deepspeed;
 pub mod evidence;
 pub mod extras;
+pub mod inference;
 pub mod markdown;
 pub mod predict;
 pub mod published;
@@ -18,6 +19,7 @@ pub mod report;
 pub mod software;
 pub mod statistics;
 pub mod trace;
+pub mod transformers;
 pub mod vllm;
 
 pub use evidence::{calculate, calculate_inference, evidence, optimize_batch_size};

@@ -5,7 +5,7 @@ use super::quantity::{Measurement, Quantity, measurements};
 use super::question::{Differences, Question};
 use super::record::{EngineName, Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
-use super::{deepspeed, extras, published, trace, vllm};
+use super::{deepspeed, extras, inference, published, trace, transformers, vllm};
 use crate::api;
 use crate::request::{Answer, Meters, Range};
 use crate::units::Bytes;
@@ -40,9 +40,8 @@ pub fn question(record: &Record) -> Result<Question, String> {
         Format::Training => published::question(record),
         Format::DeepSpeedTrace => deepspeed::question(record),
         Format::TrainingExtras => extras::question(record),
-        Format::TransformersInference | Format::Vllm | Format::Serving => {
-            Err("inference is not built yet".into())
-        }
+        Format::TransformersInference => transformers::question(record),
+        Format::Vllm | Format::Serving => Err("this engine is not built yet".into()),
         Format::SavedActivations | Format::SmallestCard => Err("a table for unit tests, not a run".into()),
         Format::Unknown => Err("the fields are of no known format".into()),
     }
@@ -65,6 +64,9 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, String>
         return vllm::lines(record, measured);
     }
     let question = question(record)?;
+    if !record.engine().trains() {
+        return inference::lines(record, &question, measured);
+    }
     let answer = answer(&question)?;
     measured
         .iter()

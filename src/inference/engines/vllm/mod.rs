@@ -259,6 +259,7 @@ fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Star
         Some(_) => need,
     };
     Estimate {
+        devices: Vec::new(),
         ledger,
         parts,
         allocated: torch,
