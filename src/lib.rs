@@ -10,6 +10,7 @@ pub mod hardware;
 pub mod js;
 pub mod memory;
 pub mod model;
+pub mod parallel;
 pub mod request;
 pub mod training;
 #[cfg(feature = "web")]

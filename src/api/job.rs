@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::given::{Given, default_of};
-use super::resolve::{self, Card, EngineChoice, Mesh, Model, Report, Step};
+use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Step};
 use crate::request::{Assumed, InputDefault, InputId, MultiNodeInfo, Request, Section};
 use crate::training::TrainingJob;
 use crate::units::DType;
@@ -85,10 +85,17 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     let model = resolve::model(given, report);
     let sequence = sequence(given, model.as_ref(), report);
     if let Some(mesh) = mesh {
-        resolve::splits(mesh, model.as_ref(), given, sequence, report);
+        resolve::splits(mesh, (engine.id, model.as_ref()), given, sequence, report);
     }
     sections(given, report);
     let (model, mesh, card) = (model?, mesh?, card?);
+    let Divided { network, tensor } = resolve::divide(
+        given,
+        (engine, settings),
+        (mesh, &model, sequence),
+        (&step, adapter),
+        report,
+    );
     let Step {
         micro_batch,
         accumulation,
@@ -109,7 +116,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         report,
     );
     let training = TrainingJob {
-        network: model.network.clone(),
+        network,
         micro_batch,
         sequence_length: sequence,
         accumulation_steps: accumulation,
@@ -133,6 +140,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         },
         sync_each_micro_batch: given.toggle(InputId::SyncEachMicroBatch).unwrap_or(true),
         adapter,
+        tensor,
         compute_capability: card.compute_capability,
     };
     Some(Job {

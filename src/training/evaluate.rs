@@ -182,7 +182,7 @@ impl Step<'_> {
         let kept = self.kept_outputs(sheet);
         let gradient = Storage {
             gradient: true,
-            ..self.plan.setting.hidden_state()
+            ..self.plan.setting.whole_hidden_state()
         };
         let mut embedding = self.holder.at(self.plan, Moment::Embedding);
         embedding.extend(sheet.storages([gradient], ""));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::Network;
+use crate::parallel::Division;
 use crate::units::DType;
 
 /// Types of weights, gradients, optimizer states and arithmetic.
@@ -266,10 +267,21 @@ pub enum FusedKernels {
     NormRotaryActivation,
 }
 
+/// Tensor parallelism by DTensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TensorParallel {
+    /// The plan, the ranks, and which of them.
+    pub division: Division,
+    /// Whether the residual stream and its norms are divided along the sequence.
+    pub sequence: bool,
+    /// Whether the loss is computed on each rank's part of the vocabulary.
+    pub loss: bool,
+}
+
 /// Everything that decides the memory of one training step.
 #[derive(Clone, Debug)]
 pub struct TrainingJob {
-    /// The network.
+    /// The network, as one rank computes it.
     pub network: Arc<Network>,
     /// Sequences per rank and micro-batch.
     pub micro_batch: u64,
@@ -309,6 +321,8 @@ pub struct TrainingJob {
     pub sync_each_micro_batch: bool,
     /// Adapters; `None` where all weights train.
     pub adapter: Option<Adapter>,
+    /// Tensor parallelism; `None` where no matrix is divided.
+    pub tensor: Option<TensorParallel>,
     /// Compute capability of the GPU times ten (90 for Hopper): decides the size of cuBLAS workspaces.
     pub compute_capability: u16,
 }

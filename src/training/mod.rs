@@ -20,7 +20,7 @@ mod tape;
 pub use evaluate::evaluate;
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation,
-    Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
+    Precision, Projection, Recomputation, Targets, TensorParallel, TrainingJob, Zero,
 };
 
 #[cfg(test)]

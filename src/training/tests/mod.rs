@@ -63,6 +63,7 @@ fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> T
         moving_average: None,
         sync_each_micro_batch: true,
         adapter: None,
+        tensor: None,
         compute_capability: 90,
     }
 }
