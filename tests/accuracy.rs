@@ -110,6 +110,23 @@ fn select(name: &str) -> Vec<Record> {
             "torch-trace.jsonl",
             Box::new(move |record| strategy(record, "fsdp1")),
         ),
+        "trace-tp" => (
+            "torch-trace.jsonl",
+            Box::new(|record| record.engine() == EngineName::Tp),
+        ),
+        "variants-tp" => (
+            "torch-trace-variants.jsonl",
+            Box::new(|record| record.engine() == EngineName::Tp),
+        ),
+        "published-tp-reserved" => (
+            "training.jsonl",
+            Box::new(move |record| {
+                record.engine() == EngineName::Tp
+                    && record.text("quantity") == Some("max_reserved")
+                    && record.text("confidence") != Some("low")
+                    && !record.flag("oom")
+            }),
+        ),
         "trace-hsdp" => (
             "torch-trace.jsonl",
             Box::new(move |record| strategy(record, "hsdp")),

@@ -12,6 +12,7 @@ mod lists;
 mod model;
 mod output;
 mod quick;
+mod solve;
 mod sources;
 mod table;
 mod validate;
@@ -37,6 +38,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
         Some(("calculate", given)) => calculate::run(given),
         Some(("quick", given)) => quick::run(given),
+        Some(("solve", given)) => solve::run(given),
         Some(("validate", given)) => validate::run(given),
         Some(("model", given)) => model::run(given),
         Some(("presets", given)) => lists::presets(given),

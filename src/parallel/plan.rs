@@ -79,7 +79,7 @@ impl Plan {
     pub fn of(kind: PlanKind, network: &Network) -> Result<Self, Unplanned> {
         match kind {
             PlanKind::Transformers => by_family(&network.model_type),
-            PlanKind::Torch if network.kinds.iter().all(|layer| named(layer)) => Ok(Self {
+            PlanKind::Torch if network.kinds.iter().all(named) => Ok(Self {
                 kind,
                 experts: Way::Whole,
                 shared: Way::Whole,
@@ -95,10 +95,11 @@ fn by_family(model_type: &str) -> Result<Plan, Unplanned> {
     use Way::{Divided, Gathered, Whole};
     let plan = Plan::transformers;
     Ok(match model_type {
-        "llama" | "mistral" | "ministral" | "ministral3" | "qwen2" | "qwen3" | "gemma" | "gemma2" | "gemma3_text"
-        | "cohere" | "cohere2" | "granite" | "helium" | "internlm3" | "olmo" | "seed_oss" | "smollm3" | "vaultgemma"
-        | "cwm" | "ernie4_5" | "exaone4" | "arcee" | "jais2" | "nemotron" | "apertus" | "phi" | "starcoder2"
-        | "qwen3_moe" | "mixtral" | "glm4_moe" | "dots1" | "ernie4_5_moe" | "deepseek_v2" => plan(Divided, Divided),
+        "custom" | "llama" | "mistral" | "ministral" | "ministral3" | "qwen2" | "qwen3" | "gemma"
+        | "gemma2" | "gemma3_text" | "cohere" | "cohere2" | "granite" | "helium" | "internlm3" | "olmo"
+        | "seed_oss" | "smollm3" | "vaultgemma" | "cwm" | "ernie4_5" | "exaone4" | "arcee" | "jais2"
+        | "nemotron" | "apertus" | "phi" | "starcoder2" | "qwen3_moe" | "mixtral" | "glm4_moe" | "dots1"
+        | "ernie4_5_moe" | "deepseek_v2" => plan(Divided, Divided),
         "glm" | "glm4" => plan(Divided, Gathered),
         "phi3" => plan(Gathered, Gathered),
         "olmo2" | "olmo3" | "olmoe" | "flex_olmo" | "minimax_m2" => plan(Gathered, Divided),
@@ -116,9 +117,11 @@ fn by_family(model_type: &str) -> Result<Plan, Unplanned> {
             embedding: Whole,
             ..plan(Divided, Divided)
         },
-        "gpt2" | "gpt_bigcode" | "gptj" | "gpt_neo" | "falcon" | "bloom" | "opt" | "mpt" | "codegen" | "persimmon"
-        | "stablelm" | "bitnet" | "diffllama" | "dbrx" | "hunyuan_v1_dense" | "lfm2" | "bamba" | "falcon_h1"
-        | "zamba2" | "mamba" | "mamba2" | "gpt_oss" => return Err(Unplanned::Refused),
+        "gpt2" | "gpt_bigcode" | "gptj" | "gpt_neo" | "falcon" | "bloom" | "opt" | "mpt" | "codegen"
+        | "persimmon" | "stablelm" | "bitnet" | "diffllama" | "dbrx" | "hunyuan_v1_dense" | "lfm2"
+        | "bamba" | "falcon_h1" | "zamba2" | "mamba" | "mamba2" | "gpt_oss" => {
+            return Err(Unplanned::Refused);
+        }
         _ => return Err(Unplanned::Unread),
     })
 }

@@ -148,7 +148,11 @@ mod tests {
 
     #[test]
     fn the_last_ranks_hold_less() {
-        let held = |length, ranks| (0..ranks).map(|rank| chunk(length, ranks, rank)).collect::<Vec<_>>();
+        let held = |length, ranks| {
+            (0..ranks)
+                .map(|rank| chunk(length, ranks, rank))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(held(8, 4), [2, 2, 2, 2]);
         assert_eq!(held(7, 4), [2, 2, 2, 1]);
         assert_eq!(held(5, 4), [2, 2, 1, 0]);

@@ -279,7 +279,7 @@ pub struct TensorParallel {
 }
 
 /// Everything that decides the memory of one training step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrainingJob {
     /// The network, as one rank computes it.
     pub network: Arc<Network>,

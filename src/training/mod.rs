@@ -12,7 +12,10 @@ pub mod job;
 mod names;
 mod ops;
 mod parts;
+mod pass;
 mod plan;
+mod prepared;
+mod profile;
 mod sheet;
 mod states;
 mod tape;
@@ -22,6 +25,8 @@ pub use job::{
     Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation,
     Precision, Projection, Recomputation, Targets, TensorParallel, TrainingJob, Zero,
 };
+
+pub use prepared::Prepared;
 
 #[cfg(test)]
 mod tests;

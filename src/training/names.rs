@@ -38,6 +38,7 @@ names! {
     OWN_COLUMNS: Activations, "tensor_parallel.own", "this rank's columns of a gathered tensor";
     REDUCED: Activations, "tensor_parallel.reduced", "hidden states summed over the ranks";
     LOG_SOFTMAX_PART: Activations, "log_softmax.part", "intermediate of the log-softmax over a part of the vocabulary";
+    EMBEDDING_SUMS: Overhead, "embedding.partial_sums", "partial sums of the embedding's gradient";
     LINEAR_INPUT: Activations, "linear.cast_input", "16-bit copy of a linear layer's input";
     WEIGHT: ModelParams, "weight", "weight matrices of the layer";
     ADAPTER: ModelParams, "adapter", "adapters of the layer";

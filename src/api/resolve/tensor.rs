@@ -174,7 +174,10 @@ fn refuse_step(
             "Take none, or switch sequence parallelism off.",
         );
     }
-    if !matches!(step.optimizer, Optimizer::AdamW | Optimizer::Sgd { momentum: false }) {
+    if !matches!(
+        step.optimizer,
+        Optimizer::AdamW | Optimizer::Sgd { momentum: false }
+    ) {
         report.error(
             "not_available_yet",
             InputId::Optimizer,
@@ -187,7 +190,9 @@ fn unplanned(why: Unplanned, model_type: &str) -> Issue {
     let (code, message) = match why {
         Unplanned::Refused => (
             "unsupported_combination",
-            format!("The class of {model_type} has no plan for tensor parallelism, and transformers refuses it."),
+            format!(
+                "The class of {model_type} has no plan for tensor parallelism, and transformers refuses it."
+            ),
         ),
         Unplanned::Unread => (
             "not_available_yet",

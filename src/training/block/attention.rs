@@ -17,19 +17,34 @@ impl Layout<'_> {
         let (query, key, value) = if attention.fused_qkv {
             self.fused_projection(input, [query_width, key_width, value_width])
         } else {
-            let query = self.first(Group::Attention, input, (&names::QUERIES, query_width), &names::QUERY);
+            let query = self.first(
+                Group::Attention,
+                input,
+                (&names::QUERIES, query_width),
+                &names::QUERY,
+            );
             let key = self.first(Group::Attention, input, (&names::KEYS, key_width), &names::KEY);
             let value = if attention.shared_kv {
                 key
             } else {
-                self.first(Group::Attention, input, (&names::VALUES, value_width), &names::VALUE)
+                self.first(
+                    Group::Attention,
+                    input,
+                    (&names::VALUES, value_width),
+                    &names::VALUE,
+                )
             };
             (query, key, value)
         };
         let (key, value, kv_heads) = self.indexed(attention, key, value);
-        let gate = attention
-            .output_gate
-            .then(|| self.first(Group::Attention, input, (&names::QUERIES, query_width), &names::OUTPUT_GATE));
+        let gate = attention.output_gate.then(|| {
+            self.first(
+                Group::Attention,
+                input,
+                (&names::QUERIES, query_width),
+                &names::OUTPUT_GATE,
+            )
+        });
         let (query, key) = if self.setting.reference.norms_rotated {
             let (query, key) = self.rotate_both(attention, query, (key, kv_heads));
             self.norm_heads(attention, query, key)
@@ -88,7 +103,12 @@ impl Layout<'_> {
 
     fn fused_projection(&mut self, input: Var, [query, key, value]: [u64; 3]) -> (Var, Var, Var) {
         let name = &names::QUERY_KEY_VALUE;
-        let whole = self.first(Group::Attention, input, (&names::QUERIES_KEYS_VALUES, query + key + value), name);
+        let whole = self.first(
+            Group::Attention,
+            input,
+            (&names::QUERIES_KEYS_VALUES, query + key + value),
+            name,
+        );
         if self.setting.reference.slices_projection {
             return (
                 self.recorder.slice(whole, &names::QUERIES, query, name),

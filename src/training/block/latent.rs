@@ -17,7 +17,12 @@ impl Layout<'_> {
             }
             None => input,
         };
-        let query = self.first(Group::Attention, query_source, (&names::QUERIES, heads * width), &names::QUERY);
+        let query = self.first(
+            Group::Attention,
+            query_source,
+            (&names::QUERIES, heads * width),
+            &names::QUERY,
+        );
         let query = self.recorder.split(query, &names::QUERY);
         let query_plain = self
             .recorder
@@ -44,7 +49,12 @@ impl Layout<'_> {
             .concatenate(&[query_plain, query_rotary], shape, &names::ROTATED);
 
         let expanded = heads * (latent.nope_dim + latent.value_dim);
-        let keys_values = self.first(Group::Attention, key_latent, (&names::KEYS_VALUES, expanded), &names::QUERY_KEY_VALUE);
+        let keys_values = self.first(
+            Group::Attention,
+            key_latent,
+            (&names::KEYS_VALUES, expanded),
+            &names::QUERY_KEY_VALUE,
+        );
         let keys_values = self.recorder.split(keys_values, &names::QUERY_KEY_VALUE);
         let key_plain = self
             .recorder

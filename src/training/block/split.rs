@@ -57,8 +57,7 @@ impl Setting {
             Group::Dense => plan.dense,
             Group::Shared => plan.shared,
         };
-        self.tensor
-            .map_or(Way::Whole, |tensor| of(tensor.division.plan))
+        self.tensor.map_or(Way::Whole, |tensor| of(tensor.division.plan))
     }
 }
 
@@ -131,7 +130,6 @@ impl Layout<'_> {
             return input;
         }
         let whole = self.recorder.split(input, &names::LATENT);
-        self.recorder
-            .concatenate(&[whole], input.shape, &names::LATENT)
+        self.recorder.concatenate(&[whole], input.shape, &names::LATENT)
     }
 }

@@ -289,9 +289,8 @@ impl DeepSpeed {
     /// 16-bit gradients of the layers from this one on.
     fn gradients(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
         if self.zero.stage <= 1 {
-            for kind in plan.order.iter().skip(from) {
-                held.extend(self.whole.get(*kind).map(|entry| (*entry, 1)));
-            }
+            let counts = plan.between(from, plan.order.len());
+            held.extend(self.whole.iter().copied().zip(counts));
             let ends = if from == 0 {
                 &self.ends[..]
             } else {

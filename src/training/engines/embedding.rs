@@ -63,7 +63,12 @@ impl Embedding {
         };
         let all = plan.network.vocabulary.saturating_mul(width);
         Some(Self {
-            whole: item("gradients.embedding", "gradient of the embedding, all rows", all, "β·V·h"),
+            whole: item(
+                "gradients.embedding",
+                "gradient of the embedding, all rows",
+                all,
+                "β·V·h",
+            ),
             own: item(
                 "gradients.embedding_own",
                 "this rank's rows of the embedding's gradient",

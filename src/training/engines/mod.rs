@@ -139,7 +139,8 @@ impl States {
 
     /// Weights, states and constants.
     fn always(&self, moment: Moment) -> Held {
-        let mut held = self.weights.clone();
+        let mut held = Held::with_capacity(32);
+        held.extend(&self.weights);
         if moment == Moment::Load {
             return held;
         }
@@ -195,15 +196,9 @@ fn layer_place(place: &str) -> String {
 }
 
 fn layer_gradients(plan: &Plan<'_>, from: usize, to: usize) -> Held {
-    let mut counts = vec![0u64; plan.layers.len()];
-    for kind in plan.order.get(from..to).unwrap_or_default() {
-        if let Some(count) = counts.get_mut(*kind) {
-            *count += 1;
-        }
-    }
     plan.layers
         .iter()
-        .zip(counts)
+        .zip(plan.between(from, to))
         .filter(|(_, count)| *count > 0)
         .map(|(layer, count)| (layer.gradients, count))
         .collect()

@@ -1,5 +1,6 @@
 //! Tests of the training room: what layers save, the tape, single operations, states, and the sheet.
 
+mod divided;
 mod ends;
 mod ops;
 mod saved;
