@@ -46,6 +46,14 @@ pub fn solve(request: &str, variable: &str) -> Result<String, JsValue> {
         .map_err(|issues| refused(&issues))
 }
 
+/// The answer's parts, each with its formula, the numbers put in, its result and its source; both are JSON.
+#[wasm_bindgen(js_name = explainFormula)]
+pub fn explain_formula(request: &str) -> Result<String, JsValue> {
+    let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
+    let explanation = api::explain(&request).map_err(|issues| refused(&issues))?;
+    Ok(text(&explanation))
+}
+
 /// Whether a request can be answered: `{"valid": true, "issues": []}`, warnings included. Never throws.
 #[wasm_bindgen]
 pub fn validate(request: &str) -> String {

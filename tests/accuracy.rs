@@ -26,7 +26,7 @@ fn file(name: &str) -> Vec<Record> {
 fn every_record_is_read_in_its_format() {
     for (name, count, format) in [
         ("torch-trace.jsonl", 271, Format::TorchTrace),
-        ("torch-trace-variants.jsonl", 420, Format::TorchTrace),
+        ("torch-trace-variants.jsonl", 460, Format::TorchTrace),
         ("deepspeed-trace.jsonl", 24, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
         ("training.jsonl", 901, Format::Training),

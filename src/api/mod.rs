@@ -2,6 +2,8 @@
 //! call nothing else.
 
 mod answer;
+mod arithmetic;
+mod explain;
 mod given;
 mod job;
 mod measure;
@@ -19,6 +21,8 @@ pub use crate::cite::{Citation, Evidence};
 pub use crate::hardware::{Gpu, MemorySetup, find as find_gpu, gpus, links, nearest as nearest_gpus};
 pub use crate::request::*;
 pub use crate::warn::{Issue, Severity};
+pub use arithmetic::evaluate as evaluate_formula;
+pub use explain::{explain, substituted};
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
 pub use models::{ModelEntry, models, search_models};

@@ -17,6 +17,7 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(calculate())
+        .subcommand(explain())
         .subcommand(quick())
         .subcommand(solve())
         .subcommand(validate())
@@ -77,6 +78,17 @@ fn solve() -> Command {
         .arg(output())
         .arg(force())
         .args(judgement())
+        .args(inputs())
+}
+
+fn explain() -> Command {
+    Command::new("explain")
+        .about("Explain an answer: each part with its formula, the numbers put in, the result and the source")
+        .after_help("Example: gpu-mem-calc explain --model llama-3.1-8b --engine fsdp --gpus 8")
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
         .args(inputs())
 }
 

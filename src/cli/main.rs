@@ -7,6 +7,7 @@
 mod accuracy;
 mod args;
 mod calculate;
+mod explain;
 mod failure;
 mod lists;
 mod model;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
 fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
         Some(("calculate", given)) => calculate::run(given),
+        Some(("explain", given)) => explain::run(given),
         Some(("quick", given)) => quick::run(given),
         Some(("solve", given)) => solve::run(given),
         Some(("validate", given)) => validate::run(given),

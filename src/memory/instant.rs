@@ -14,6 +14,8 @@ pub enum InstantId {
     ForwardEnd,
     /// The loss is being computed from the logits.
     LossForward,
+    /// The reference of preference training computes its log-probabilities.
+    ReferenceForward,
     /// The gradient of the logits is being computed.
     LossBackward,
     /// The head's weight gradient is being computed.
@@ -34,11 +36,12 @@ pub enum InstantId {
 
 impl InstantId {
     /// Every instant in the order of time.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Load,
         Self::Rest,
         Self::ForwardEnd,
         Self::LossForward,
+        Self::ReferenceForward,
         Self::LossBackward,
         Self::HeadBackward,
         Self::BackwardLast,
@@ -61,6 +64,7 @@ impl InstantId {
             Self::Rest => "rest",
             Self::ForwardEnd => "forward_end",
             Self::LossForward => "loss_forward",
+            Self::ReferenceForward => "reference_forward",
             Self::LossBackward => "loss_backward",
             Self::HeadBackward => "head_backward",
             Self::BackwardLast => "backward_last",

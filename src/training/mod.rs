@@ -14,6 +14,7 @@ mod ops;
 mod parts;
 mod pass;
 mod plan;
+mod preference;
 mod prepared;
 mod profile;
 mod sheet;
@@ -22,8 +23,9 @@ mod tape;
 
 pub use evaluate::evaluate;
 pub use job::{
-    Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation,
-    Precision, Projection, Recomputation, Targets, TensorParallel, TrainingJob, Zero,
+    Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LogProbabilities, LossKind, Modules,
+    Objective, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation, Targets,
+    TensorParallel, TrainingJob, Widened, Zero,
 };
 
 pub use prepared::Prepared;

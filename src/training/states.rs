@@ -123,13 +123,34 @@ impl Piece {
             .sum()
     }
 
+    /// Bytes of each tensor in a type: this rank's part, or the whole.
+    fn by_tensor(&self, sharded: bool, dtype: DType) -> Vec<Bytes> {
+        let elements = if sharded { &self.local } else { &self.gathered };
+        elements
+            .iter()
+            .map(|elements| self.block(*elements, dtype))
+            .collect()
+    }
+
     /// Bytes of the optimizer's states on this rank.
+    #[cfg(test)]
     pub fn states(
         &self,
         optimizer: Optimizer,
         implementation: OptimizerImplementation,
         dtype: DType,
     ) -> Bytes {
+        let each = self.states_by_tensor(optimizer, implementation, dtype);
+        each.into_iter().sum()
+    }
+
+    /// Bytes of the optimizer's states on this rank, by tensor.
+    fn states_by_tensor(
+        &self,
+        optimizer: Optimizer,
+        implementation: OptimizerImplementation,
+        dtype: DType,
+    ) -> Vec<Bytes> {
         let one = |(place, elements): (usize, u64)| match optimizer {
             Optimizer::AdamW => {
                 let state = self.block(elements, dtype);
@@ -151,7 +172,7 @@ impl Piece {
                 None => self.block(elements, dtype),
             },
         };
-        self.local.iter().copied().enumerate().map(one).sum()
+        self.local.iter().copied().enumerate().map(one).collect()
     }
 
     /// One state of bitsandbytes: fp32 for small tensors, else a byte per element and a scale per block; paged states of
@@ -215,6 +236,7 @@ impl Piece {
     /// The entry of something that has one value per weight.
     pub fn item(&self, kind: Kind, dtype: DType, ranks: u64) -> Item {
         let sharded = ranks > 1 && kind.sharded;
+        let terms = self.by_tensor(kind.sharded, dtype);
         Item {
             id: kind.id,
             label: kind.label,
@@ -231,6 +253,7 @@ impl Piece {
                 (false, false) => "Σ β·n over the tensors",
             },
             symbols: self.symbols(dtype, ranks),
+            terms,
             citation: if ranks > 1 { SHARD } else { WHOLE },
         }
     }
@@ -243,6 +266,7 @@ impl Piece {
         dtype: DType,
         ranks: u64,
     ) -> Item {
+        let terms = self.states_by_tensor(optimizer, implementation, dtype);
         Item {
             id: "optimizer.states",
             label: "optimizer states",
@@ -252,7 +276,7 @@ impl Piece {
                 Optimizer::BitsAndBytes { eight_bit: false, .. } => Some(DType::Fp32),
                 _ => Some(dtype),
             },
-            unit: self.states(optimizer, implementation, dtype),
+            unit: terms.iter().copied().sum(),
             formula: match optimizer {
                 Optimizer::AdamW => "Σ 2·β·n/N over the tensors (first and second moment)",
                 Optimizer::BitsAndBytes {
@@ -268,6 +292,7 @@ impl Piece {
                 Optimizer::Sgd { .. } => "Σ β·n/N over the tensors (momentum)",
             },
             symbols: self.symbols(dtype, ranks),
+            terms,
             citation: OPTIMIZER,
         }
     }

@@ -16,7 +16,7 @@ mod tensor;
 mod usage;
 mod width;
 
-pub use adapter::adapter;
+pub use adapter::{adapter, objective, replaceable};
 pub use engine::{EngineChoice, engine, host, settings};
 pub use hardware::{Card, hardware};
 pub use mesh::{Mesh, mesh, nodes, splits};

@@ -36,6 +36,14 @@ pub fn divide(
         return whole;
     }
     refuse_engine(engine.1, report);
+    if given.choice(InputId::Objective) == Some("preference") {
+        refuse(
+            report,
+            InputId::Objective,
+            "The plans were derived for one model and next-token training, not for a pair with a reference.",
+            "Train for next tokens, or take no tensor parallelism.",
+        );
+    }
     let Some((kind, sequence_parallel, loss)) = kind(given, report) else {
         return whole;
     };

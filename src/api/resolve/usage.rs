@@ -111,9 +111,29 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::LoraDropout
         | InputId::AdapterDtype
         | InputId::BaseFormat
-        | InputId::KbitPrepared => when(
-            given.choice(InputId::Adapter) == Some("lora"),
+        | InputId::KbitPrepared
+        | InputId::ModulesToSave => when(
+            matches!(given.choice(InputId::Adapter), Some("lora" | "dora")),
             "All weights train, so there are no adapters.",
+        ),
+        InputId::KbitNormsOnly => when(
+            given.toggle(InputId::KbitPrepared) == Some(true),
+            "Nothing was cast to fp32, so nothing is cast back.",
+        ),
+        InputId::LogProbabilities => when(
+            given.choice(InputId::Objective) == Some("preference"),
+            "Only preference training computes log-probabilities of its own.",
+        ),
+        InputId::Loss | InputId::KeepOutputs => when(
+            given.choice(InputId::Objective) != Some("preference"),
+            "Preference training computes its loss from log-probabilities of all tokens.",
+        ),
+        InputId::CheckpointReentrant => when(
+            matches!(
+                given.choice(InputId::ActivationCheckpointing),
+                Some("full" | "every_n" | "operations")
+            ),
+            "Nothing is recomputed layer by layer.",
         ),
         InputId::SyncEachMicroBatch => when(
             given.integer(InputId::GradientAccumulationSteps).unwrap_or(1) > 1,
@@ -199,10 +219,9 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::OffloadParam
         | InputId::FusedKernels
         | InputId::Adapter
+        | InputId::Objective
         | InputId::ActivationCheckpointing
         | InputId::Attention
-        | InputId::Loss
-        | InputId::KeepOutputs
         | InputId::EngineType
         | InputId::EngineVersion
         | InputId::TransformersVersion

@@ -48,6 +48,7 @@ impl Embedding {
                 dtype: Some(dtype),
                 unit: block(Bytes::new(elements.saturating_mul(dtype.bits() / 8))),
                 formula,
+                terms: Vec::new(),
                 symbols: vec![
                     symbol("β", "bytes per element", dtype.bits() / 8),
                     symbol("V", "vocabulary", plan.network.vocabulary),

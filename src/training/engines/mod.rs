@@ -11,7 +11,7 @@ mod replicated;
 use super::parts::Part;
 use super::plan::{GRADIENTS, Moment, Plan, extend, gradients_persist};
 use super::sheet::{EntryId, Held, Item, Sheet};
-use super::states::{Kind, Piece};
+use super::states::Kind;
 use super::{Engine, Optimizer, OptimizerImplementation, Precision};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::{BLOCK, block};
@@ -83,7 +83,7 @@ impl Holder {
 
 impl States {
     fn new(plan: &Plan<'_>, sheet: &mut Sheet) -> Self {
-        let (job, shards, trained) = (plan.job, plan.shards, plan.types.trained);
+        let (job, shards) = (plan.job, plan.shards);
         let (mut weights, mut optimizer) = (Held::new(), Held::new());
         let ends = [
             (&plan.input, BEFORE),
@@ -96,7 +96,7 @@ impl States {
             .enumerate()
             .map(|(kind, layer)| (&layer.part, layer_place(&layer.place), plan.layers_of(kind)))
             .chain(ends.iter().map(|(part, place)| (*part, (*place).to_string(), 1)));
-        let mut local: Vec<(&Piece, u64)> = Vec::new();
+        let mut local: Vec<(&Part, u64)> = Vec::new();
         for (part, place, count) in parts {
             let stored = part.weights(job, (plan.types.stored, shards), &place, sheet);
             extend(&mut weights, &stored, count);
@@ -107,13 +107,13 @@ impl States {
                 }
                 let item = part
                     .trained
-                    .states_item(job.optimizer, job.implementation, trained, shards);
+                    .states_item(job.optimizer, job.implementation, part.dtype, shards);
                 optimizer.push((sheet.item(item, &place), count));
-                local.push((&part.trained, count));
+                local.push((part, count));
             }
         }
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
-            sheet.item(part.trained.item(GRADIENTS, trained, shards), place)
+            sheet.item(part.trained.item(GRADIENTS, part.dtype, shards), place)
         };
         let input_gradients = gradients(&plan.input, BEFORE, sheet);
         let embedding = embedding::Embedding::new(plan, sheet);
@@ -210,20 +210,20 @@ fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
 
 /// The optimizer's temporaries: torch's `foreach` makes a list as large as the second moment, its loop two tensors of the
 /// size of the parameter at hand.
-fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
+fn step(plan: &Plan<'_>, local: &[(&Part, u64)], sheet: &mut Sheet) -> Held {
     let stored = plan.types.trained;
     let (unit, formula) = match (plan.job.optimizer, plan.job.implementation) {
         (Optimizer::AdamW, OptimizerImplementation::Foreach) => (
             local
                 .iter()
-                .map(|(piece, count)| piece.local(stored) * *count)
+                .map(|(part, count)| part.trained.local(part.dtype) * *count)
                 .sum(),
             "Σ β·n/N over the tensors (square roots of the second moment)",
         ),
         (Optimizer::Adafactor, _) => (
             local
                 .iter()
-                .map(|(piece, _)| piece.largest(stored))
+                .map(|(part, _)| part.trained.largest(part.dtype))
                 .max()
                 .unwrap_or_default(),
             "β·n of the largest tensor",
@@ -231,7 +231,7 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
         (Optimizer::AdamW, OptimizerImplementation::Loop) => (
             local
                 .iter()
-                .map(|(piece, _)| piece.largest(stored))
+                .map(|(part, _)| part.trained.largest(part.dtype))
                 .max()
                 .unwrap_or_default()
                 * 2,
@@ -247,6 +247,7 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
         unit,
         formula,
         symbols: vec![symbol("β", "bytes per element", stored.bits() / 8)],
+        terms: Vec::new(),
         citation: Citation::new(
             Evidence::Source,
             "torch 2.15 optim/adam.py: _multi_tensor_adam, _single_tensor_adam",
@@ -256,11 +257,14 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
 }
 
 /// Clipping makes one norm per tensor, and scales in place.
-fn clip(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
+fn clip(plan: &Plan<'_>, local: &[(&Part, u64)], sheet: &mut Sheet) -> Held {
     if !plan.job.gradient_clipping {
         return Held::new();
     }
-    let tensors: u64 = local.iter().map(|(piece, count)| piece.tensors() * count).sum();
+    let tensors: u64 = local
+        .iter()
+        .map(|(part, count)| part.trained.tensors() * count)
+        .sum();
     let item = Item {
         id: "clip.norms",
         label: "norms of the gradients, one per tensor",
@@ -269,6 +273,7 @@ fn clip(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
         unit: Bytes::new(BLOCK),
         formula: "512",
         symbols: Vec::new(),
+        terms: Vec::new(),
         citation: Citation::new(Evidence::Source, "torch 2.15 nn/utils/clip_grad.py"),
     };
     vec![(sheet.item(item, ""), tensors)]
@@ -289,6 +294,7 @@ fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         unit: Bytes::new(if hopper { 33_554_432 } else { 8_519_680 }),
         formula: if hopper { "32 MiB" } else { "8,519,680" },
         symbols: Vec::new(),
+        terms: Vec::new(),
         citation: Citation::new(
             Evidence::Source,
             "pytorch aten/src/ATen/cuda/CublasHandlePool.cpp: 4096:2:16:8 before Hopper, 32 MiB from Hopper on",
@@ -299,6 +305,7 @@ fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
 
 /// The gradient of a tied embedding meets the head's: out of place in the type of the weights, after a cast under autocast.
 fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
+    // Copies of embedding and head are tensors of their own.
     if !plan.network.head.tied || plan.job.adapter.is_some() {
         return Held::new();
     }
@@ -316,6 +323,7 @@ fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             symbol("V", "vocabulary", plan.network.vocabulary),
             symbol("h", "hidden size", plan.network.hidden_size),
         ],
+        terms: Vec::new(),
         citation: Citation::new(
             Evidence::Traced,
             "torch 2.15 autograd: input_buffer.cpp adds out of place here",
