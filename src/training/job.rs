@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::Network;
-use crate::parallel::Division;
+use crate::parallel::{Division, Way};
 use crate::units::DType;
 
 /// Types of weights, gradients, optimizer states and arithmetic.
@@ -393,6 +393,14 @@ impl TrainingJob {
     /// Whether a second copy of the weights computes the reference's log-probabilities.
     pub const fn reference_weights(&self) -> bool {
         matches!(self.objective, Objective::Preference(_)) && self.adapter.is_none()
+    }
+
+    /// Whether FSDP2 cuts a rank's rows out of an embedding's gradient, which tensor parallelism leaves whole.
+    pub fn cuts_embedding(&self) -> bool {
+        let divided = |tensor: TensorParallel| tensor.division.plan.embedding == Way::Divided;
+        matches!(self.engine, Engine::Fsdp2 { .. })
+            && self.tensor.is_some_and(divided)
+            && !self.network.head.tied
     }
 
     /// Tokens per micro-batch on one rank.

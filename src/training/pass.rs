@@ -142,7 +142,7 @@ impl<'a> Pass<'a> {
             head_backward: sheet.storages(ending.head_backward, place),
             gradient: sheet.storages([gradient(setting.hidden_state())], ""),
             whole_gradient: sheet.storages(
-                std::iter::once(gradient(setting.whole_hidden_state())).chain(partial_sums(job, setting)),
+                std::iter::once(gradient(setting.whole_hidden_state())).chain(after_gradient(job, setting)),
                 "",
             ),
             outputs: sheet.storages(ending.after, place),
@@ -342,4 +342,22 @@ fn partial_sums(job: &TrainingJob, setting: &Setting) -> Option<Storage> {
         };
         Storage::new(&names::EMBEDDING_SUMS, shape, DType::Fp32)
     })
+}
+
+/// What backward of the embedding makes beside its gradient: partial sums, which are gone when FSDP2 cuts this rank's rows
+/// out of a gradient of all rows.
+fn after_gradient(job: &TrainingJob, setting: &Setting) -> Option<Storage> {
+    let sums = partial_sums(job, setting);
+    if !job.cuts_embedding() {
+        return sums;
+    }
+    let shape = Shape {
+        axis: &names::WEIGHTS,
+        width: setting
+            .part(job.network.vocabulary)
+            .saturating_mul(setting.hidden),
+        rows: Rows::One,
+    };
+    let own = Storage::gradient(&names::WEIGHT, shape, setting.types.weights);
+    sums.filter(|sums| sums.bytes() > own.bytes()).or(Some(own))
 }
