@@ -51,8 +51,9 @@ fn answer(bencher: divan::Bencher<'_, '_>, model: &str) {
     bencher.bench(|| api::calculate(divan::black_box(&request)));
 }
 
-/// Settings as a search goes through them, in an order without pattern: batch (1 to 16), sequence length, recomputation,
-/// GPUs (8 to 1,024), engine, optimizer, accumulation. Network, precision and kernels are the same for all.
+/// Settings as a search goes through them, drawn without a pattern from 36,864 combinations of batch (1 to 16), sequence
+/// length, recomputation, GPUs (8 to 1,024), engine, optimizer and accumulation. Network, precision and kernels are the same
+/// for all, so what the engine holds and what the passes hold comes back in many of them.
 fn settings(model: &str) -> Vec<TrainingJob> {
     let base = job(model);
     let engines = [
@@ -77,7 +78,6 @@ fn settings(model: &str) -> Vec<TrainingJob> {
     ];
     let mut all = Vec::new();
     for number in 0..40_000_u64 {
-        // A linear congruence: every combination comes once, far from its neighbours.
         let mut rest = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 20;
         let mut next = |choices: u64| {
             let choice = rest % choices;

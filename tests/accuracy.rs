@@ -136,6 +136,17 @@ fn select(name: &str) -> Vec<Record> {
             Box::new(move |record| record.object("lora").is_some()),
         ),
         "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
+        "published-adapters" => (
+            "training.jsonl",
+            Box::new(move |record| {
+                record.object("peft").is_some()
+                    && record
+                        .text("source_group")
+                        .is_some_and(|group| group.starts_with("fms"))
+                    && !record.flag("oom")
+            }),
+        ),
+        "trace-adapters-more" => ("adapter-trace.jsonl", Box::new(|_| true)),
         "trace-extras" => ("training-extras-trace.jsonl", Box::new(|_| true)),
         "variants" => ("torch-trace-variants.jsonl", Box::new(|_| true)),
         "published-fsdp1-full" => (

@@ -84,6 +84,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     let settings = resolve::settings(given, engine.id, (ranks, num_nodes), report);
     resolve::unused(given, engine.id, ranks, num_nodes, report);
     let model = resolve::model(given, report);
+    resolve::note_released(model.as_ref(), report);
     let sequence = sequence(given, model.as_ref(), report);
     if let Some(mesh) = mesh {
         resolve::splits(mesh, (engine.id, model.as_ref()), given, sequence, report);

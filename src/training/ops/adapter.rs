@@ -61,7 +61,9 @@ impl Recorder {
         } else {
             let output = self.low_rank(dropped, base.shape, adapter);
             let operands = [input, own, dropped, base, output];
-            self.tape.pass(&operands.map(|operand| operand.storage), &[]);
+            let workspace = self.workspace();
+            self.tape
+                .pass(&operands.map(|operand| operand.storage), workspace.as_slice());
             self.scale(output, None, &names::ADAPTER_OUTPUT)
         };
         let added = if quantised && self.types.autocast.is_none() && !adapter.decomposed {
@@ -70,6 +72,9 @@ impl Recorder {
             added
         };
         let sum = self.add(base, added, &names::ADAPTER_OUTPUT);
+        if quantised && self.types.autocast.is_some() {
+            return sum;
+        }
         self.cast(sum, base.dtype, &names::ADAPTER_OUTPUT)
     }
 
@@ -93,6 +98,12 @@ impl Recorder {
         output
     }
 
+    /// The workspace of a matrix product, where it is taken anew for each.
+    fn workspace(&self) -> Option<Storage> {
+        self.passing_workspace
+            .then(|| Storage::new(&names::PRODUCT_WORKSPACE, matrix(33_554_432), DType::Int8))
+    }
+
     /// `(m/‖W + BA‖ − 1)·Wx + m/‖W + BA‖·BAx·scale` (DoRA): the norm of each row is taken as a constant, its length `m`
     /// trains. With dropout `Wx` is computed anew from the dropped input, with a copy of the matrix in the input's type.
     fn decomposed(
@@ -110,8 +121,16 @@ impl Recorder {
         let quantised = adapter.base.is_quantised();
         let copied = quantised || input.dtype != self.types.weights;
         let one = |elements, dtype| Storage::new(&names::DIRECTIONS, matrix(elements), dtype);
+        // The identity of all inputs before autocast's copy of it is let go, and the product of both matrices.
+        let squared = inputs.saturating_mul(inputs);
+        let mut making = vec![one(squared, adapter.dtype), one(elements, product)];
+        if product != adapter.dtype {
+            making.push(one(squared, product));
+        }
+        making.extend(self.workspace());
+        self.tape.pass(&operands, &making);
         // An identity of all inputs, the product of both matrices, it scaled, its sum with the matrix, and the copy of that.
-        let mut moment = vec![one(inputs.saturating_mul(inputs), product)];
+        let mut moment = vec![one(squared, product)];
         moment.extend([one(elements, input.dtype); 3]);
         if copied {
             moment.push(Storage::new(

@@ -47,6 +47,9 @@ pub struct Recorder {
     pub outside: bool,
     /// Sequences of the micro-batch.
     pub sequences: u64,
+    /// Whether every matrix product takes a workspace of 32 MiB and gives it back (torch 2.15 on Hopper and later,
+    /// aten/src/ATen/cuda/CublasHandlePool.cpp).
+    pub passing_workspace: bool,
 }
 
 /// The edge to an operand that wants no gradient: none is computed.
