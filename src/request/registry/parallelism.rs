@@ -105,7 +105,7 @@ pub(super) static LOSS: Input = Input::new(
     (Section::Parallelism, FormGroup::Parallelism),
     "parallelism.loss_parallel",
     "--loss-parallel",
-    "lp",
+    "tlp",
     "Loss parallel",
     InputKind::Toggle,
 )
