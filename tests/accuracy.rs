@@ -122,6 +122,10 @@ fn select(name: &str) -> Vec<Record> {
             "training.jsonl",
             Box::new(move |record| {
                 record.engine() == EngineName::Tp
+                    && record.whole("pp").unwrap_or(1) == 1
+                    && !record
+                        .object("extra")
+                        .is_some_and(|extra| extra.contains_key("float8_linear"))
                     && record.text("quantity") == Some("max_reserved")
                     && record.text("confidence") != Some("low")
                     && !record.flag("oom")
