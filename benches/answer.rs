@@ -4,9 +4,14 @@
 #![allow(clippy::expect_used)]
 
 use gpu_mem_calc::api::{self, Request, Strictness};
+use gpu_mem_calc::hardware::{MemorySetup, find};
+use gpu_mem_calc::inference::vllm::{Device, Job, newest, start};
+use gpu_mem_calc::memory::Interval;
+use gpu_mem_calc::model::catalogue;
 use gpu_mem_calc::training::{
     Engine, Optimizer, OptimizerImplementation, Prepared, Recomputation, TrainingJob, evaluate,
 };
+use gpu_mem_calc::units::Bytes;
 use serde_json::{Map, Value, json};
 
 const MODELS: [&str; 4] = [
@@ -131,4 +136,31 @@ fn peaks(bencher: divan::Bencher<'_, '_>, model: &str) {
 fn peak_alone(bencher: divan::Bencher<'_, '_>, model: &str) {
     let job = job(model);
     bencher.bench(|| Prepared::new().peak(divan::black_box(&job)));
+}
+
+/// An inference request under vLLM, from validation to answer: a start with its log, and capacity both ways.
+#[divan::bench(args = MODELS)]
+fn vllm(bencher: divan::Bencher<'_, '_>, model: &str) {
+    let sections = json!({
+        "model": { "id": model },
+        "inference": { "engine_type": "vllm", "max_seq_len": 16384, "tensor_parallel_size": 2 },
+        "hardware": { "num_gpus": 2, "gpu": "h100-sxm-80gb" },
+    });
+    let text = sections.to_string();
+    let request = Request::from_text(&text).expect("a request");
+    bencher.bench(|| api::calculate_inference(divan::black_box(&request)));
+}
+
+/// The start alone.
+#[divan::bench(args = MODELS)]
+fn vllm_start(bencher: divan::Bencher<'_, '_>, model: &str) {
+    let network = catalogue::find(model)
+        .and_then(catalogue::Entry::network)
+        .expect("a model");
+    let gpu = find("h100-sxm-80gb").expect("a card");
+    let total = Interval::exact(gpu.capacity(&MemorySetup::default()).expected);
+    let device = Device::of(gpu, total, Bytes::ZERO);
+    let mut job = Job::new(&network, newest().expect("a release"), device, 16_384);
+    job.mesh.tensor = 2;
+    bencher.bench(|| start(divan::black_box(&job)));
 }

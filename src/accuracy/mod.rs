@@ -18,6 +18,7 @@ pub mod report;
 pub mod software;
 pub mod statistics;
 pub mod trace;
+pub mod vllm;
 
 pub use evidence::{calculate, calculate_inference, evidence, optimize_batch_size};
 pub use markdown::markdown;

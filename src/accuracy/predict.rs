@@ -3,9 +3,9 @@
 
 use super::quantity::{Measurement, Quantity, measurements};
 use super::question::{Differences, Question};
-use super::record::{Format, Record};
+use super::record::{EngineName, Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
-use super::{deepspeed, extras, published, trace};
+use super::{deepspeed, extras, published, trace, vllm};
 use crate::api;
 use crate::request::{Answer, Meters, Range};
 use crate::units::Bytes;
@@ -61,6 +61,9 @@ pub fn answer(question: &Question) -> Result<Answer, String> {
 }
 
 fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, String> {
+    if record.format == Format::Vllm && record.engine() == EngineName::Vllm {
+        return vllm::lines(record, measured);
+    }
     let question = question(record)?;
     let answer = answer(&question)?;
     measured

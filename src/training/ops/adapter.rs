@@ -54,7 +54,11 @@ impl Recorder {
         } else {
             self.cast(input, adapter.dtype, &names::ADAPTER_INPUT)
         };
-        let dropped = self.dropout(own, adapter.dropout);
+        let dropped = if adapter.fused {
+            self.dropped_without_mask(input, own, adapter.dropout)
+        } else {
+            self.dropout(own, adapter.dropout)
+        };
         let added = if adapter.decomposed {
             let operands = [input.storage, own.storage, dropped.storage, base.storage];
             self.decomposed(dropped, base, operands, adapter)
@@ -76,6 +80,16 @@ impl Recorder {
             return sum;
         }
         self.cast(sum, base.dtype, &names::ADAPTER_OUTPUT)
+    }
+
+    /// Dropout inside an operation that finds the mask again in what it keeps: its input as it came, and the dropped one.
+    fn dropped_without_mask(&mut self, input: Var, own: Var, probability: f64) -> Var {
+        let edge = self.new_gradient(own, &names::DROPOUT_OUTPUT);
+        let node = self.tape.node(&[edge], &[input.storage], &[]);
+        if probability <= 0.0 {
+            return Var { node, ..own };
+        }
+        self.output(&names::DROPOUT_OUTPUT, own.shape, own.dtype, node)
     }
 
     fn low_rank(&mut self, input: Var, shape: Shape, adapter: Adapter) -> Var {

@@ -139,7 +139,7 @@ impl Recorder {
             Some(adapter) if adapter.base.is_quantised() && self.stored_low(name, adapter) => {
                 match adapter.base {
                     BaseFormat::Int8 => return self.product_in_int8(input, weights, shape, name),
-                    BaseFormat::Awq => return self.product_in_awq(input, weights, shape, name),
+                    BaseFormat::Awq { .. } => return self.product_in_awq(input, weights, shape, name),
                     _ => {}
                 }
                 // Computed in 16 bits, and given back in the input's type.
