@@ -25,7 +25,7 @@ pub use evaluate::evaluate;
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LogProbabilities, LossKind, Modules,
     Objective, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation, Targets,
-    TrainingJob, Widened, Zero,
+    TensorParallel, TrainingJob, Widened, Zero,
 };
 
 pub use prepared::Prepared;
