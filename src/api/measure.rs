@@ -47,6 +47,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     let high = peak.scaled(1.0 + above) + unlimited(&training);
     let allocated = Interval::new(peak.scaled(1.0 - below), peak, high);
     let pattern = match training.engine {
+        Engine::Single if training.tensor.is_some() => Pattern::Divided,
         Engine::Single => Pattern::Single,
         Engine::Ddp { .. } => Pattern::Replicated,
         Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } | Engine::DeepSpeed(_) => Pattern::Sharded,
@@ -91,13 +92,14 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     })
 }
 
-/// Communicators with more than one rank: that of the data-parallel group, and with replicas that among them.
+/// Communicators with more than one rank: that of the data-parallel group, with replicas that among them, and that of the
+/// tensor-parallel group.
 fn communicators(job: &TrainingJob) -> u64 {
     let replicas = match job.engine {
         Engine::Fsdp1 { replicas, .. } | Engine::Fsdp2 { replicas, .. } => replicas,
         Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => 1,
     };
-    u64::from(job.data_parallel > replicas) + u64::from(replicas > 1)
+    u64::from(job.data_parallel > replicas) + u64::from(replicas > 1) + u64::from(job.tensor.is_some())
 }
 
 /// Without the limit on all-gathers the host can allocate the gathered weights of every layer before the first are freed

@@ -25,7 +25,7 @@ pub use evaluate::evaluate;
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, HostMemory, LogProbabilities, LossKind,
     Modules, Objective, Offload, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation,
-    Targets, TrainingJob, Widened, Zero,
+    Targets, TensorParallel, TrainingJob, Widened, Zero,
 };
 
 pub use prepared::Prepared;

@@ -60,15 +60,15 @@ pub struct Piece {
     pub elements: u64,
     /// Rows and columns of those that are matrices.
     factors: Vec<Option<(u64, u64)>>,
-    /// Ranks that share them.
-    ranks: u64,
+    /// Whether they are shards cut out of whole tensors.
+    cut: bool,
 }
 
 impl Piece {
     /// Of these tensors on `ranks` ranks.
     pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, ranks: u64) -> Self {
         let mut piece = Self {
-            ranks,
+            cut: ranks > 1,
             ..Self::default()
         };
         for tensor in tensors {
@@ -90,13 +90,21 @@ impl Piece {
             gathered: vec![local.saturating_mul(ranks.max(1))],
             factors: vec![None],
             elements,
-            ranks,
+            cut: ranks > 1,
         }
     }
 
     /// Elements of each tensor on this rank.
     pub fn local_sizes(&self) -> &[u64] {
         &self.local
+    }
+
+    /// The same, divided among tensor-parallel ranks before. What a whole tensor leaves behind has room for the gradient
+    /// and the two moments of a shard where there are four ranks or more; with fewer, these get segments of their own.
+    #[must_use]
+    pub const fn cut_before(mut self, ranks: u64) -> Self {
+        self.cut = self.cut || ranks >= 4;
+        self
     }
 
     /// Tensors.
@@ -200,7 +208,7 @@ impl Piece {
     /// them; whole tensors get segments of their own.
     fn block(&self, elements: u64, dtype: DType) -> Bytes {
         let bytes = Bytes::new(elements.saturating_mul(dtype.bits()).div_ceil(8));
-        if self.ranks > 1 {
+        if self.cut {
             bytes.align_up(BLOCK)
         } else {
             allocator::block(bytes)

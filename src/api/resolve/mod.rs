@@ -13,6 +13,7 @@ mod offload;
 mod precision;
 pub(super) mod source;
 mod step;
+mod tensor;
 mod usage;
 mod width;
 
@@ -24,6 +25,7 @@ pub use model::{Model, model, note_released};
 pub use offload::refuse;
 pub use precision::precision;
 pub use step::{Step, step};
+pub use tensor::{Divided, divide};
 pub use usage::{other_question, unused};
 
 pub(super) use combinations::zero;

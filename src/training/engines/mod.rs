@@ -3,6 +3,7 @@
 
 mod deepspeed;
 mod deepspeed_host;
+mod embedding;
 mod fsdp1;
 mod fsdp2;
 mod fsdp_host;
@@ -11,7 +12,7 @@ mod reduction;
 mod replicated;
 
 use super::parts::Part;
-use super::plan::{GRADIENTS, Moment, Plan, extend};
+use super::plan::{GRADIENTS, Moment, Plan, extend, gradients_persist};
 use super::sheet::{EntryId, Held, Item, Sheet};
 use super::states::Kind;
 use super::{Engine, LossKind, Optimizer, OptimizerImplementation, Precision};
@@ -122,13 +123,23 @@ impl States {
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
             sheet.item(part.trained.item(GRADIENTS, part.dtype, shards), place)
         };
+        let input_gradients = gradients(&plan.input, BEFORE, sheet);
+        let embedding = embedding::Embedding::new(plan, sheet);
+        let mut step = step(plan, &local, sheet);
+        step.extend(embedding.iter().flat_map(|embedding| embedding.step(plan)));
         let mut states = Self {
-            input_gradients: gradients(&plan.input, BEFORE, sheet),
+            input_gradients: match &embedding {
+                Some(embedding) if embedding.stays() => embedding.whole,
+                _ => input_gradients,
+            },
             output_gradients: gradients(&plan.output, AFTER, sheet),
-            step: step(plan, &local, sheet),
+            step,
             clip: clip(plan, &local, sheet),
             workspaces: workspaces(plan, sheet),
-            tied: tied(plan, sheet),
+            tied: match &embedding {
+                Some(embedding) => embedding.made(plan),
+                None => tied(plan, sheet),
+            },
             weights,
             optimizer,
         };

@@ -96,6 +96,8 @@ struct Node {
     collects: bool,
     /// The gradients are written over what the node keeps.
     in_place: bool,
+    /// Its output is a DTensor: gradients for it are added out of place.
+    distributed: bool,
 }
 
 /// The recorded operations.
@@ -110,6 +112,7 @@ pub struct Tape {
     products: u64,
     kept: Vec<StorageId>,
     away: bool,
+    distributed: bool,
     outside: Vec<StorageId>,
     forwards: Vec<Forward>,
     passing: Vec<StorageId>,
@@ -138,6 +141,7 @@ impl Tape {
             products: 0,
             kept: Vec::new(),
             away: false,
+            distributed: false,
             outside: Vec::new(),
             forwards: Vec::new(),
             passing: Vec::new(),
@@ -177,6 +181,11 @@ impl Tape {
         self.stage = stage;
     }
 
+    /// Outputs of nodes from here on are DTensors, or plain tensors again. Says what they were before.
+    pub const fn distribute(&mut self, distributed: bool) -> bool {
+        std::mem::replace(&mut self.distributed, distributed)
+    }
+
     /// A new storage.
     pub fn store(&mut self, storage: Storage) -> StorageId {
         self.storages.push(storage);
@@ -210,6 +219,7 @@ impl Tape {
             stage: self.stage,
             collects: false,
             in_place: false,
+            distributed: self.distributed,
         });
         index(self.nodes.len() - 1)
     }

@@ -30,7 +30,7 @@ const ESSENTIAL: [InputId; 13] = [
 const ELSEWHERE: [InputId; 1] = [InputId::HfConfig];
 
 /// The groups of training below the essential questions, in the order of how often they are needed.
-const GROUPS: [FormGroup; 15] = [
+const GROUPS: [FormGroup; FormGroup::ALL.len()] = [
     FormGroup::Precision,
     FormGroup::Activations,
     FormGroup::Optimizer,
