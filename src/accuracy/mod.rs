@@ -4,7 +4,6 @@
 //! [`published`]), the request goes through the same door as everybody's ([`predict`]), and [`report`] compares. Measured
 //! values are never an input of a prediction. Nothing here prints.
 
-pub mod compiled;
 pub mod deepspeed;
 pub mod evidence;
 pub mod extras;
@@ -18,6 +17,7 @@ pub mod report;
 pub mod software;
 pub mod statistics;
 pub mod trace;
+pub mod verdicts;
 
 pub use evidence::{calculate, evidence};
 pub use markdown::markdown;

@@ -2,10 +2,11 @@
 
 use super::job::Job;
 use crate::memory::meters::{self, Fit, Pattern};
-use crate::memory::{Interval, Ledger};
+use crate::memory::{InstantId, Interval, Ledger};
 use crate::model::{Layer, Mixer};
 use crate::request::{Component, Verdict};
-use crate::training::{Engine, Recomputation, TrainingJob, evaluate};
+use crate::training::compiled::Compiled;
+use crate::training::{Engine, Layout, Recomputation, TrainingJob, evaluate};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -41,8 +42,13 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         ));
     }
     let (below, above) = spread(job);
-    let high = peak.scaled(1.0 + above) + unexplained(&training);
-    let allocated = Interval::new(peak.scaled(1.0 - below), peak, high);
+    let (least, most) = extremes(&training, peak);
+    let high = most.scaled(1.0 + above) + unexplained(&training);
+    let eager = Interval::new(least.scaled(1.0 - below), peak, high);
+    let compiled = Compiled::of(&training);
+    let rest = ledger.allocated_at(InstantId::Rest);
+    let as_run = |interval: Interval| compiled.map_or(interval, |compiled| compiled.adjust(interval, rest));
+    let allocated = as_run(eager);
     let pattern = match training.engine {
         Engine::Single => Pattern::Single,
         Engine::Ddp { .. } => Pattern::Replicated,
@@ -67,7 +73,13 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         ));
         beyond = beyond + communicator;
     }
-    let reserved = meters::reserved(allocated, pattern, training.recomputation == Recomputation::Full);
+    let reserved = as_run(match training.layout {
+        Layout::Packed => {
+            let recomputed = training.recomputation == Recomputation::Full;
+            meters::reserved(eager, pattern, recomputed)
+        }
+        Layout::Padded | Layout::PaddingFree { .. } => meters::reserved_varying(eager, rest),
+    });
     let need = meters::need(allocated, beyond);
     let verdict = match meters::fit(need, job.card.usable.expected) {
         Fit::Fits => Verdict::Fits,
@@ -83,6 +95,22 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         outside,
         verdict,
     })
+}
+
+/// The peak with the lightest and with the heaviest batch, where batches differ in tokens.
+fn extremes(job: &TrainingJob, peak: Bytes) -> (Bytes, Bytes) {
+    let Layout::PaddingFree { mean } = job.layout else {
+        return (peak, peak);
+    };
+    let with = |sequence_length: u64| {
+        let ledger = evaluate(&TrainingJob {
+            layout: Layout::Packed,
+            sequence_length,
+            ..job.clone()
+        });
+        ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes)
+    };
+    (with(mean).min(peak), with(job.sequence_length).max(peak))
 }
 
 /// Communicators with more than one rank: that of the data-parallel group, and with replicas that among them.

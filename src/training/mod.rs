@@ -5,6 +5,7 @@
 //! `engines` when they are alive, and `evaluate` puts the timeline together. Nothing here knows requests, GPUs or the page.
 
 mod block;
+pub mod compiled;
 mod engines;
 mod evaluate;
 mod head;
@@ -16,11 +17,12 @@ mod plan;
 mod sheet;
 mod states;
 mod tape;
+mod temporaries;
 
 pub use evaluate::evaluate;
 pub use job::{
-    Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, LossKind, Optimizer, OptimizerImplementation,
-    Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
+    Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, Layout, LossKind, Optimizer,
+    OptimizerImplementation, Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
 };
 
 #[cfg(test)]

@@ -102,6 +102,18 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.choice(InputId::Optimizer) == Some("sgd"),
             "Only SGD has a momentum of its own.",
         ),
+        InputId::GaloreRank => when(
+            given.choice(InputId::Optimizer) == Some("galore"),
+            "Only GaLore projects gradients to a rank.",
+        ),
+        InputId::CheckpointEvery => when(
+            given.choice(InputId::ActivationCheckpointing) == Some("every_n"),
+            "Only recomputation of every n-th layer counts layers.",
+        ),
+        InputId::MeanLength => when(
+            given.choice(InputId::BatchLayout) == Some("padding_free"),
+            "Padded and packed batches are as large as their longest sequences; the mean length changes nothing.",
+        ),
         InputId::LossChunks => when(
             given.choice(InputId::Loss) == Some("chunked"),
             "Only the chunked loss is divided into chunks.",
@@ -199,6 +211,10 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::Attention
         | InputId::Loss
         | InputId::KeepOutputs
+        | InputId::Dropout
+        | InputId::Compile
+        | InputId::BatchLayout
+        | InputId::OptimizerInBackward
         | InputId::EngineType
         | InputId::EngineVersion
         | InputId::TransformersVersion
@@ -223,8 +239,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::NumNodes
         | InputId::GpusPerNode => Use::Used,
         // Not built, or for exports only: decided by their availability.
-        InputId::Dropout
-        | InputId::BucketCapMb
+        InputId::BucketCapMb
         | InputId::OffloadRatio
         | InputId::ZeroInit
         | InputId::AllgatherBucketSize

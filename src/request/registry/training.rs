@@ -65,6 +65,59 @@ pub(super) static GRADIENT_ACCUMULATION_STEPS: Input = input(
 .unit("steps")
 .help("Micro-batches per optimizer step. From two on, gradients are alive during the forward pass as well; more steps do not add.");
 
+pub(super) static BATCH_LAYOUT: Input = input(
+    InputId::BatchLayout,
+    FormGroup::Workload,
+    "training.batch_layout",
+    "--batch-layout",
+    "bl",
+    "Batch layout",
+    InputKind::Choice(&[
+        Choice::new(
+            "packed",
+            "packed",
+            &["fixed"],
+            "Every row is filled to the sequence length, so all batches have one shape.",
+        ),
+        Choice::new(
+            "padded",
+            "padded to the longest",
+            &["dynamic"],
+            "Rows are padded to the longest of their batch: the sequence length is that of the longest batch, and shorter ones leave blocks of other sizes in the allocator.",
+        ),
+        Choice::new(
+            "padding_free",
+            "without padding",
+            &["flattened"],
+            "The rows of a batch are laid one behind the other: the tokens of a batch are the sum of their lengths.",
+        ),
+    ]),
+)
+.fixed("packed")
+.advanced()
+.help("How sequences of different lengths become a batch. The sequence length is the longest; the mean length matters where batches are not padded.")
+.cite(Citation::new(
+    Evidence::Source,
+    "huggingface/transformers src/transformers/data/data_collator.py: DataCollatorForSeq2Seq, DataCollatorWithFlattening",
+));
+
+pub(super) static MEAN_LENGTH: Input = input(
+    InputId::MeanLength,
+    FormGroup::Workload,
+    "training.mean_length",
+    "--mean-length",
+    "ml",
+    "Mean length",
+    InputKind::Integer {
+        min: 1,
+        max: 1 << 30,
+    },
+)
+.derived("the sequence length")
+.advanced()
+.unit("tokens")
+.help("Mean length of the sequences of a batch without padding. The batch of the expected value has one sequence of the full length and otherwise mean ones; the interval reaches from mean ones only to full ones only.");
+
 pub(super) static DTYPE: Input = input(
     InputId::Dtype,
     FormGroup::Precision,
@@ -76,6 +129,12 @@ pub(super) static DTYPE: Input = input(
         Choice::new("bf16", "bf16", &["bfloat16"], "16-bit brain float."),
         Choice::new("fp16", "fp16", &["float16", "half"], "16-bit float."),
         Choice::new("fp32", "fp32", &["float32", "float"], "32-bit float throughout."),
+        Choice::new(
+            "tf32",
+            "tf32",
+            &[],
+            "32-bit floats whose products are computed with shorter mantissas: the memory is that of fp32.",
+        ),
         Choice::new(
             "int8",
             "int8 base with adapters",
@@ -191,8 +250,80 @@ pub(super) static OPTIMIZER: Input = input(
         Choice::new(
             "ademamix",
             "AdEMAMix",
-            &[],
+            &["ademamix_32bit"],
             "Three fp32 states per parameter (bitsandbytes).",
+        ),
+        Choice::new(
+            "ademamix_8bit",
+            "AdEMAMix 8-bit",
+            &[],
+            "Three block-wise quantised states (bitsandbytes).",
+        ),
+        Choice::new(
+            "adamw_32bit",
+            "AdamW with fp32 states",
+            &["adamw_bnb_32bit"],
+            "Two fp32 states per parameter, whatever the type of the weights (bitsandbytes).",
+        ),
+        Choice::new(
+            "paged_lion_32bit",
+            "Lion, paged",
+            &["paged_lion"],
+            "One fp32 state in managed memory (bitsandbytes).",
+        ),
+        Choice::new(
+            "paged_ademamix",
+            "AdEMAMix, paged",
+            &["paged_ademamix_32bit"],
+            "Three fp32 states in managed memory (bitsandbytes).",
+        ),
+        Choice::new(
+            "paged_ademamix_8bit",
+            "AdEMAMix 8-bit, paged",
+            &[],
+            "Three 8-bit states in managed memory (bitsandbytes).",
+        ),
+        Choice::new(
+            "adamw_8bit_torchao",
+            "AdamW 8-bit (torchao)",
+            &["adamw_torch_8bit"],
+            "Two 8-bit states in blocks of 256 (torchao).",
+        ),
+        Choice::new(
+            "adamw_4bit_torchao",
+            "AdamW 4-bit (torchao)",
+            &["adamw_torch_4bit"],
+            "Two 4-bit states in blocks of 128 (torchao).",
+        ),
+        Choice::new(
+            "adamw_fp8_torchao",
+            "AdamW fp8 (torchao)",
+            &[],
+            "Two fp8 states in blocks of 256 (torchao).",
+        ),
+        Choice::new(
+            "adafactor_transformers",
+            "Adafactor (transformers)",
+            &["adafactor_hf"],
+            "A row and a column per matrix in fp32, and fp32 copies of the weight at hand in its step (transformers).",
+        ),
+        Choice::new(
+            "muon",
+            "Muon",
+            &[],
+            "One momentum state for the matrices of the layers, AdamW for all other tensors (torch).",
+        ),
+        Choice::new(
+            "galore",
+            "GaLore AdamW",
+            &["galore_adamw"],
+            "AdamW whose states of the layers' matrices are projected to a rank (galore_torch).",
+        ),
+        Choice::new(
+            "schedule_free",
+            "schedule-free AdamW",
+            &["schedule_free_adamw"],
+            "A second moment and the averaged sequence (schedulefree).",
         ),
     ]),
 )
@@ -200,7 +331,41 @@ pub(super) static OPTIMIZER: Input = input(
 .help("Its states stay in memory between steps: 8 bytes per parameter for AdamW on fp32 weights, 4 on bf16 weights, about 2 for the 8-bit variant.")
 .cite(Citation::new(
     Evidence::Source,
-    "pytorch/pytorch torch/optim; bitsandbytes-foundation/bitsandbytes bitsandbytes/optim/optimizer.py",
+    "pytorch/pytorch torch/optim; bitsandbytes-foundation/bitsandbytes bitsandbytes/optim/optimizer.py; pytorch/ao torchao/optim; jiaweizzhao/GaLore galore_torch; facebookresearch/schedule_free",
+));
+
+pub(super) static OPTIMIZER_IN_BACKWARD: Input = input(
+    InputId::OptimizerInBackward,
+    FormGroup::Optimizer,
+    "training.optimizer_in_backward",
+    "--optimizer-in-backward",
+    "ib",
+    "Optimizer step inside backward",
+    InputKind::Toggle,
+)
+.fixed("false")
+.advanced()
+.help("Each weight is updated as soon as its gradient is there, and the gradient is freed. Neither accumulation nor clipping by the global norm is possible then.")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch/torchtune torchtune/training/memory.py: OptimizerInBackwardWrapper",
+));
+
+pub(super) static GALORE_RANK: Input = input(
+    InputId::GaloreRank,
+    FormGroup::Optimizer,
+    "training.galore_rank",
+    "--galore-rank",
+    "gr",
+    "Rank of GaLore",
+    InputKind::Integer { min: 1, max: 65_536 },
+)
+.fixed("128")
+.advanced()
+.help("Rank to which GaLore projects the gradients of the layers' matrices. The states grow in proportion.")
+.cite(Citation::new(
+    Evidence::Source,
+    "huggingface/transformers src/transformers/trainer.py: rank of GaLore's optim_args",
 ));
 
 pub(super) static OPTIMIZER_IMPLEMENTATION: Input = input(
@@ -291,9 +456,9 @@ pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
         ),
         Choice::new(
             "every_n",
-            "full for half of the layers",
+            "full for every n-th layer",
             &["3"],
-            "Every second layer is recomputed from its input.",
+            "Every n-th layer is recomputed from its input, every second one unless n is given.",
         ),
         Choice::new(
             "full",
@@ -309,6 +474,54 @@ pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
 .cite(Citation::new(
     Evidence::Published,
     "arXiv 2205.05198, selective and full recomputation",
+));
+
+pub(super) static CHECKPOINT_EVERY: Input = input(
+    InputId::CheckpointEvery,
+    FormGroup::Activations,
+    "training.checkpoint_every",
+    "--checkpoint-every",
+    "ce",
+    "Recompute every n-th layer",
+    InputKind::Integer { min: 1, max: 4096 },
+)
+.fixed("2")
+.advanced()
+.help("Where only some layers are recomputed: of n layers the last one.")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch/torchtitan torchtitan/distributed/activation_checkpoint.py: layer selective recomputation",
+));
+
+pub(super) static COMPILE: Input = input(
+    InputId::Compile,
+    FormGroup::Activations,
+    "training.compile",
+    "--compile",
+    "cp",
+    "torch.compile",
+    InputKind::Choice(&[
+        Choice::new("none", "no", &["false"], "Operations run one by one."),
+        Choice::new(
+            "model",
+            "layers",
+            &["true", "layers"],
+            "Each layer is compiled: pointwise operations are fused, and those that are cheap to compute again are not saved.",
+        ),
+        Choice::new(
+            "model_and_loss",
+            "layers and loss",
+            &[],
+            "The loss as well, with segments that expand (torchtitan from torch 2.8 on).",
+        ),
+    ]),
+)
+.fixed("none")
+.advanced()
+.help("What a compiled run keeps above its resting memory is a share of what an eager one keeps; the interval is that of published pairs of both.")
+.cite(Citation::new(
+    Evidence::Published,
+    "pairs of one run, eager and compiled: pytorch/torchtitan, pytorch/ao, pytorch/torchtune",
 ));
 
 pub(super) static ATTENTION: Input = input(
@@ -449,10 +662,9 @@ pub(super) static DROPOUT: Input = input(
         positive: false,
     },
 )
-.fixed("0")
+.derived("as the model's configuration says")
 .advanced()
-.planned()
-.help("Dropout probability. Above zero every dropout saves a mask for backward.");
+.help("Probability at every dropout that the model's class has: on attention probabilities, after mixer and feed-forward, on the embedding. Above zero each saves a mask of one byte per element for backward; fused attention keeps its seed only.");
 
 pub(super) static MOVING_AVERAGE: Input = input(
     InputId::MovingAverage,

@@ -317,9 +317,9 @@ impl DeepSpeed {
 
 const fn states_of(optimizer: Optimizer) -> u64 {
     match optimizer {
-        Optimizer::AdamW => 2,
-        Optimizer::Sgd { momentum: true } => 1,
-        Optimizer::Sgd { momentum: false } | Optimizer::Adafactor => 0,
+        Optimizer::AdamW | Optimizer::ScheduleFree | Optimizer::TorchAo { .. } => 2,
+        Optimizer::Sgd { momentum: true } | Optimizer::Muon | Optimizer::GaLore { .. } => 1,
+        Optimizer::Sgd { momentum: false } | Optimizer::Adafactor | Optimizer::AdafactorFp32 => 0,
         Optimizer::BitsAndBytes { states, .. } => states,
     }
 }

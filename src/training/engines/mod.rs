@@ -11,7 +11,8 @@ use super::parts::Part;
 use super::plan::{GRADIENTS, Moment, Plan, extend};
 use super::sheet::{EntryId, Held, Item, Sheet};
 use super::states::{Kind, Piece};
-use super::{Engine, Optimizer, OptimizerImplementation, Precision};
+use super::temporaries::temporaries;
+use super::{Engine, Precision};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::{BLOCK, block};
 use crate::memory::{Group, Symbol};
@@ -27,6 +28,8 @@ pub struct States {
     output_gradients: EntryId,
     /// The optimizer's own temporaries in its step.
     step: Held,
+    /// Those of the layers alone, where the step runs inside backward.
+    layer_step: Held,
     clip: Held,
     /// What a tied embedding needs when its second gradient arrives.
     tied: Held,
@@ -72,10 +75,16 @@ impl Holder {
     /// What it holds at a moment.
     pub fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         match self {
-            Self::Replicated(engine) => engine.at(plan, moment),
+            Self::Replicated(engine) => {
+                let held = engine.at(plan, moment);
+                engine.states().less_consumed(plan, moment, held)
+            }
             Self::DeepSpeed(engine) => engine.at(plan, moment),
             Self::Fsdp1(engine) => engine.at(plan, moment),
-            Self::Fsdp2(engine) => engine.at(plan, moment),
+            Self::Fsdp2(engine) => {
+                let held = engine.at(plan, moment);
+                engine.states().less_consumed(plan, moment, held)
+            }
         }
     }
 }
@@ -108,16 +117,20 @@ impl States {
                     .trained
                     .states_item(job.optimizer, job.implementation, trained, shards);
                 optimizer.push((sheet.item(item, &place), count));
-                local.push((&part.trained, count));
+                // In the order of the module: what precedes the layers comes first.
+                let at = if place == BEFORE { 0 } else { local.len() };
+                local.insert(at, (&part.trained, count));
             }
         }
+        let within: Vec<(&Piece, u64)> = plan.layers.iter().map(|layer| (&layer.part.trained, 1)).collect();
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
             sheet.item(part.trained.item(GRADIENTS, trained, shards), place)
         };
         Self {
             input_gradients: gradients(&plan.input, BEFORE, sheet),
             output_gradients: gradients(&plan.output, AFTER, sheet),
-            step: step(plan, &local, sheet),
+            layer_step: step(plan, &within, "layers", sheet),
+            step: step(plan, &local, "", sheet),
             clip: clip(plan, &local, sheet),
             workspaces: workspaces(plan, sheet),
             tied: tied(plan, sheet),
@@ -153,6 +166,30 @@ impl States {
         }
         if input {
             held.push((self.input_gradients, 1));
+        }
+        held
+    }
+
+    /// Without the gradients that an optimizer inside backward has consumed: all but those of the moment, and that of a
+    /// tied embedding, which waits for its second part.
+    fn less_consumed(&self, plan: &Plan<'_>, moment: Moment, mut held: Held) -> Held {
+        if !plan.job.optimizer_in_backward {
+            return held;
+        }
+        let ends = matches!(moment, Moment::Embedding | Moment::EndsReduced);
+        let waits = plan.network.head.tied && !matches!(moment, Moment::Clip | Moment::Step);
+        held.retain(|(entry, _)| {
+            let input = *entry == self.input_gradients && !ends;
+            let output = *entry == self.output_gradients && !waits;
+            let layer = plan.layers.iter().any(|layer| layer.gradients == *entry);
+            let step = moment == Moment::Step && self.step.iter().any(|(own, _)| own == entry);
+            !(input || output || layer || step)
+        });
+        // The sum of a tied embedding's two gradients leaves more room behind than its step needs.
+        if ends && !waits {
+            held.extend(&self.step);
+        } else if matches!(moment, Moment::Layer(_)) {
+            held.extend(&self.layer_step);
         }
         held
     }
@@ -202,51 +239,40 @@ fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
     Symbol { name, meaning, value }
 }
 
-/// The optimizer's temporaries: torch's `foreach` makes a list as large as the second moment, its loop two tensors of the
-/// size of the parameter at hand.
-fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
-    let stored = plan.types.trained;
-    let (unit, formula) = match (plan.job.optimizer, plan.job.implementation) {
-        (Optimizer::AdamW, OptimizerImplementation::Foreach) => (
-            local
-                .iter()
-                .map(|(piece, count)| piece.local(stored) * *count)
-                .sum(),
-            "Σ β·n/N over the tensors (square roots of the second moment)",
-        ),
-        (Optimizer::Adafactor, _) => (
-            local
-                .iter()
-                .map(|(piece, _)| piece.largest(stored))
-                .max()
-                .unwrap_or_default(),
-            "β·n of the largest tensor",
-        ),
-        (Optimizer::AdamW, OptimizerImplementation::Loop) => (
-            local
-                .iter()
-                .map(|(piece, _)| piece.largest(stored))
-                .max()
-                .unwrap_or_default()
-                * 2,
-            "2·β·n of the largest tensor",
-        ),
-        _ => return Held::new(),
+/// The optimizer's temporaries over these pieces. Inside backward the step runs for one tensor at a time.
+fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], place: &str, sheet: &mut Sheet) -> Held {
+    let (stored, job) = (plan.types.trained, plan.job);
+    // Before torch 2.15 workspaces stay; from then on each product makes one.
+    let transient = if job.torch_version >= (2, 15) {
+        workspace(job.compute_capability).unit
+    } else {
+        Bytes::ZERO
+    };
+    let of = |pieces: &[(&Piece, u64)]| {
+        temporaries(job.optimizer, job.implementation, pieces, (stored, transient))
+    };
+    let needs = if job.optimizer_in_backward {
+        let alone = local.iter().map(|(piece, _)| piece.largest_alone());
+        alone
+            .filter_map(|piece| of(&[(&piece, 1)]))
+            .max_by_key(|needs| needs.bytes)
+    } else {
+        of(local)
+    };
+    let Some(needs) = needs else {
+        return Held::new();
     };
     let item = Item {
         id: "optimizer.temporaries",
         label: "temporaries of the optimizer's step",
         group: Group::Overhead,
         dtype: Some(stored),
-        unit,
-        formula,
+        unit: needs.bytes,
+        formula: needs.formula,
         symbols: vec![symbol("β", "bytes per element", stored.bits() / 8)],
-        citation: Citation::new(
-            Evidence::Source,
-            "torch 2.15 optim/adam.py: _multi_tensor_adam, _single_tensor_adam",
-        ),
+        citation: needs.citation,
     };
-    vec![(sheet.item(item, ""), 1)]
+    vec![(sheet.item(item, place), 1)]
 }
 
 /// Clipping makes one norm per tensor, and scales in place.
@@ -274,8 +300,13 @@ fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
     if plan.job.torch_version >= (2, 15) {
         return Held::new();
     }
-    let hopper = plan.job.compute_capability >= 90;
-    let item = Item {
+    vec![(sheet.item(workspace(plan.job.compute_capability), ""), 2)]
+}
+
+/// One cuBLAS workspace.
+fn workspace(compute_capability: u16) -> Item {
+    let hopper = compute_capability >= 90;
+    Item {
         id: "cublas.workspace",
         label: "cuBLAS workspaces",
         group: Group::Overhead,
@@ -287,8 +318,7 @@ fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             Evidence::Source,
             "pytorch aten/src/ATen/cuda/CublasHandlePool.cpp: 4096:2:16:8 before Hopper, 32 MiB from Hopper on",
         ),
-    };
-    vec![(sheet.item(item, ""), 2)]
+    }
 }
 
 /// The gradient of a tied embedding meets the head's: out of place in the type of the weights, after a cast under autocast.
