@@ -98,10 +98,8 @@ fn on_the_card(known: bool, answer: &Answer, quantity: Quantity, roomy: Predicte
     if !known || !pooled {
         return roomy;
     }
-    let total = answer
-        .capacity
-        .driver_bytes
-        .unwrap_or(answer.capacity.visible.high_bytes);
+    let visible = answer.capacity.visible.high_bytes;
+    let total = answer.capacity.driver_bytes.unwrap_or(visible).max(visible);
     let outside = match quantity {
         Quantity::MaxReserved => {
             let (need, allocated) = (answer.need, answer.meters.allocated);

@@ -25,6 +25,9 @@ const ADAM: Citation = Citation::new(
 /// The pieces of the network on this rank, in the order in which the optimizer has them, with how often each occurs.
 type Pieces<'a> = &'a [(&'a Piece, u64)];
 
+/// A tensor with its piece: local elements, and rows and columns of a matrix of a layer.
+type Weight<'a> = (&'a Piece, u64, Option<(u64, u64)>);
+
 /// The temporaries of a step over these pieces, whose trained weights are of this type; `None` where there are none. A matrix
 /// product needs the cuBLAS workspace given, where that does not stay allocated anyway.
 pub fn temporaries(
@@ -141,7 +144,7 @@ fn muon(pieces: Pieces<'_>, dtype: DType, workspace: Bytes) -> Option<Temporarie
 /// the first one included. Of the decomposition the fp32 copies and the singular vectors are counted; cuSOLVER's own
 /// workspace is not known.
 fn galore(pieces: Pieces<'_>, rank: u64, (dtype, workspace): (DType, Bytes)) -> Temporaries {
-    let ordered: Vec<(&Piece, u64, Option<(u64, u64)>)> = pieces
+    let ordered: Vec<Weight<'_>> = pieces
         .iter()
         .flat_map(|(piece, _)| {
             piece

@@ -39,7 +39,7 @@ pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
     let optimizer = optimizer(given);
     let loss = loss(given);
     let in_backward = in_backward(given, engine.id, report);
-    check_engine(optimizer, engine.id, report);
+    check_engine(optimizer, engine.id, given.choice(InputId::FsdpVersion), report);
     Step {
         micro_batch: given.integer(InputId::BatchSize).unwrap_or(1),
         accumulation: given.integer(InputId::GradientAccumulationSteps).unwrap_or(1),
@@ -114,7 +114,7 @@ const fn torchao(bits: u64, tabled: bool) -> Optimizer {
 
 /// Optimizers that look at the shape of each tensor need tensors of their own, and those that know nothing of sharded
 /// tensors need whole ones.
-fn check_engine(optimizer: Optimizer, engine: EngineId, report: &mut Report) {
+fn check_engine(optimizer: Optimizer, engine: EngineId, version: Option<&str>, report: &mut Report) {
     let shaped = matches!(
         optimizer,
         Optimizer::Muon
@@ -128,6 +128,14 @@ fn check_engine(optimizer: Optimizer, engine: EngineId, report: &mut Report) {
             "unsupported_combination",
             InputId::Optimizer,
             "DeepSpeed gives the optimizer flat partitions in fp32; this optimizer needs the tensors themselves.",
+        );
+    }
+    let flat = engine == EngineId::Fsdp && version == Some("1");
+    if flat && matches!(optimizer, Optimizer::Muon | Optimizer::AdafactorFp32) {
+        report.error(
+            "unsupported_combination",
+            InputId::Optimizer,
+            "FSDP1 joins the tensors of a unit to a flat one, which has no rows and columns for this optimizer.",
         );
     }
     if engine == EngineId::Fsdp && matches!(optimizer, Optimizer::GaLore { .. }) {

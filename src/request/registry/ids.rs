@@ -3,7 +3,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Input, adapter, engine, hardware, model, model_details, parallelism, training};
+use super::{Input, adapter, engine, hardware, model, model_details, optimizer, parallelism, training};
 
 macro_rules! registry {
     ($($name:ident => $file:ident :: $spec:ident),* $(,)?) => {
@@ -77,13 +77,13 @@ registry! {
     Dtype => training::DTYPE,
     PrecisionMode => training::PRECISION_MODE,
     ReduceDtype => engine::REDUCE_DTYPE,
-    Optimizer => training::OPTIMIZER,
-    OptimizerImplementation => training::OPTIMIZER_IMPLEMENTATION,
-    OptimizerInBackward => training::OPTIMIZER_IN_BACKWARD,
-    GaloreRank => training::GALORE_RANK,
-    Momentum => training::MOMENTUM,
-    GradientClipping => training::GRADIENT_CLIPPING,
-    MovingAverage => training::MOVING_AVERAGE,
+    Optimizer => optimizer::OPTIMIZER,
+    OptimizerImplementation => optimizer::OPTIMIZER_IMPLEMENTATION,
+    OptimizerInBackward => optimizer::OPTIMIZER_IN_BACKWARD,
+    GaloreRank => optimizer::GALORE_RANK,
+    Momentum => optimizer::MOMENTUM,
+    GradientClipping => optimizer::GRADIENT_CLIPPING,
+    MovingAverage => optimizer::MOVING_AVERAGE,
     Adapter => adapter::ADAPTER,
     LoraRank => adapter::LORA_RANK,
     LoraTargets => adapter::LORA_TARGETS,

@@ -11,6 +11,7 @@ mod ids;
 mod kind;
 mod model;
 mod model_details;
+mod optimizer;
 mod parallelism;
 mod training;
 
