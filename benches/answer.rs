@@ -4,10 +4,17 @@
 #![allow(clippy::expect_used)]
 
 use gpu_mem_calc::api::{self, Request, Strictness};
-use gpu_mem_calc::training::{TrainingJob, evaluate};
+use gpu_mem_calc::training::{
+    Engine, Optimizer, OptimizerImplementation, Prepared, Recomputation, TrainingJob, evaluate,
+};
 use serde_json::{Map, Value, json};
 
-const MODELS: [&str; 3] = ["llama-3-70b", "deepseek-v3", "qwen3-next-80b-a3b"];
+const MODELS: [&str; 4] = [
+    "llama-3-70b",
+    "deepseek-v3",
+    "qwen3-next-80b-a3b",
+    "llama-3.1-405b",
+];
 
 fn main() {
     divan::main();
@@ -42,4 +49,86 @@ fn ledger(bencher: divan::Bencher<'_, '_>, model: &str) {
 fn answer(bencher: divan::Bencher<'_, '_>, model: &str) {
     let request = request(model);
     bencher.bench(|| api::calculate(divan::black_box(&request)));
+}
+
+/// Settings as a search goes through them, in an order without pattern: batch (1 to 16), sequence length, recomputation,
+/// GPUs (8 to 1,024), engine, optimizer, accumulation. Network, precision and kernels are the same for all.
+fn settings(model: &str) -> Vec<TrainingJob> {
+    let base = job(model);
+    let engines = [
+        Engine::Fsdp2 {
+            reshard_after_forward: true,
+            replicas: 1,
+        },
+        Engine::Fsdp2 {
+            reshard_after_forward: false,
+            replicas: 1,
+        },
+        Engine::Fsdp1 {
+            reshard_after_forward: true,
+            replicas: 1,
+        },
+        Engine::Ddp { bucket_view: false },
+    ];
+    let optimizers = [
+        (Optimizer::AdamW, OptimizerImplementation::Fused),
+        (Optimizer::AdamW, OptimizerImplementation::Foreach),
+        (Optimizer::Adafactor, OptimizerImplementation::Fused),
+    ];
+    let mut all = Vec::new();
+    for number in 0..40_000_u64 {
+        // A linear congruence: every combination comes once, far from its neighbours.
+        let mut rest = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 20;
+        let mut next = |choices: u64| {
+            let choice = rest % choices;
+            rest /= choices;
+            choice
+        };
+        let (optimizer, implementation) = *pick(&optimizers, next(3));
+        all.push(TrainingJob {
+            micro_batch: 1 + next(16),
+            sequence_length: 1024 << next(4),
+            recomputation: *pick(
+                &[
+                    Recomputation::None,
+                    Recomputation::Full,
+                    Recomputation::Operations,
+                ],
+                next(3),
+            ),
+            data_parallel: 8 << next(8),
+            engine: *pick(&engines, next(4)),
+            accumulation_steps: 1 + next(2),
+            optimizer,
+            implementation,
+            ..base.clone()
+        });
+    }
+    all
+}
+
+fn pick<T>(from: &[T], place: u64) -> &T {
+    usize::try_from(place)
+        .ok()
+        .and_then(|place| from.get(place))
+        .expect("something to pick")
+}
+
+/// Peaks of 40,000 settings of one network, nothing evaluated before.
+#[divan::bench(args = MODELS, sample_count = 5)]
+fn peaks(bencher: divan::Bencher<'_, '_>, model: &str) {
+    let jobs = settings(model);
+    bencher
+        .counter(divan::counter::ItemsCount::new(jobs.len()))
+        .bench(|| {
+            let mut prepared = Prepared::new();
+            jobs.iter().map(|job| prepared.peak(job).get()).max()
+        });
+}
+
+/// The peak of one setting of which nothing is known.
+#[divan::bench(args = MODELS)]
+fn peak_alone(bencher: divan::Bencher<'_, '_>, model: &str) {
+    let job = job(model);
+    bencher.bench(|| Prepared::new().peak(divan::black_box(&job)));
 }

@@ -20,6 +20,20 @@ pub enum Evidence {
     Believed,
 }
 
+impl Evidence {
+    /// For a person.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Source => "read in the source",
+            Self::Measured => "measured",
+            Self::Traced => "traced",
+            Self::Derived => "derived",
+            Self::Published => "published",
+            Self::Believed => "believed, not verified",
+        }
+    }
+}
+
 /// Where something comes from, in words that a reader can follow up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Citation {

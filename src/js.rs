@@ -20,6 +20,40 @@ pub fn calculate(request: &str) -> Result<String, JsValue> {
     Ok(text(&answer))
 }
 
+/// The largest micro-batch that fits, with the answer at it; both are JSON.
+#[wasm_bindgen(js_name = optimizeBatchSize)]
+pub fn optimize_batch_size(request: &str) -> Result<String, JsValue> {
+    let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
+    let result = accuracy::optimize_batch_size(&request).map_err(|issues| refused(&issues))?;
+    Ok(text(&result))
+}
+
+/// Solves a request for `batch_size`, `seq_length`, `num_gpus` or `gpu`; both are JSON.
+#[wasm_bindgen]
+pub fn solve(request: &str, variable: &str) -> Result<String, JsValue> {
+    let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
+    if variable == "gpu" {
+        return api::smallest_card(&request)
+            .map(|cards| text(&cards))
+            .map_err(|issues| refused(&issues));
+    }
+    let Some(unknown) = api::Unknown::from_key(variable) else {
+        let words = format!("{variable} cannot be solved for: batch_size, seq_length, num_gpus or gpu.");
+        return Err(refused(&[Issue::error("unknown_value", "variable", words)]));
+    };
+    api::solve(&request, unknown)
+        .map(|solution| text(&solution))
+        .map_err(|issues| refused(&issues))
+}
+
+/// The answer's parts, each with its formula, the numbers put in, its result and its source; both are JSON.
+#[wasm_bindgen(js_name = explainFormula)]
+pub fn explain_formula(request: &str) -> Result<String, JsValue> {
+    let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
+    let explanation = api::explain(&request).map_err(|issues| refused(&issues))?;
+    Ok(text(&explanation))
+}
+
 /// Whether a request can be answered: `{"valid": true, "issues": []}`, warnings included. Never throws.
 #[wasm_bindgen]
 pub fn validate(request: &str) -> String {

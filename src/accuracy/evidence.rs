@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::quantity::Quantity;
 use super::report::Table;
 use super::statistics::Row;
-use crate::api::{self, Answer, Issue, Request, Strictness, Validation};
+use crate::api::{self, Answer, BatchSizeResult, Issue, Request, Strictness, Validation};
 
 const TABLE: &str = include_str!("../../assets/accuracy.json");
 
@@ -26,10 +26,20 @@ pub fn row(engine: &str, quantity: &str) -> Option<&'static Row> {
 
 /// Answers a request as [`api::calculate_with`] does, and says how this engine's answers compare with measured runs.
 pub fn calculate(request: &Request, strictness: Strictness) -> Result<Answer, Vec<Issue>> {
-    let mut answer = api::calculate_with(request, strictness)?;
+    api::calculate_with(request, strictness).map(compared)
+}
+
+/// Solves as [`api::optimize_batch_size`] does, and says the same of its answer.
+pub fn optimize_batch_size(request: &Request) -> Result<BatchSizeResult, Vec<Issue>> {
+    let mut result = api::optimize_batch_size(request)?;
+    result.memory_result = compared(result.memory_result);
+    Ok(result)
+}
+
+fn compared(mut answer: Answer) -> Answer {
     answer.validation =
         row(answer.engine, Quantity::MaxAllocated.key()).map_or(Validation::NOT_VALIDATED, checked);
-    Ok(answer)
+    answer
 }
 
 fn checked(row: &Row) -> Validation {

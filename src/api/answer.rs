@@ -182,6 +182,7 @@ fn row(entry: &Entry, ledger: &Ledger, binding: Option<InstantId>) -> LedgerRow 
                 value: symbol.value,
             })
             .collect(),
+        terms: entry.terms.clone(),
         citation: entry.citation,
     }
 }

@@ -2,6 +2,8 @@
 //! call nothing else.
 
 mod answer;
+mod arithmetic;
+mod explain;
 mod given;
 mod job;
 mod measure;
@@ -13,17 +15,23 @@ mod read;
 mod resolve;
 mod schema;
 pub mod share;
+mod solve;
 
 pub use crate::cite::{Citation, Evidence};
 pub use crate::hardware::{Gpu, MemorySetup, find as find_gpu, gpus, links, nearest as nearest_gpus};
 pub use crate::request::*;
 pub use crate::warn::{Issue, Severity};
+pub use arithmetic::evaluate as evaluate_formula;
+pub use explain::{explain, substituted};
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
 pub use models::{ModelEntry, models, search_models};
 pub use presets::{Preset, PresetState, preset, preset_request, presets};
 pub use read::read_count as parse_parameter_count;
 pub use schema::{SCHEMAS, schema};
+pub use solve::{
+    BatchSizeResult, CardFit, Cards, Probe, Solution, Unknown, optimize_batch_size, smallest_card, solve,
+};
 
 /// Calculates a training request: the answer, or every issue by field.
 pub fn calculate(request: &Request) -> Result<Answer, Vec<Issue>> {

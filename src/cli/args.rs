@@ -17,7 +17,9 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(calculate())
+        .subcommand(explain())
         .subcommand(quick())
+        .subcommand(solve())
         .subcommand(validate())
         .subcommand(model())
         .subcommand(list("presets", "List the built-in training setups").args(inputs()))
@@ -53,6 +55,40 @@ fn calculate() -> Command {
         .arg(force())
         .args(judgement())
         .arg(switch("ledger", "Print every tensor of the ledger in the table, not only the largest"))
+        .arg(switch("max-batch", "Answer at the largest micro-batch that fits, and say which it is"))
+        .args(inputs())
+}
+
+fn solve() -> Command {
+    Command::new("solve")
+        .about("Find the largest micro-batch, the longest sequence, the fewest GPUs and the smallest card that fit")
+        .after_help(
+            "The column \"fits\" is sure; \"at best\" is the last value at which it may still fit.\n\
+             Example: gpu-mem-calc solve --for seq_length --model llama-3.1-8b --engine fsdp --gpus 8",
+        )
+        .arg(
+            Arg::new("for")
+                .long("for")
+                .value_name("UNKNOWN")
+                .value_parser(PossibleValuesParser::new(crate::solve::unknowns()))
+                .help("What is looked for; all of them where it is not given"),
+        )
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(judgement())
+        .args(inputs())
+}
+
+fn explain() -> Command {
+    Command::new("explain")
+        .about("Explain an answer: each part with its formula, the numbers put in, the result and the source")
+        .after_help("Example: gpu-mem-calc explain --model llama-3.1-8b --engine fsdp --gpus 8")
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
         .args(inputs())
 }
 

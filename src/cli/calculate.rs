@@ -9,7 +9,7 @@ use gpu_mem_calc::units::Bytes;
 
 use crate::failure::{self, Failure};
 use crate::table::{Align, Table, count, gib};
-use crate::{output, sources};
+use crate::{output, solve, sources};
 
 /// Runs the command.
 pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -18,6 +18,9 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
 
 /// Answers a request as the flags want it printed and judged.
 pub fn answer(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure> {
+    if sources::switch(given, "max-batch") {
+        return solve::max_batch(given, request);
+    }
     let strict = sources::switch(given, "strict");
     let strictness = Strictness {
         unknown_fields: strict,
@@ -42,7 +45,8 @@ pub fn answer(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure
 /// Rows of the ledger that are shown unless all are asked for.
 const SHOWN: usize = 12;
 
-fn table(answer: &Answer, whole_ledger: bool) -> String {
+/// The answer for a person.
+pub fn table(answer: &Answer, whole_ledger: bool) -> String {
     let mut text = String::new();
     text.push_str(&format!(
         "{}: {} parameters ({} active), {} GPU{}\n",
@@ -212,6 +216,6 @@ fn notes(answer: &Answer) -> String {
 }
 
 /// "55.10 - 61.20 GiB".
-fn span(range: Range) -> String {
+pub fn span(range: Range) -> String {
     format!("{:.2} - {}", range.low_bytes.to_gib(), gib(range.high_bytes))
 }

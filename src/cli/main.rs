@@ -7,11 +7,13 @@
 mod accuracy;
 mod args;
 mod calculate;
+mod explain;
 mod failure;
 mod lists;
 mod model;
 mod output;
 mod quick;
+mod solve;
 mod sources;
 mod table;
 mod validate;
@@ -36,7 +38,9 @@ fn main() -> ExitCode {
 fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
         Some(("calculate", given)) => calculate::run(given),
+        Some(("explain", given)) => explain::run(given),
         Some(("quick", given)) => quick::run(given),
+        Some(("solve", given)) => solve::run(given),
         Some(("validate", given)) => validate::run(given),
         Some(("model", given)) => model::run(given),
         Some(("presets", given)) => lists::presets(given),

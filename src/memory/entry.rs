@@ -54,6 +54,9 @@ pub struct Entry {
     pub formula: &'static str,
     /// The symbols of the formula and their values.
     pub symbols: Vec<Symbol>,
+    /// Where `unit` is a sum over tensors: the bytes of each.
+    #[serde(skip)]
+    pub terms: Vec<Bytes>,
     /// Where the formula comes from.
     pub citation: Citation,
 }

@@ -13,7 +13,7 @@ use crate::units::Count;
 pub type LayerKind = usize;
 
 /// The output projection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Head {
     /// Whether it is the embedding matrix.
     pub tied: bool,
@@ -31,7 +31,7 @@ pub struct Tower {
 }
 
 /// A network as the reference implementation of its family builds it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Network {
     /// `model_type` of the text stack.
     pub model_type: String,

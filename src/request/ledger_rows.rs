@@ -90,6 +90,9 @@ pub struct LedgerRow {
     pub formula: &'static str,
     /// The symbols of the formula.
     pub symbols: Vec<SymbolRow>,
+    /// Where one is a sum over tensors: the bytes of each. The explanation shows them.
+    #[serde(skip)]
+    pub terms: Vec<Bytes>,
     /// Where the formula comes from.
     pub citation: Citation,
 }

@@ -3,12 +3,14 @@
 //! Nothing here computes. `api` turns a request into a job and a ledger into an answer.
 
 mod answer;
+mod explanation;
 mod ledger_rows;
 mod model_summary;
 pub mod registry;
 mod values;
 
 pub use answer::{Answer, Assumed, Breakdown, Capacity, Meters, MultiNodeInfo, Range, Validation, Verdict};
+pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow, SymbolRow};
 pub use model_summary::{ModelField, ModelSource, ModelSummary};
 pub use registry::{

@@ -308,7 +308,7 @@ pub enum FusedKernels {
 }
 
 /// Everything that decides the memory of one training step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrainingJob {
     /// The network.
     pub network: Arc<Network>,

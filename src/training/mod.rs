@@ -13,7 +13,10 @@ pub mod job;
 mod names;
 mod ops;
 mod parts;
+mod pass;
 mod plan;
+mod prepared;
+mod profile;
 mod sheet;
 mod states;
 mod tape;
@@ -24,6 +27,8 @@ pub use job::{
     Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, Layout, LossKind, Optimizer,
     OptimizerImplementation, Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
 };
+
+pub use prepared::Prepared;
 
 #[cfg(test)]
 mod tests;

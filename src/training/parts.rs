@@ -106,17 +106,14 @@ impl Part {
     }
 
     fn quantised_item(&self, base: BaseFormat, shards: u64) -> Item {
-        let unit = self
-            .quantised
-            .iter()
-            .map(|matrix| matrix.bytes(base, shards))
-            .sum();
+        let bytes = |matrix: &Quantised| matrix.bytes(base, shards);
+        let terms: Vec<Bytes> = self.quantised.iter().map(bytes).collect();
         Item {
             id: "weights.quantised",
             label: "quantised weights with their scales",
             group: Group::ModelParams,
             dtype: Some(DType::Int4),
-            unit,
+            unit: terms.iter().copied().sum(),
             formula: match base {
                 BaseFormat::Nf4 { double: true } => "Σ n/2/N + n/64 + 4·n/16384 over the matrices",
                 BaseFormat::Nf4 { double: false } => "Σ n/2/N + 4·n/64 over the matrices",
@@ -135,6 +132,7 @@ impl Part {
                     value: shards,
                 },
             ],
+            terms,
             citation: Citation::new(
                 Evidence::Source,
                 "bitsandbytes functional.py (blocks of 64, scales in blocks of 256); AutoGPTQ qlinear (groups of 128)",

@@ -100,6 +100,17 @@ pub struct LayerPlan {
     pub gradients: EntryId,
 }
 
+/// What of a plan is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    Whole,
+    /// What engines ask for: weights, not what layers save.
+    Engine,
+    /// What the passes hold, not the weights of the layers.
+    Passes,
+}
+
 /// Everything that the timeline is made of.
 pub struct Plan<'a> {
     /// The job.
@@ -116,6 +127,8 @@ pub struct Plan<'a> {
     pub layers: Vec<LayerPlan>,
     /// For each depth the index of its layer in `layers`.
     pub order: Vec<usize>,
+    /// Rows of [`Self::row`], one after another.
+    counts: Vec<u64>,
     /// Embedding and other tensors before the layers, less a tied embedding.
     pub input: Part,
     /// Head, a tied embedding, and final norm.
@@ -151,7 +164,7 @@ pub const GRADIENTS: Kind = Kind {
 
 impl<'a> Plan<'a> {
     /// Records every kind of layer and counts every tensor.
-    pub fn new(job: &'a TrainingJob, setting: Setting, sheet: &mut Sheet) -> Self {
+    pub fn new(job: &'a TrainingJob, setting: Setting, scope: Scope, sheet: &mut Sheet) -> Self {
         let network: &Network = &job.network;
         let shards = match job.engine {
             Engine::Fsdp1 { replicas, .. } | Engine::Fsdp2 { replicas, .. } => {
@@ -171,14 +184,17 @@ impl<'a> Plan<'a> {
                     network.kinds.get(*kind),
                     &setting,
                     place,
-                    (shards, types),
+                    (shards, types, scope),
                     sheet,
                 )
             })
             .collect();
         let tied = network.head.tied;
         let is_shared = |tensor: &&Tensor| tied && tensor.role == crate::model::Role::Embedding;
-        let part = |tensors: &mut dyn Iterator<Item = &'a Tensor>| Part::new(job, tensors, false, shards);
+        let part = |tensors: &mut dyn Iterator<Item = &'a Tensor>| match scope {
+            Scope::Whole | Scope::Engine => Part::new(job, tensors, false, shards),
+            Scope::Passes => Part::default(),
+        };
         let input = part(&mut network.input_tensors.iter().filter(|tensor| !is_shared(tensor)));
         let shared = network.input_tensors.iter().filter(is_shared);
         let output = part(&mut shared.chain(&network.output_tensors));
@@ -189,6 +205,7 @@ impl<'a> Plan<'a> {
             setting,
             types,
             shards,
+            counts: counts(&order, kinds.len()),
             layers,
             order,
             input,
@@ -237,19 +254,40 @@ impl<'a> Plan<'a> {
 
     /// How many layers are of this kind.
     pub fn layers_of(&self, kind: usize) -> u64 {
-        self.order.iter().filter(|of| **of == kind).count() as u64
+        self.row(self.order.len()).get(kind).copied().unwrap_or(0)
     }
 
     /// How many layers of each kind lie below this one.
-    pub fn below(&self, layer: usize) -> Vec<u64> {
-        let mut counts = vec![0; self.layers.len()];
-        for kind in self.order.iter().take(layer) {
-            if let Some(count) = counts.get_mut(*kind) {
-                *count += 1;
-            }
-        }
-        counts
+    pub fn below(&self, layer: usize) -> impl Iterator<Item = u64> {
+        self.row(layer).iter().copied()
     }
+
+    /// How many layers of each kind lie from one layer on and below another.
+    pub fn between(&self, from: usize, to: usize) -> impl Iterator<Item = u64> {
+        let all = self.row(to).iter().zip(self.row(from));
+        all.map(|(to, from)| to.saturating_sub(*from))
+    }
+
+    fn row(&self, layer: usize) -> &[u64] {
+        let (kinds, layer) = (self.layers.len(), layer.min(self.order.len()));
+        self.counts
+            .get(layer * kinds..(layer + 1) * kinds)
+            .unwrap_or_default()
+    }
+}
+
+/// For each depth, and for all layers, how many of each kind lie below.
+fn counts(order: &[usize], kinds: usize) -> Vec<u64> {
+    let mut row = vec![0; kinds];
+    let mut all = Vec::with_capacity((order.len() + 1) * kinds);
+    for kind in order {
+        all.extend_from_slice(&row);
+        if let Some(count) = row.get_mut(*kind) {
+            *count += 1;
+        }
+    }
+    all.extend(row);
+    all
 }
 
 /// Adds what is held, so many times.
@@ -299,20 +337,28 @@ fn layer(
     layer: Option<&Layer>,
     setting: &Setting,
     place: String,
-    (shards, types): (u64, StateTypes),
+    (shards, types, scope): (u64, StateTypes, Scope),
     sheet: &mut Sheet,
 ) -> LayerPlan {
-    let Some(layer) = layer else {
-        return LayerPlan {
-            place,
-            part: Part::default(),
-            kept: Held::new(),
-            casts: Held::new(),
-            backward: Held::new(),
-            gradients: 0,
-        };
+    let mut plan = LayerPlan {
+        place,
+        part: Part::default(),
+        kept: Held::new(),
+        casts: Held::new(),
+        backward: Held::new(),
+        gradients: 0,
     };
-    let part = Part::new(job, layer.tensors.iter(), true, shards);
+    let Some(layer) = layer else {
+        return plan;
+    };
+    if scope != Scope::Passes {
+        plan.part = Part::new(job, layer.tensors.iter(), true, shards);
+        let gradients = plan.part.trained.item(GRADIENTS, types.trained, shards);
+        plan.gradients = sheet.item(gradients, &plan.place);
+    }
+    if scope == Scope::Engine {
+        return plan;
+    }
     let block = record(layer, setting, trained);
     let storages = block.tape.storages();
     let all = |ids: Vec<u32>| -> Vec<Storage> {
@@ -366,15 +412,10 @@ fn layer(
         .iter()
         .filter_map(|id| played.storages.get(*id as usize).copied())
         .collect();
-    let gradients = sheet.item(part.trained.item(GRADIENTS, types.trained, shards), &place);
-    LayerPlan {
-        kept: sheet.storages(kept, &place),
-        casts: sheet.storages(casts, &place),
-        backward: sheet.storages(alive, &place),
-        gradients,
-        part,
-        place,
-    }
+    plan.kept = sheet.storages(kept, &plan.place);
+    plan.casts = sheet.storages(casts, &plan.place);
+    plan.backward = sheet.storages(alive, &plan.place);
+    plan
 }
 
 /// Which layers are of a kind, in words; nothing where all are of one kind.

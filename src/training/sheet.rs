@@ -25,6 +25,8 @@ pub struct Item {
     pub formula: &'static str,
     /// Its symbols.
     pub symbols: Vec<Symbol>,
+    /// Where one is a sum over tensors: the bytes of each.
+    pub terms: Vec<Bytes>,
     /// Its source.
     pub citation: Citation,
 }
@@ -60,6 +62,7 @@ impl Sheet {
                 held: [0; InstantId::ALL.len()],
                 formula: item.formula,
                 symbols: item.symbols,
+                terms: item.terms,
                 citation: item.citation,
             });
             self.entries.len() - 1
@@ -78,6 +81,7 @@ impl Sheet {
                 unit,
                 formula: storage.formula(),
                 symbols: storage.symbols(),
+                terms: Vec::new(),
                 citation: TAPE,
             };
             self.item(item, place)

@@ -142,13 +142,34 @@ impl Piece {
             .sum()
     }
 
+    /// Bytes of each tensor in a type: this rank's part, or the whole.
+    fn by_tensor(&self, sharded: bool, dtype: DType) -> Vec<Bytes> {
+        let elements = if sharded { &self.local } else { &self.gathered };
+        elements
+            .iter()
+            .map(|elements| self.block(*elements, dtype))
+            .collect()
+    }
+
     /// Bytes of the optimizer's states on this rank.
+    #[cfg(test)]
     pub fn states(
         &self,
         optimizer: Optimizer,
         implementation: OptimizerImplementation,
         dtype: DType,
     ) -> Bytes {
+        let each = self.states_by_tensor(optimizer, implementation, dtype);
+        each.into_iter().sum()
+    }
+
+    /// Bytes of the optimizer's states on this rank, by tensor.
+    fn states_by_tensor(
+        &self,
+        optimizer: Optimizer,
+        implementation: OptimizerImplementation,
+        dtype: DType,
+    ) -> Vec<Bytes> {
         let step = match implementation {
             OptimizerImplementation::Fused => Bytes::new(BLOCK),
             OptimizerImplementation::Foreach | OptimizerImplementation::Loop => Bytes::ZERO,
@@ -176,7 +197,7 @@ impl Piece {
                 None => whole(elements) * 2,
             },
         };
-        self.local.iter().copied().enumerate().map(one).sum()
+        self.local.iter().copied().enumerate().map(one).collect()
     }
 
     /// A row and a column of a matrix, all of a vector.
@@ -324,6 +345,7 @@ impl Piece {
     /// The entry of something that has one value per weight.
     pub fn item(&self, kind: Kind, dtype: DType, ranks: u64) -> Item {
         let sharded = ranks > 1 && kind.sharded;
+        let terms = self.by_tensor(kind.sharded, dtype);
         Item {
             id: kind.id,
             label: kind.label,
@@ -340,6 +362,7 @@ impl Piece {
                 (false, false) => "Σ β·n over the tensors",
             },
             symbols: self.symbols(dtype, ranks),
+            terms,
             citation: if ranks > 1 { SHARD } else { WHOLE },
         }
     }
@@ -352,6 +375,7 @@ impl Piece {
         dtype: DType,
         ranks: u64,
     ) -> Item {
+        let terms = self.states_by_tensor(optimizer, implementation, dtype);
         Item {
             id: "optimizer.states",
             label: "optimizer states",
@@ -365,7 +389,7 @@ impl Piece {
                 }
                 _ => Some(dtype),
             },
-            unit: self.states(optimizer, implementation, dtype),
+            unit: terms.iter().copied().sum(),
             formula: match optimizer {
                 Optimizer::AdamW => "Σ 2·β·n/N over the tensors (first and second moment)",
                 Optimizer::BitsAndBytes {
@@ -391,6 +415,7 @@ impl Piece {
                 Optimizer::Sgd { .. } => "Σ β·n/N over the tensors (momentum)",
             },
             symbols: self.state_symbols(optimizer, dtype, ranks),
+            terms,
             citation: match optimizer {
                 Optimizer::AdamW | Optimizer::Sgd { .. } | Optimizer::BitsAndBytes { .. } => OPTIMIZER,
                 Optimizer::Adafactor | Optimizer::AdafactorFp32 => ADAFACTOR,

@@ -85,31 +85,24 @@ pub fn words(key: &str) -> String {
     key.replace('_', " ")
 }
 
-/// A formula with every symbol replaced by its value.
-pub fn substituted(formula: &str, value: impl Fn(&str) -> Option<u64>) -> String {
+/// A formula with numbers put in, its numbers grouped.
+pub fn readable(formula: &str) -> String {
     let mut out = String::new();
-    let mut name = String::new();
-    let flush = |name: &mut String, out: &mut String| {
-        // A factor may stand before its symbol without a sign: "2f_e".
-        let symbol = name.trim_start_matches(|letter: char| letter.is_ascii_digit());
-        let factor = name.strip_suffix(symbol).unwrap_or_default();
-        match value(symbol) {
-            Some(value) if factor.is_empty() => out.push_str(&grouped(value)),
-            Some(value) => out.push_str(&format!("{factor}·{}", grouped(value))),
-            None => out.push_str(name),
+    let mut digits = String::new();
+    for letter in formula.chars().chain(['\0']) {
+        if letter.is_ascii_digit() {
+            digits.push(letter);
+            continue;
         }
-        name.clear();
-    };
-    for letter in formula.chars() {
-        let continues = letter.is_alphanumeric() || letter == '_' || letter == '\'';
-        if continues {
-            name.push(letter);
-        } else {
-            flush(&mut name, &mut out);
+        match digits.parse() {
+            Ok(number) => out.push_str(&grouped(number)),
+            Err(_) => out.push_str(&digits),
+        }
+        digits.clear();
+        if letter != '\0' {
             out.push(letter);
         }
     }
-    flush(&mut name, &mut out);
     out
 }
 
@@ -129,18 +122,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn symbols_are_replaced_and_everything_else_stays() {
-        let value = |name: &str| match name {
-            "f_e" => Some(768),
-            "R" => Some(32_768),
-            "d₀" => Some(2048),
-            _ => None,
-        };
-        assert_eq!(substituted("β·2f_e·R", value), "β·2·768·32,768");
-        assert_eq!(
-            substituted("⌈d₀/16⌉ + max(f_e, 2)", value),
-            "⌈2,048/16⌉ + max(768, 2)"
-        );
+    fn numbers_of_a_formula_are_grouped_and_everything_else_stays() {
+        assert_eq!(readable("2·768·32768"), "2·768·32,768");
+        assert_eq!(readable("block(⌈2048/16⌉) + 512"), "block(⌈2,048/16⌉) + 512");
     }
 
     #[test]

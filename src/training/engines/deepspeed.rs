@@ -62,12 +62,16 @@ impl Flat<'_> {
             dtype: Some(dtype),
             unit: block(Bytes::new(elements.saturating_mul(dtype.bits() / 8))),
             formula,
-            symbols: vec![
+            symbols: [
                 symbol("β", "bytes per element", dtype.bits() / 8),
                 symbol("n", "elements", elements),
                 symbol("P", "weights", self.weights),
                 symbol("N", "ranks that share them", self.ranks),
-            ],
+            ]
+            .into_iter()
+            .filter(|symbol| formula.contains(symbol.name))
+            .collect(),
+            terms: Vec::new(),
             citation: Citation::new(
                 Evidence::Source,
                 "DeepSpeed 0.19 runtime/zero/stage_1_and_2.py, stage3.py; tests/measured/deepspeed-trace.jsonl",
@@ -123,11 +127,11 @@ impl DeepSpeed {
         if zero.stage == 3 {
             if !zero.weights_on_host {
                 let id = ("zero.weights", "partition of the 16-bit weights", params);
-                always.push((flat.item(id, (low, own), "β·P/N"), 1));
+                always.push((flat.item(id, (low, own), "β·⌈P/N⌉"), 1));
             }
             if !zero.optimizer_on_host {
                 let id = ("zero.gradients", "partition of the gradients", Group::Gradients);
-                always.push((flat.item(id, (low, own), "β·P/N"), 1));
+                always.push((flat.item(id, (low, own), "β·⌈P/N⌉"), 1));
             }
             let small = plan.small_tensors(zero.persistence_threshold);
             always.push((
@@ -152,7 +156,7 @@ impl DeepSpeed {
         let master = flat.item(
             ("zero.master", "fp32 master weights", optimizer),
             (DType::Fp32, own),
-            "β·P/N",
+            "β·⌈P/N⌉",
         );
         let moments = flat.item(
             ("zero.moments", "fp32 moments", optimizer),
@@ -181,14 +185,14 @@ impl DeepSpeed {
                 Group::Gradients,
             ),
             (low, own + if ranks > 16 { largest } else { 0 }),
-            "β·(P/N + the largest tensor that the partition touches)",
+            "β·n (n = ⌈P/N⌉, from 17 ranks on with the largest tensor)",
         );
         let gathered = if zero.stage == 3 {
             let live = weights.min(zero.max_live).max(plan.largest_module());
             let copies = flat.item(
                 ("zero.gathered", "gathered weights", params),
                 (low, live),
-                "β·max(min(P, max_live), largest module)",
+                "β·n (n = max(min(P, max_live), largest module))",
             );
             vec![(copies, 1)]
         } else {
@@ -289,9 +293,8 @@ impl DeepSpeed {
     /// 16-bit gradients of the layers from this one on.
     fn gradients(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
         if self.zero.stage <= 1 {
-            for kind in plan.order.iter().skip(from) {
-                held.extend(self.whole.get(*kind).map(|entry| (*entry, 1)));
-            }
+            let counts = plan.between(from, plan.order.len());
+            held.extend(self.whole.iter().copied().zip(counts));
             let ends = if from == 0 {
                 &self.ends[..]
             } else {

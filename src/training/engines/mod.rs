@@ -141,7 +141,8 @@ impl States {
 
     /// Weights, states and constants.
     fn always(&self, moment: Moment) -> Held {
-        let mut held = self.weights.clone();
+        let mut held = Held::with_capacity(32);
+        held.extend(&self.weights);
         if moment == Moment::Load {
             return held;
         }
@@ -221,15 +222,9 @@ fn layer_place(place: &str) -> String {
 }
 
 fn layer_gradients(plan: &Plan<'_>, from: usize, to: usize) -> Held {
-    let mut counts = vec![0u64; plan.layers.len()];
-    for kind in plan.order.get(from..to).unwrap_or_default() {
-        if let Some(count) = counts.get_mut(*kind) {
-            *count += 1;
-        }
-    }
     plan.layers
         .iter()
-        .zip(counts)
+        .zip(plan.between(from, to))
         .filter(|(_, count)| *count > 0)
         .map(|(layer, count)| (layer.gradients, count))
         .collect()
@@ -270,6 +265,7 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], place: &str, sheet: &mut Sheet
         unit: needs.bytes,
         formula: needs.formula,
         symbols: vec![symbol("β", "bytes per element", stored.bits() / 8)],
+        terms: Vec::new(),
         citation: needs.citation,
     };
     vec![(sheet.item(item, place), 1)]
@@ -289,6 +285,7 @@ fn clip(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
         unit: Bytes::new(BLOCK),
         formula: "512",
         symbols: Vec::new(),
+        terms: Vec::new(),
         citation: Citation::new(Evidence::Source, "torch 2.15 nn/utils/clip_grad.py"),
     };
     vec![(sheet.item(item, ""), tensors)]
@@ -314,6 +311,7 @@ fn workspace(compute_capability: u16) -> Item {
         unit: Bytes::new(if hopper { 33_554_432 } else { 8_519_680 }),
         formula: if hopper { "32 MiB" } else { "8,519,680" },
         symbols: Vec::new(),
+        terms: Vec::new(),
         citation: Citation::new(
             Evidence::Source,
             "pytorch aten/src/ATen/cuda/CublasHandlePool.cpp: 4096:2:16:8 before Hopper, 32 MiB from Hopper on",
@@ -340,6 +338,7 @@ fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             symbol("V", "vocabulary", plan.network.vocabulary),
             symbol("h", "hidden size", plan.network.hidden_size),
         ],
+        terms: Vec::new(),
         citation: Citation::new(
             Evidence::Traced,
             "torch 2.15 autograd: input_buffer.cpp adds out of place here",

@@ -16,6 +16,7 @@ fn item(id: &'static str, group: Group, unit: u64) -> Item {
         unit: Bytes::new(unit),
         formula: "",
         symbols: Vec::new(),
+        terms: Vec::new(),
         citation: Citation::new(Evidence::Derived, "a test"),
     }
 }

@@ -1,6 +1,5 @@
-//! The five groups of the breakdown with their names and their places in the style, and the words for evidence.
+//! The five groups of the breakdown with their names and their places in the style.
 
-use crate::api::Evidence;
 use crate::api::GroupBytes;
 use crate::units::Bytes;
 
@@ -49,15 +48,3 @@ pub const ALL: [ShownGroup; 5] = [
         bytes: |groups| groups.overhead,
     },
 ];
-
-/// A word for the kind of evidence.
-pub fn evidence(evidence: Evidence) -> &'static str {
-    match evidence {
-        Evidence::Source => "read in the source",
-        Evidence::Measured => "measured",
-        Evidence::Traced => "traced",
-        Evidence::Derived => "derived",
-        Evidence::Published => "published",
-        Evidence::Believed => "believed, not verified",
-    }
-}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
-use super::super::format::{exact, gib_number, grouped, substituted};
+use super::super::format::{exact, gib_number, grouped, readable};
 use super::groups;
 use crate::api::{Answer, InstantRow, LedgerRow};
 use crate::units::Bytes;
@@ -243,13 +243,6 @@ fn row(keyed: Keyed<'_>, instant: &'static str, opened: RwSignal<Vec<String>>) -
 }
 
 fn detail(entry: &LedgerRow, held: u64, id: &str) -> AnyView {
-    let value = |name: &str| {
-        entry
-            .symbols
-            .iter()
-            .find(|symbol| symbol.name == name)
-            .map(|symbol| symbol.value)
-    };
     let symbols = entry
         .symbols
         .iter()
@@ -271,7 +264,7 @@ fn detail(entry: &LedgerRow, held: u64, id: &str) -> AnyView {
                     <dd>
                         <code>{entry.formula}</code>
                         {(!entry.symbols.is_empty()).then(|| view! {
-                            <code>{format!(" = {}", substituted(entry.formula, value))}</code>
+                            <code>{format!(" = {}", readable(&api::substituted(entry)))}</code>
                         })}
                         <code>{format!(" = {}", exact(entry.unit_bytes))}</code>
                     </dd>
@@ -285,7 +278,7 @@ fn detail(entry: &LedgerRow, held: u64, id: &str) -> AnyView {
                     <dd>
                         {entry.citation.source}
                         " "
-                        <span class="tag">{groups::evidence(entry.citation.evidence)}</span>
+                        <span class="tag">{entry.citation.evidence.words()}</span>
                     </dd>
                 </dl>
             </td>

@@ -7,6 +7,7 @@ mod instants;
 mod issues;
 mod ledger;
 mod meters;
+mod solvers;
 mod validation;
 mod verdict;
 
@@ -39,6 +40,7 @@ pub fn answer() -> AnyView {
             .with(|answer| answer.as_deref().map(|answer| issues::warnings(form, answer)))
     };
     // The ledger keeps its own state (opened rows, chosen instant), so it is built once and follows the answer.
+    let solved = move || has.get().then(|| solvers::solvers(form));
     let table = move || has.get().then(|| ledger::ledger(form.answer));
     let empty = move || {
         (!has.get()).then(|| {
@@ -59,6 +61,7 @@ pub fn answer() -> AnyView {
             {parts}
             {part(|answer| instants::instants(&answer.instants, answer.capacity.usable_bytes))}
             {warnings}
+            {solved}
             {table}
         </div>
         {verdict::spoken(form)}

@@ -1,0 +1,190 @@
+//! Doubling and bisection over one input, on probes of the whole calculation. What a probe is lives in the parent.
+
+use super::{Probe, Question, Solution, Unknown};
+use crate::request::Verdict;
+use crate::units::Bytes;
+
+/// How sure a value must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// Not "does not fit".
+    Possible,
+    /// "Fits".
+    Certain,
+}
+
+impl Level {
+    fn met(self, probe: &Probe) -> bool {
+        match self {
+            Self::Possible => probe.verdict != Verdict::DoesNotFit,
+            Self::Certain => probe.verdict == Verdict::Fits,
+        }
+    }
+}
+
+/// The largest value, where the need grows with it.
+pub fn largest(question: &Question) -> Solution {
+    let first = question.probe(1);
+    if !Level::Possible.met(&first) {
+        let reason = format!(
+            "Not even {} {} fits: the expected need is {:.2} GiB of {:.2} GiB.",
+            first.value,
+            words(question.unknown, first.value),
+            first.need.expected_bytes.to_gib(),
+            first.usable_bytes.to_gib(),
+        );
+        return nothing(question, first, reason);
+    }
+    let (value, beyond) = last(question, Level::Possible, question.limit());
+    let certain = if Level::Certain.met(&first) {
+        Some(
+            last(question, Level::Certain, value)
+                .0
+                .saturating_mul(question.step),
+        )
+    } else {
+        None
+    };
+    let reason = beyond.is_none().then(|| {
+        format!(
+            "The input ends here: even {} {} fit.",
+            question.limit().saturating_mul(question.step),
+            words(question.unknown, question.limit()),
+        )
+    });
+    Solution {
+        variable: question.unknown.key(),
+        value: Some(value.saturating_mul(question.step)),
+        certain,
+        at: question.probe(value),
+        beyond,
+        step: question.step,
+        shortfall_bytes: None,
+        reason,
+    }
+}
+
+/// The last value (in steps) up to the limit at which the level is met, and the probe one step further; it is met at 1.
+fn last(question: &Question, level: Level, limit: u64) -> (u64, Option<Probe>) {
+    let mut met = 1;
+    let mut failed = None;
+    while failed.is_none() {
+        if met >= limit {
+            return (limit, None);
+        }
+        let next = met.saturating_mul(2).min(limit);
+        let probe = question.probe(next);
+        if level.met(&probe) {
+            met = next;
+        } else {
+            failed = Some((next, probe));
+        }
+    }
+    let (mut over, mut beyond) = match failed {
+        Some((value, probe)) => (value, probe),
+        None => return (met, None),
+    };
+    while over - met > 1 {
+        let middle = u64::midpoint(met, over);
+        let probe = question.probe(middle);
+        if level.met(&probe) {
+            met = middle;
+        } else {
+            (over, beyond) = (middle, probe);
+        }
+    }
+    (met, Some(beyond))
+}
+
+/// The fewest GPUs, where more of them never need more on each but for padding.
+pub fn fewest(question: &Question) -> Solution {
+    let Some((value, beyond)) = first(question, Level::Possible) else {
+        let most = question.probe(question.limit());
+        let one = question.probe(1);
+        let reason = if one.need.expected_bytes <= most.need.expected_bytes {
+            "More GPUs do not help: this engine holds everything on each of them. FSDP, ZeRO or a smaller batch divide it."
+                .to_owned()
+        } else {
+            format!(
+                "No number of GPUs is enough: what every GPU holds for itself takes {:.2} GiB of {:.2} GiB.",
+                most.need.expected_bytes.to_gib(),
+                most.usable_bytes.to_gib(),
+            )
+        };
+        return nothing(question, most, reason);
+    };
+    let certain = first(question, Level::Certain).map(|(steps, _)| steps.saturating_mul(question.step));
+    Solution {
+        variable: question.unknown.key(),
+        value: Some(value.saturating_mul(question.step)),
+        certain,
+        at: question.probe(value),
+        beyond,
+        step: question.step,
+        shortfall_bytes: None,
+        reason: None,
+    }
+}
+
+/// Padding of shards makes the need rise by a few hundred bytes from one count to the next, so the counts below the one
+/// that bisection found are looked at as well.
+const LOOK_BELOW: u64 = 8;
+
+/// The first value (in steps) at which the level is met, and the probe one step below.
+fn first(question: &Question, level: Level) -> Option<(u64, Option<Probe>)> {
+    let limit = question.limit();
+    let mut failed = (0, None);
+    let mut met = 1;
+    loop {
+        let probe = question.probe(met);
+        if level.met(&probe) {
+            break;
+        }
+        if met >= limit {
+            return None;
+        }
+        failed = (met, Some(probe));
+        met = met.saturating_mul(2).min(limit);
+    }
+    while met - failed.0 > 1 {
+        let middle = u64::midpoint(failed.0, met);
+        let probe = question.probe(middle);
+        if level.met(&probe) {
+            met = middle;
+        } else {
+            failed = (middle, Some(probe));
+        }
+    }
+    for below in (met.saturating_sub(LOOK_BELOW).max(1)..met).rev() {
+        if level.met(&question.probe(below)) {
+            met = below;
+            failed = (below - 1, (below > 1).then(|| question.probe(below - 1)));
+        }
+    }
+    Some((met, failed.1))
+}
+
+fn nothing(question: &Question, at: Probe, reason: String) -> Solution {
+    Solution {
+        variable: question.unknown.key(),
+        value: None,
+        certain: None,
+        beyond: None,
+        step: question.step,
+        shortfall_bytes: (at.need.expected_bytes < Bytes::MAX)
+            .then(|| at.need.expected_bytes.saturating_sub(at.usable_bytes)),
+        reason: Some(reason),
+        at,
+    }
+}
+
+const fn words(unknown: Unknown, count: u64) -> &'static str {
+    match (unknown, count) {
+        (Unknown::MicroBatch, 1) => "sequence per GPU",
+        (Unknown::MicroBatch, _) => "sequences per GPU",
+        (Unknown::SequenceLength, 1) => "token",
+        (Unknown::SequenceLength, _) => "tokens",
+        (Unknown::Gpus, 1) => "GPU",
+        (Unknown::Gpus, _) => "GPUs",
+    }
+}

@@ -1,0 +1,252 @@
+//! What the passes over the layers hold at each instant of a step beside what the engine holds: what layers saved, what the
+//! computation at hand needs, and what all layers share.
+
+use super::block::Setting;
+use super::head::ending;
+use super::names;
+use super::plan::{LayerPlan, Moment, Plan, extend};
+use super::sheet::{Held, Sheet};
+use super::tape::{Rows, Shape, Storage};
+use super::{AttentionKernel, Recomputation, TrainingJob};
+use crate::memory::InstantId;
+use crate::model::Mixer;
+use crate::units::DType;
+
+/// A point of the step at which memory is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Weights are on the device.
+    Load,
+    /// Between two steps.
+    Rest,
+    /// All layers have run forward.
+    ForwardEnd,
+    /// The loss is being computed.
+    LossForward,
+    /// The gradient of the logits is being computed.
+    LossBackward,
+    /// The head's gradients are being computed.
+    HeadBackward,
+    /// Backward of a layer, counted from zero.
+    Layer(usize),
+    /// The layer's backward is over and its gradients are being reduced.
+    Reduced(usize),
+    /// Backward of the embedding.
+    Embedding,
+    /// The gradients of both ends are being reduced.
+    EndsReduced,
+    /// Clipping.
+    Clip,
+    /// The optimizer's step.
+    Step,
+}
+
+impl Point {
+    /// Points before the backward pass of the layers.
+    pub const BEFORE: [Self; 6] = [
+        Self::Load,
+        Self::Rest,
+        Self::ForwardEnd,
+        Self::LossForward,
+        Self::LossBackward,
+        Self::HeadBackward,
+    ];
+
+    /// Points after the backward pass of the layers.
+    pub const AFTER: [Self; 4] = [Self::Embedding, Self::EndsReduced, Self::Clip, Self::Step];
+
+    /// What the engine is asked at this point.
+    pub const fn moment(self) -> Moment {
+        match self {
+            Self::Load => Moment::Load,
+            Self::Rest => Moment::Rest,
+            Self::ForwardEnd | Self::LossForward => Moment::Loss,
+            Self::LossBackward | Self::HeadBackward => Moment::Head,
+            Self::Layer(layer) => Moment::Layer(layer),
+            Self::Reduced(layer) => Moment::Reduced(layer),
+            Self::Embedding => Moment::Embedding,
+            Self::EndsReduced => Moment::EndsReduced,
+            Self::Clip => Moment::Clip,
+            Self::Step => Moment::Step,
+        }
+    }
+
+    /// Its instant and label, where it always has an instant of its own.
+    pub const fn instant(self) -> Option<(InstantId, &'static str)> {
+        match self {
+            Self::Load => Some((InstantId::Load, "weights loaded")),
+            Self::Rest => Some((InstantId::Rest, "between two steps")),
+            Self::ForwardEnd => Some((InstantId::ForwardEnd, "all layers have run forward")),
+            Self::LossForward => Some((InstantId::LossForward, "loss")),
+            Self::LossBackward => Some((InstantId::LossBackward, "gradient of the loss")),
+            Self::HeadBackward => Some((InstantId::HeadBackward, "backward of the head and the final norm")),
+            Self::Clip => Some((InstantId::Clip, "gradient clipping")),
+            Self::Step => Some((InstantId::OptimizerStep, "optimizer step")),
+            Self::Layer(_) | Self::Reduced(_) | Self::Embedding | Self::EndsReduced => None,
+        }
+    }
+}
+
+/// What the passes hold.
+pub struct Pass<'a> {
+    plan: &'a Plan<'a>,
+    /// What all layers use until the forward pass is over.
+    shared_forward: Held,
+    /// What all layers use until the backward pass is over.
+    shared_backward: Held,
+    /// The last layer's output.
+    hidden: Held,
+    loss_forward: Held,
+    loss_backward: Held,
+    head_backward: Held,
+    /// The gradient that arrives at a layer.
+    gradient: Held,
+    /// The logits, where the program still refers to them.
+    outputs: Held,
+}
+
+impl<'a> Pass<'a> {
+    /// Records the end of the network and registers what it and all layers hold.
+    pub fn new(job: &TrainingJob, plan: &'a Plan<'a>, sheet: &mut Sheet) -> Self {
+        let place = "head and loss";
+        let setting = &plan.setting;
+        let ending = ending(job, setting);
+        let (forward, backward) = shared(plan);
+        let gradient = Storage {
+            gradient: true,
+            ..setting.hidden_state()
+        };
+        Self {
+            shared_forward: sheet.storages(forward, ""),
+            shared_backward: sheet.storages(backward, ""),
+            hidden: sheet.storages([setting.hidden_state()], ""),
+            loss_forward: sheet.storages(ending.loss_forward, place),
+            loss_backward: sheet.storages(ending.loss_backward, place),
+            head_backward: sheet.storages(ending.head_backward, place),
+            gradient: sheet.storages([gradient], ""),
+            outputs: sheet.storages(ending.after, place),
+            plan,
+        }
+    }
+
+    /// What is held at a point.
+    pub fn at(&self, point: Point) -> Held {
+        let depth = self.plan.order.len();
+        match point {
+            Point::Load | Point::Rest => Held::new(),
+            Point::ForwardEnd => {
+                let own = [&self.shared_backward, &self.shared_forward, &self.hidden];
+                self.with_saved(depth, true, &own)
+            }
+            Point::LossForward => self.with_saved(depth, true, &[&self.shared_backward, &self.loss_forward]),
+            Point::LossBackward => {
+                self.with_saved(depth, false, &[&self.shared_backward, &self.loss_backward])
+            }
+            Point::HeadBackward => {
+                self.with_saved(depth, false, &[&self.shared_backward, &self.head_backward])
+            }
+            Point::Layer(layer) => match self.plan.kind(layer) {
+                Some(kind) => self.with_saved(layer, false, &[&self.during(kind)]),
+                None => Held::new(),
+            },
+            Point::Reduced(layer) => self.with_saved(layer, false, &[&self.reduced()]),
+            Point::Embedding => [self.gradient.as_slice(), &self.outputs].concat(),
+            Point::EndsReduced | Point::Clip | Point::Step => self.outputs.clone(),
+        }
+    }
+
+    /// What is held in the backward pass of a layer of this kind, beside what the layers below it keep.
+    pub fn during(&self, kind: &LayerPlan) -> Held {
+        [self.shared_backward.as_slice(), &kind.backward, &self.outputs].concat()
+    }
+
+    /// What is held while a layer's gradients are reduced, beside what the layers below it keep.
+    pub fn reduced(&self) -> Held {
+        [self.shared_backward.as_slice(), &self.gradient, &self.outputs].concat()
+    }
+
+    /// What the layers below `end` keep, with autocast's copies of their weights or without, and what else is held.
+    fn with_saved(&self, end: usize, casts: bool, others: &[&Held]) -> Held {
+        let mut held = Held::new();
+        for other in others {
+            held.extend_from_slice(other);
+        }
+        for (layer, count) in self.plan.layers.iter().zip(self.plan.below(end)) {
+            extend(&mut held, &layer.kept, count);
+            if casts {
+                extend(&mut held, &layer.casts, count);
+            }
+        }
+        held
+    }
+}
+
+/// Token ids, rotary tables, and the attention mask that the layers share. Recomputed layers hold the mask until they have
+/// run again. Those until the forward pass is over, and those until the backward pass is.
+fn shared(plan: &Plan<'_>) -> (Vec<Storage>, Vec<Storage>) {
+    let setting: &Setting = &plan.setting;
+    let one = |axis, width, dtype, name, rows| {
+        Storage::new(
+            name,
+            Shape {
+                axis,
+                width,
+                rows: Rows::Tokens(rows),
+            },
+            dtype,
+        )
+    };
+    let mut backward = vec![one(
+        &names::IDS,
+        3,
+        DType::Int64,
+        &names::TOKEN_IDS,
+        setting.tokens,
+    )];
+    let attention = plan.network.layers().find_map(|layer| match &layer.mixer {
+        Mixer::Attention(attention) if attention.rotary => Some(attention.rotary_dim),
+        Mixer::Latent(latent) => Some(latent.rope_dim),
+        _ => None,
+    });
+    if let Some(width) = attention {
+        let table = one(
+            &names::ROTATED_PART,
+            width,
+            setting.stream(),
+            &names::ROTARY_TABLE,
+            setting.sequence,
+        );
+        backward.extend([table, table]);
+    }
+    if plan.network.embedding_dropout > 0.0 {
+        let mask = one(
+            &names::WIDTH,
+            setting.hidden,
+            DType::Int8,
+            &names::DROPOUT_MASK,
+            setting.tokens,
+        );
+        backward.push(mask);
+    }
+    let dense = match setting.kernel {
+        AttentionKernel::Eager => Some(setting.stream()),
+        AttentionKernel::Masked => Some(DType::Int8),
+        AttentionKernel::Flash => None,
+    };
+    let mut forward = Vec::new();
+    if let Some(dtype) = dense {
+        let mask = one(
+            &names::MASK_ROW,
+            setting.sequence,
+            dtype,
+            &names::SHARED_MASK,
+            setting.tokens,
+        );
+        if plan.job.recomputation == Recomputation::None {
+            forward.push(mask);
+        } else {
+            backward.push(mask);
+        }
+    }
+    (forward, backward)
+}
