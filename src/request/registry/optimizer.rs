@@ -165,7 +165,7 @@ pub(super) static OPTIMIZER_IN_BACKWARD: Input = input(
     FormGroup::Optimizer,
     "training.optimizer_in_backward",
     "--optimizer-in-backward",
-    "ib",
+    "obw",
     "Optimizer step inside backward",
     InputKind::Toggle,
 )
@@ -182,7 +182,7 @@ pub(super) static GALORE_RANK: Input = input(
     FormGroup::Optimizer,
     "training.galore_rank",
     "--galore-rank",
-    "gr",
+    "glr",
     "Rank of GaLore",
     InputKind::Integer { min: 1, max: 65_536 },
 )

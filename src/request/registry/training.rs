@@ -70,7 +70,7 @@ pub(super) static BATCH_LAYOUT: Input = input(
     FormGroup::Workload,
     "training.batch_layout",
     "--batch-layout",
-    "bl",
+    "bly",
     "Batch layout",
     InputKind::Choice(&[
         Choice::new(
@@ -106,7 +106,7 @@ pub(super) static MEAN_LENGTH: Input = input(
     FormGroup::Workload,
     "training.mean_length",
     "--mean-length",
-    "ml",
+    "mnl",
     "Mean length",
     InputKind::Integer {
         min: 1,
@@ -237,7 +237,7 @@ pub(super) static CHECKPOINT_EVERY: Input = input(
     FormGroup::Activations,
     "training.checkpoint_every",
     "--checkpoint-every",
-    "ce",
+    "cke",
     "Recompute every n-th layer",
     InputKind::Integer { min: 1, max: 4096 },
 )
@@ -254,7 +254,7 @@ pub(super) static COMPILE: Input = input(
     FormGroup::Activations,
     "training.compile",
     "--compile",
-    "cp",
+    "cpl",
     "torch.compile",
     InputKind::Choice(&[
         Choice::new("none", "no", &["false"], "Operations run one by one."),
