@@ -6,6 +6,7 @@ pub mod accuracy;
 pub mod api;
 pub mod cite;
 pub mod hardware;
+pub mod inference;
 #[cfg(feature = "js")]
 pub mod js;
 pub mod memory;

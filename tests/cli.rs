@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use gpu_mem_calc::accuracy::calculate;
-use gpu_mem_calc::api::{EngineId, INPUTS, Request, Strictness};
+use gpu_mem_calc::api::{EngineId, INPUTS, Request, Section, Strictness};
 use serde_json::Value;
 
 const LLAMA: &str = r#"{"model_type":"llama","vocab_size":128256,"hidden_size":4096,"intermediate_size":14336,
@@ -80,6 +80,7 @@ fn file(name: &str, text: &str) -> PathBuf {
 fn every_command_has_help_and_every_input_a_flag() {
     for command in [
         "calculate",
+        "inference",
         "quick",
         "validate",
         "model",
@@ -92,7 +93,13 @@ fn every_command_has_help_and_every_input_a_flag() {
         assert!(ok(&[command, "--help"]).contains("Usage"), "{command}");
     }
     let help = ok(&["calculate", "--help"]);
+    let serving = ok(&["inference", "--help"]);
     for input in INPUTS {
+        let help = if input.section == Section::Inference {
+            &serving
+        } else {
+            &help
+        };
         assert!(help.contains(input.flag), "{} has no flag", input.key);
     }
     for engine in EngineId::ALL {

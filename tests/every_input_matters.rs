@@ -10,7 +10,7 @@
     reason = "a test fails by a panic"
 )]
 
-use gpu_mem_calc::api::{self, Availability, INPUTS, Input, Issue, Request};
+use gpu_mem_calc::api::{self, Availability, INPUTS, Input, Issue, Request, Section};
 use serde_json::{Value, json};
 
 fn changes() -> Value {
@@ -32,7 +32,16 @@ fn change(file: &Value, input: &Input) -> (Request, Value) {
 
 /// Everything that is said: the answer with its warnings, or every issue. That a field of the model has the value that was
 /// typed is no effect.
-fn outcome(request: &Request) -> Value {
+fn outcome(input: &Input, request: &Request) -> Value {
+    if input.section == Section::Inference {
+        return match api::calculate_inference(request) {
+            Ok(mut answer) => {
+                answer.model.fields.clear();
+                json!({ "answer": answer })
+            }
+            Err(issues) => json!({ "issues": issues }),
+        };
+    }
     match api::calculate(request) {
         Ok(mut answer) => {
             answer.model.fields.clear();
@@ -49,7 +58,7 @@ fn every_input_changes_the_answer_a_warning_or_an_error() {
     for input in INPUTS {
         let (question, value) = change(&file, input);
         let changed = question.clone().with(input.id, value);
-        if outcome(&question) == outcome(&changed) {
+        if outcome(input, &question) == outcome(input, &changed) {
             ignored.push(input.key);
         }
     }
@@ -64,7 +73,12 @@ fn the_questions_of_built_inputs_are_answered() {
         .filter(|input| input.availability == Availability::Built)
     {
         let (question, _) = change(&file, input);
-        let errors: Vec<Issue> = api::validate(&question)
+        let issues = if input.section == Section::Inference {
+            api::validate_inference(&question)
+        } else {
+            api::validate(&question)
+        };
+        let errors: Vec<Issue> = issues
             .into_iter()
             .filter(|issue| issue.is_error() && issue.code != "not_available_yet")
             .collect();

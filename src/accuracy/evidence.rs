@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::quantity::Quantity;
 use super::report::Table;
 use super::statistics::Row;
-use crate::api::{self, Answer, BatchSizeResult, Issue, Request, Strictness, Validation};
+use crate::api::{self, Answer, BatchSizeResult, InferenceAnswer, Issue, Request, Strictness, Validation};
 
 const TABLE: &str = include_str!("../../assets/accuracy.json");
 
@@ -40,6 +40,14 @@ fn compared(mut answer: Answer) -> Answer {
     answer.validation =
         row(answer.engine, Quantity::MaxAllocated.key()).map_or(Validation::NOT_VALIDATED, checked);
     answer
+}
+
+/// Answers an inference request in the same way.
+pub fn calculate_inference(request: &Request, strictness: Strictness) -> Result<InferenceAnswer, Vec<Issue>> {
+    let mut answer = api::calculate_inference_with(request, strictness)?;
+    answer.validation =
+        row(answer.engine, Quantity::MaxAllocated.key()).map_or(Validation::NOT_VALIDATED, checked);
+    Ok(answer)
 }
 
 fn checked(row: &Row) -> Validation {

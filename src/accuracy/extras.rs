@@ -13,16 +13,9 @@ pub fn question(record: &Record) -> Result<Question, String> {
     let text = |key: &str| record.text(key).unwrap_or_default();
     let mut question = Question::default();
     match text("topic") {
-        "dpo" => return Err("preference training with a reference model is not built yet".into()),
         "save_on_cpu" => return Err("activations offloaded to the host are not built yet".into()),
         "fsdp2_offload" => return Err("states offloaded to the host are not built yet".into()),
         _ => {}
-    }
-    if record.flag("dora") {
-        return Err("DoRA is not built yet".into());
-    }
-    if record.text("modules_to_save").is_some() {
-        return Err("modules trained beside adapters are not built yet".into());
     }
     if record.whole("loss_chunks").is_some() && !record.flag("loss_chunk_checkpoint") {
         return Err("a chunked loss whose chunks are not recomputed is not built yet".into());
@@ -33,6 +26,11 @@ pub fn question(record: &Record) -> Result<Question, String> {
     optimizer(&mut question, text("optimizer"))?;
     adapter(&mut question, record)?;
     work(&mut question, record)?;
+    if let Some(how) = record.text("dpo_logprob") {
+        question.set(InputId::Objective, "preference");
+        question.set(InputId::LogProbabilities, how);
+    }
+    question.set(InputId::CheckpointReentrant, record.flag("checkpoint_reentrant"));
     question.set(
         InputId::ActivationCheckpointing,
         if text("checkpointing") == "full" {
@@ -134,7 +132,14 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
     let Some(rank) = record.whole("lora_rank") else {
         return Ok(());
     };
-    question.set(InputId::Adapter, "lora");
+    question.set(
+        InputId::Adapter,
+        if record.flag("dora") { "dora" } else { "lora" },
+    );
+    question.set(
+        InputId::ModulesToSave,
+        modules(record.fields.get("modules_to_save"))?,
+    );
     question.set(InputId::LoraRank, rank);
     question.set_some(InputId::LoraDropout, record.number("lora_dropout"));
     let named = record.text("lora_targets").map(Value::from);
@@ -154,9 +159,31 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
             None => "plain",
             Some("nf4") => "nf4",
             Some("nf4_dq") => "nf4_double",
+            Some("int8") => "int8",
             Some(other) => return Err(format!("a base in {other} is not built yet")),
         },
     );
     question.set(InputId::KbitPrepared, record.flag("kbit_prepared"));
     Ok(())
+}
+
+/// The choice that a list of module names stands for.
+pub(super) fn modules(given: Option<&Value>) -> Result<&'static str, String> {
+    let names: Vec<&str> = match given {
+        None | Some(Value::Null) => return Ok("none"),
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+        Some(Value::String(text)) => text.split(',').map(str::trim).collect(),
+        Some(_) => return Err("the modules trained beside adapters are not named".into()),
+    };
+    let is = |parts: &[&str]| {
+        names
+            .iter()
+            .any(|name| parts.iter().any(|part| name.contains(part)))
+    };
+    match (is(&["embed", "wte"]), is(&["head"])) {
+        (true, true) => Ok("embedding_head"),
+        (true, false) => Ok("embedding"),
+        (false, true) => Ok("head"),
+        (false, false) => Err("these modules beside adapters are not built yet".into()),
+    }
 }

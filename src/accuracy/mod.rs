@@ -19,6 +19,6 @@ pub mod statistics;
 pub mod trace;
 pub mod verdicts;
 
-pub use evidence::{calculate, evidence, optimize_batch_size};
+pub use evidence::{calculate, calculate_inference, evidence, optimize_batch_size};
 pub use markdown::markdown;
 pub use report::{Report, Table, compare};

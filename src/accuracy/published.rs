@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::question::Question;
 use super::record::{EngineName, Record};
-use super::{software, trace};
+use super::{extras, software, trace};
 use crate::request::InputId;
 
 /// The question of a published run, or why it cannot be asked.
@@ -128,6 +128,8 @@ fn model(record: &Record) -> Result<String, String> {
         text if text.contains("torchao benchmark") || text == "Llama-2-1B" => {
             return Err("the architecture of the benchmark's own model is not stated".into());
         }
+        "TechxGenus/Meta-Llama-3-8B-GPTQ" => "llama-3-8b".into(),
+        "TheBloke/Mixtral-8x7B-Instruct-v0.1-GPTQ" => "mixtral-8x7b".into(),
         text => text
             .rsplit('/')
             .next()
@@ -265,22 +267,24 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
         };
     };
     let kind = peft.get("type").and_then(Value::as_str).unwrap_or_default();
-    if !matches!(kind, "lora" | "qlora") {
+    if !matches!(kind, "lora" | "qlora" | "dora") {
         return Err(format!("the adapter {kind} is not built yet"));
     }
-    if peft
-        .get("modules_to_save")
-        .is_some_and(|modules| !modules.is_null())
-    {
-        return Err("modules trained beside adapters are not built yet".into());
-    }
-    question.set(InputId::Adapter, "lora");
+    let modules = extras::modules(peft.get("modules_to_save"))?;
+    question.set(InputId::ModulesToSave, modules);
+    question.set(InputId::Adapter, if kind == "dora" { "dora" } else { "lora" });
     let rank = peft
         .get("rank")
         .and_then(Value::as_u64)
         .ok_or("the adapter's rank is not stated")?;
     question.set(InputId::LoraRank, rank);
     question.set(InputId::LoraTargets, targets(peft.get("targets"))?);
+    // The baseline leaves the preparation of a 4-bit model to TRL, which does nothing to one that FSDP divides.
+    let baseline = extra(record, "framework_config").is_some_and(|config| config.contains("baseline"));
+    if baseline && base.is_some() && record.text("strategy") == Some("single") {
+        question.set(InputId::KbitPrepared, true);
+        question.set(InputId::KbitNormsOnly, true);
+    }
     // The default of fms-hf-tuning (tuning/config/peft_config.py).
     let usual = record
         .text("source_group")
@@ -295,6 +299,7 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
             // ms-swift's and fms-hf-tuning's defaults of bitsandbytes are NF4 with quantised scales.
             Some(text) if text.contains("nf4") || text.contains("int4 (bnb)") => "nf4_double",
             Some(text) if text.contains("gptq") && text.contains("int4") => "gptq_int4",
+            Some(text) if text.contains("gptq") && text.contains("int8") => "gptq_int8",
             Some(text) => return Err(format!("a base in {text} is not built yet")),
         },
     );
@@ -381,8 +386,14 @@ fn activations(question: &mut Question, record: &Record) -> Result<(), String> {
         },
     );
     let attention = record.text("attention").unwrap_or_default().to_lowercase();
-    let eager = attention.contains("unfused") || attention.contains("eager");
-    question.set(InputId::Attention, if eager { "eager" } else { "fused" });
+    let kernel = if attention.contains("unfused") || attention.contains("eager") {
+        "eager"
+    } else if attention.contains("flash_att") || attention.contains("flash attention") {
+        "flash_attention"
+    } else {
+        "fused"
+    };
+    question.set(InputId::Attention, kernel);
     let loss = record.text("loss_impl").unwrap_or_default().to_lowercase();
     let kind = if loss.contains("liger") {
         "fused"

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::job::Job;
 use super::measure::{Outcome, measure};
-use super::resolve::Model;
+use super::resolve::{Card, Model};
 use crate::memory::{Entry, Group, InstantId, Interval, Ledger};
 use crate::request::{
     Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
@@ -19,7 +19,7 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
     let outcome = measure(&job, job.training.micro_batch).map_err(|issue| vec![issue])?;
     let ledger = &outcome.ledger;
     let binding = ledger.peak().map(|(instant, _)| instant.id);
-    let components = components(&outcome, binding);
+    let components = components(&outcome);
     let groups = sum_by_group(&components);
     let total = outcome.need.expected;
     let usable = job.card.usable.expected;
@@ -45,7 +45,7 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
             device: range(outcome.device),
         },
         need: range(outcome.need),
-        capacity: capacity(&job),
+        capacity: capacity_of(&job.card),
         gpus_used: job.mesh.gpus,
         global_batch_size: job
             .training
@@ -53,12 +53,8 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
             .saturating_mul(job.training.accumulation_steps)
             .saturating_mul(job.mesh.data),
         components,
-        instants: instants(ledger, binding),
-        ledger: ledger
-            .entries
-            .iter()
-            .map(|entry| row(entry, ledger, binding))
-            .collect(),
+        instants: instants_of(ledger, binding),
+        ledger: rows_of(ledger, binding),
         model: model_summary(&job.model),
         engine: match job.training.engine {
             Engine::Single => "single",
@@ -74,7 +70,7 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
     })
 }
 
-fn percent(part: Bytes, whole: Bytes) -> f64 {
+pub fn percent(part: Bytes, whole: Bytes) -> f64 {
     if whole == Bytes::ZERO {
         return 100.0;
     }
@@ -90,8 +86,8 @@ pub fn range(interval: Interval) -> Range {
     }
 }
 
-fn capacity(job: &Job) -> Capacity {
-    let card = &job.card;
+/// The card of an answer.
+pub fn capacity_of(card: &Card) -> Capacity {
     let visible = card.visible;
     Capacity {
         gpu: card.known.then(|| card.gpu.id.clone()),
@@ -110,12 +106,13 @@ fn capacity(job: &Job) -> Capacity {
 }
 
 /// The key of a group in the breakdown.
-const fn group_key(group: Group) -> &'static str {
+pub const fn group_key(group: Group) -> &'static str {
     match group {
         Group::ModelParams => "model_params",
         Group::Gradients => "gradients",
         Group::OptimizerStates => "optimizer_states",
         Group::Activations => "activations",
+        Group::Cache => "kv_cache",
         Group::Overhead => "overhead",
     }
 }
@@ -138,7 +135,8 @@ fn groups_at(ledger: &Ledger, instant: InstantId) -> GroupBytes {
     }
 }
 
-fn instants(ledger: &Ledger, binding: Option<InstantId>) -> Vec<InstantRow> {
+/// The instants of a ledger.
+pub fn instants_of(ledger: &Ledger, binding: Option<InstantId>) -> Vec<InstantRow> {
     ledger
         .instants
         .iter()
@@ -154,6 +152,15 @@ fn instants(ledger: &Ledger, binding: Option<InstantId>) -> Vec<InstantRow> {
 
 fn held(entry: &Entry, instant: InstantId) -> u64 {
     entry.held.get(instant.index()).copied().unwrap_or(0)
+}
+
+/// The rows of a ledger.
+pub fn rows_of(ledger: &Ledger, binding: Option<InstantId>) -> Vec<LedgerRow> {
+    ledger
+        .entries
+        .iter()
+        .map(|entry| row(entry, ledger, binding))
+        .collect()
 }
 
 fn row(entry: &Entry, ledger: &Ledger, binding: Option<InstantId>) -> LedgerRow {
@@ -187,12 +194,12 @@ fn row(entry: &Entry, ledger: &Ledger, binding: Option<InstantId>) -> LedgerRow 
     }
 }
 
-/// What is alive at the binding instant, the expected fragmentation, and what lies outside the allocator: together the
-/// expected need, exactly.
-fn components(outcome: &Outcome, binding: Option<InstantId>) -> Vec<Component> {
+/// What is alive at the binding instant.
+pub fn components_of(ledger: &Ledger) -> Vec<Component> {
     let mut components: Vec<Component> = Vec::new();
-    if let Some(instant) = binding {
-        for entry in &outcome.ledger.entries {
+    if let Some((instant, _)) = ledger.peak() {
+        let instant = instant.id;
+        for entry in &ledger.entries {
             let bytes = entry.at(instant);
             if bytes > Bytes::ZERO {
                 let place = if entry.place.is_empty() {
@@ -211,6 +218,13 @@ fn components(outcome: &Outcome, binding: Option<InstantId>) -> Vec<Component> {
             }
         }
     }
+    components
+}
+
+/// What is alive at the binding instant, the expected fragmentation, and what lies outside the allocator: together the
+/// expected need, exactly.
+fn components(outcome: &Outcome) -> Vec<Component> {
+    let mut components = components_of(&outcome.ledger);
     for term in &outcome.outside {
         components.push(term.clone());
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::given::{Given, default_of};
 use super::resolve::{self, Card, EngineChoice, Mesh, Model, Report, Step};
 use crate::request::{Assumed, InputDefault, InputId, MultiNodeInfo, Request, Section};
-use crate::training::{Compile, Layout, TrainingJob};
+use crate::training::{Compile, Layout, Objective, TrainingJob};
 use crate::units::DType;
 use crate::warn::Issue;
 
@@ -76,13 +76,15 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     let nodes = mesh.and_then(|mesh| resolve::nodes(given, mesh.gpus, report));
     let card = resolve::hardware(given, gpus, report);
     let precision = resolve::precision(given, engine.id, report);
-    let adapter = resolve::adapter(given, engine.id, precision, report);
+    let adapter = resolve::adapter(given, engine, precision, report);
+    let objective = resolve::objective(given, engine.id, report);
     let step = resolve::step(given, engine, report);
     let ranks = mesh.map_or(1, |mesh| mesh.data);
     let num_nodes = nodes.as_ref().map_or(1, |nodes| nodes.num_nodes);
     let settings = resolve::settings(given, engine.id, (ranks, num_nodes), report);
     resolve::unused(given, engine.id, ranks, num_nodes, report);
     let model = resolve::model(given, report);
+    resolve::note_released(model.as_ref(), report);
     let sequence = sequence(given, model.as_ref(), report);
     if let Some(mesh) = mesh {
         resolve::splits(mesh, model.as_ref(), given, sequence, report);
@@ -109,9 +111,14 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         accumulation,
         report,
     );
+    let sequences = match objective {
+        Objective::NextToken => micro_batch,
+        Objective::Preference(_) => micro_batch.saturating_mul(2),
+    };
+    let adapter = adapter.map(|adapter| resolve::replaceable(adapter, &model.network, report));
     let training = TrainingJob {
         network: model.network.clone(),
-        micro_batch,
+        micro_batch: sequences,
         sequence_length: sequence,
         accumulation_steps: accumulation,
         precision,
@@ -141,6 +148,10 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         },
         sync_each_micro_batch: given.toggle(InputId::SyncEachMicroBatch).unwrap_or(true),
         adapter,
+        objective,
+        reentrant: given
+            .toggle(InputId::CheckpointReentrant)
+            .unwrap_or(engine.transformers < (5, 0)),
         compute_capability: card.compute_capability,
     };
     Some(Job {

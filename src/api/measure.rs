@@ -43,7 +43,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     }
     let (below, above) = spread(job);
     let (least, most) = extremes(&training, peak);
-    let high = most.scaled(1.0 + above) + unexplained(&training);
+    let high = most.scaled(1.0 + above);
     let eager = Interval::new(least.scaled(1.0 - below), peak, high);
     let compiled = Compiled::of(&training);
     let rest = ledger.allocated_at(InstantId::Rest);
@@ -120,18 +120,6 @@ fn communicators(job: &TrainingJob) -> u64 {
         Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => 1,
     };
     u64::from(job.data_parallel > replicas) + u64::from(replicas > 1)
-}
-
-/// In published runs of adapters under FSDP1 with recomputation (torch 2.4) backward grew by two bytes per element of the
-/// hidden states of all layers but two, on 2 and on 4 GPUs (fms-acceleration-liger records). torch 2.15 does not show it, and
-/// its cause is not known, so it widens the interval.
-fn unexplained(job: &TrainingJob) -> Bytes {
-    let adapted = matches!(job.engine, Engine::Fsdp1 { .. }) && job.adapter.is_some();
-    if !adapted || job.recomputation == Recomputation::None || job.torch_version >= (2, 15) {
-        return Bytes::ZERO;
-    }
-    let layers = job.network.depth().saturating_sub(2);
-    Bytes::new(job.network.hidden_size.saturating_mul(2)) * job.tokens() * layers
 }
 
 /// How far the allocated peak can lie below and above what is expected, as shares of it.

@@ -78,6 +78,7 @@ pub fn model_report(request: &Request, with_tensors: bool) -> Result<ModelReport
         .issues
         .retain(|issue| issue.path.is_empty() || issue.path.starts_with("model"));
     let model = resolve::model(&given, &mut report);
+    resolve::note_released(model.as_ref(), &mut report);
     let Some(model) = model.filter(|_| !report.has_errors()) else {
         return Err(report.issues);
     };

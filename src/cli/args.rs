@@ -2,13 +2,13 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command};
-use gpu_mem_calc::api::{INPUTS, Input, InputDefault, InputId, InputKind, Level};
+use gpu_mem_calc::api::{INPUTS, Input, InputDefault, InputId, InputKind, Level, Task};
 
 /// The whole command line.
 pub fn command() -> Command {
     Command::new("gpu-mem-calc")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Will this LLM train on these GPUs, what takes the memory, and at which instant is it tightest?")
+        .about("Will this LLM train or run on these GPUs, what takes the memory, and at which instant is it tightest?")
         .after_help(
             "Exit codes: 0 answered; 1 a file could not be read or written; 2 bad input; \
              3 does not fit (with --fail-if-does-not-fit).\n\
@@ -17,6 +17,7 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(calculate())
+        .subcommand(inference())
         .subcommand(explain())
         .subcommand(quick())
         .subcommand(solve())
@@ -90,6 +91,45 @@ fn explain() -> Command {
         .arg(output())
         .arg(force())
         .args(inputs())
+}
+
+fn inference() -> Command {
+    Command::new("inference")
+        .about("Answer an inference request: memory per GPU, verdict, capacity both ways, every tensor")
+        .after_help(
+            "Example: gpu-mem-calc inference --model llama-3.1-8b --batch-size 8 --seq 4096 --gpu l40s",
+        )
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(judgement())
+        .arg(switch(
+            "ledger",
+            "Print every tensor of the ledger in the table, not only the largest",
+        ))
+        .args(
+            INPUTS
+                .iter()
+                .filter(|input| input.section.belongs_to(Task::Inference))
+                .map(|input| {
+                    // Here no input of training stands beside them, so the shorter name is free.
+                    let flag = flag(input);
+                    match input.flag.strip_prefix("--inference-") {
+                        Some(short) if !is_flag(short) => {
+                            flag.long(short).visible_alias(input.flag.trim_start_matches('-'))
+                        }
+                        _ => flag,
+                    }
+                }),
+        )
+}
+
+/// Whether an input of inference has this flag.
+fn is_flag(name: &str) -> bool {
+    INPUTS
+        .iter()
+        .any(|input| input.section.belongs_to(Task::Inference) && input.flag.strip_prefix("--") == Some(name))
 }
 
 fn quick() -> Command {
@@ -240,7 +280,7 @@ pub fn inputs() -> Vec<Arg> {
 fn inputs_but(left_out: &[InputId]) -> Vec<Arg> {
     INPUTS
         .iter()
-        .filter(|input| !left_out.contains(&input.id))
+        .filter(|input| !left_out.contains(&input.id) && input.section.belongs_to(Task::Training))
         .map(|input| flag(input))
         .collect()
 }
@@ -281,6 +321,10 @@ const ALIASES: &[(InputId, &[&str], Option<char>)] = &[
     (InputId::PipelineParallelSize, &["pp"], None),
     (InputId::ContextParallelSize, &["cp"], None),
     (InputId::ExpertParallelSize, &["ep"], None),
+    (InputId::ServerTensorParallel, &["tp"], None),
+    (InputId::ServerPipelineParallel, &["pp"], None),
+    (InputId::TotalTokens, &["seq"], None),
+    (InputId::ServerType, &[], Some('e')),
 ];
 
 fn placeholder(input: &Input) -> &'static str {

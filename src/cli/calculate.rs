@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{Answer, Range, Request, Strictness, Validation, Verdict};
+use gpu_mem_calc::api::{
+    Answer, Assumed, InstantRow, Issue, LedgerRow, Meters, Range, Request, Strictness, Validation, Verdict,
+};
 use gpu_mem_calc::units::Bytes;
 
 use crate::failure::{self, Failure};
@@ -65,11 +67,11 @@ pub fn table(answer: &Answer, whole_ledger: bool) -> String {
     ));
     text.push_str(&summary(answer));
     text.push_str("\nMeters (low, expected, high)\n");
-    text.push_str(&meters(answer));
+    text.push_str(&meters(&answer.meters, answer.need));
     text.push_str("\nInstants\n");
-    text.push_str(&instants(answer));
-    text.push_str(&ledger(answer, whole_ledger));
-    text.push_str(&notes(answer));
+    text.push_str(&instants(&answer.instants));
+    text.push_str(&ledger(&answer.ledger, whole_ledger));
+    text.push_str(&notes(&answer.assumed, &answer.validation, &answer.warnings));
     text
 }
 
@@ -98,7 +100,8 @@ fn summary(answer: &Answer) -> String {
     rows.text(0)
 }
 
-fn status(verdict: Verdict) -> &'static str {
+/// The verdict as the original names it.
+pub fn status(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Fits => "Fits",
         Verdict::Tight => "Tight",
@@ -106,13 +109,14 @@ fn status(verdict: Verdict) -> &'static str {
     }
 }
 
-fn meters(answer: &Answer) -> String {
+/// The three meters and the need.
+pub fn meters(meters: &Meters, need: Range) -> String {
     let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Right, Align::Right]);
     for (label, range) in [
-        ("allocated (torch)", answer.meters.allocated),
-        ("reserved on a roomy card", answer.meters.reserved),
-        ("device (nvidia-smi) on a roomy card", answer.meters.device),
-        ("need, which the verdict judges", answer.need),
+        ("allocated (torch)", meters.allocated),
+        ("reserved on a roomy card", meters.reserved),
+        ("device (nvidia-smi) on a roomy card", meters.device),
+        ("need, which the verdict judges", need),
     ] {
         rows.row([
             label.to_owned(),
@@ -124,9 +128,10 @@ fn meters(answer: &Answer) -> String {
     rows.text(2)
 }
 
-fn instants(answer: &Answer) -> String {
+/// The instants, the binding one marked.
+pub fn instants(all: &[InstantRow]) -> String {
     let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Left]);
-    for instant in &answer.instants {
+    for instant in all {
         rows.row([
             instant.label.clone(),
             gib(instant.allocated_bytes),
@@ -136,16 +141,16 @@ fn instants(answer: &Answer) -> String {
     rows.text(2)
 }
 
-fn ledger(answer: &Answer, whole: bool) -> String {
-    let mut alive: Vec<_> = answer
-        .ledger
+/// The rows of the ledger at the binding instant.
+pub fn ledger(all: &[LedgerRow], whole: bool) -> String {
+    let mut alive: Vec<_> = all
         .iter()
         .filter(|row| whole || row.bytes > Bytes::ZERO)
         .collect();
     if !whole {
         alive.sort_by_key(|row| std::cmp::Reverse(row.bytes));
     }
-    let all = alive.len();
+    let count_of_all = alive.len();
     if !whole {
         alive.truncate(SHOWN);
     }
@@ -172,19 +177,20 @@ fn ledger(answer: &Answer, whole: bool) -> String {
     let heading = match whole {
         true => "\nLedger at the binding instant\n".to_owned(),
         false => format!(
-            "\nLargest {} of {all} ledger rows at the binding instant (--ledger for all)\n",
+            "\nLargest {} of {count_of_all} ledger rows at the binding instant (--ledger for all)\n",
             alive.len()
         ),
     };
     format!("{heading}{}", rows.text(2))
 }
 
-fn notes(answer: &Answer) -> String {
+/// Assumptions, agreement with measured runs, and warnings.
+pub fn notes(assumptions: &[Assumed], validation: &Validation, warnings: &[Issue]) -> String {
     let mut text = String::new();
-    if !answer.assumed.is_empty() {
+    if !assumptions.is_empty() {
         text.push_str("\nAssumed\n");
         let mut rows = Table::plain(&[Align::Left, Align::Left, Align::Left]);
-        for assumed in &answer.assumed {
+        for assumed in assumptions {
             let value = match &assumed.value {
                 serde_json::Value::String(word) => word.clone(),
                 other => other.to_string(),
@@ -193,7 +199,7 @@ fn notes(answer: &Answer) -> String {
         }
         text.push_str(&rows.text(2));
     }
-    text.push_str(&match &answer.validation {
+    text.push_str(&match validation {
         Validation::Records {
             engine,
             records,
@@ -206,9 +212,9 @@ fn notes(answer: &Answer) -> String {
         ),
         Validation::None(words) => format!("\nAgreement with measured runs: {words}\n"),
     });
-    if !answer.warnings.is_empty() {
+    if !warnings.is_empty() {
         text.push('\n');
-        for warning in &answer.warnings {
+        for warning in warnings {
             text.push_str(&failure::line(warning));
         }
     }

@@ -9,6 +9,7 @@ mod args;
 mod calculate;
 mod explain;
 mod failure;
+mod inference;
 mod lists;
 mod model;
 mod output;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
 fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
         Some(("calculate", given)) => calculate::run(given),
+        Some(("inference", given)) => inference::run(given),
         Some(("explain", given)) => explain::run(given),
         Some(("quick", given)) => quick::run(given),
         Some(("solve", given)) => solve::run(given),

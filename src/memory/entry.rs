@@ -6,7 +6,7 @@ use super::instant::InstantId;
 use crate::cite::Citation;
 use crate::units::{Bytes, DType};
 
-/// The five groups of the breakdown.
+/// The groups of the breakdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
@@ -18,6 +18,8 @@ pub enum Group {
     OptimizerStates,
     /// Saved activations, logits and loss.
     Activations,
+    /// Cached keys, values and states of inference.
+    Cache,
     /// Temporaries, buffers and what lies outside the allocator.
     Overhead,
 }

@@ -1,8 +1,8 @@
-//! Instants of a training step at which the peak can lie. A peak is the maximum over instants, never a sum.
+//! Instants of a training step, or of a generation, at which the peak can lie. A peak is the maximum over instants, never a sum.
 
 use serde::Serialize;
 
-/// A named instant of the step, in the order of time.
+/// A named instant, in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstantId {
@@ -14,6 +14,8 @@ pub enum InstantId {
     ForwardEnd,
     /// The loss is being computed from the logits.
     LossForward,
+    /// The reference of preference training computes its log-probabilities.
+    ReferenceForward,
     /// The gradient of the logits is being computed.
     LossBackward,
     /// The head's weight gradient is being computed.
@@ -30,15 +32,26 @@ pub enum InstantId {
     Clip,
     /// The optimizer's step (second and later: its states exist).
     OptimizerStep,
+    /// Inference: the attention of the layer in which the prompt's pass is tightest.
+    PrefillAttention,
+    /// Inference: the feed-forward of that layer.
+    PrefillFeedForward,
+    /// Inference: the head and the choice of the first token.
+    PrefillHead,
+    /// Inference: a layer of the last step of the answer.
+    DecodeLayer,
+    /// Inference: the head and the choice of the last token.
+    DecodeHead,
 }
 
 impl InstantId {
     /// Every instant in the order of time.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::Load,
         Self::Rest,
         Self::ForwardEnd,
         Self::LossForward,
+        Self::ReferenceForward,
         Self::LossBackward,
         Self::HeadBackward,
         Self::BackwardLast,
@@ -47,6 +60,11 @@ impl InstantId {
         Self::BackwardEnd,
         Self::Clip,
         Self::OptimizerStep,
+        Self::PrefillAttention,
+        Self::PrefillFeedForward,
+        Self::PrefillHead,
+        Self::DecodeLayer,
+        Self::DecodeHead,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -61,6 +79,7 @@ impl InstantId {
             Self::Rest => "rest",
             Self::ForwardEnd => "forward_end",
             Self::LossForward => "loss_forward",
+            Self::ReferenceForward => "reference_forward",
             Self::LossBackward => "loss_backward",
             Self::HeadBackward => "head_backward",
             Self::BackwardLast => "backward_last",
@@ -69,6 +88,11 @@ impl InstantId {
             Self::BackwardEnd => "backward_end",
             Self::Clip => "clip",
             Self::OptimizerStep => "optimizer_step",
+            Self::PrefillAttention => "prefill_attention",
+            Self::PrefillFeedForward => "prefill_feed_forward",
+            Self::PrefillHead => "prefill_head",
+            Self::DecodeLayer => "decode_layer",
+            Self::DecodeHead => "decode_head",
         }
     }
 }

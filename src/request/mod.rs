@@ -4,6 +4,7 @@
 
 mod answer;
 mod explanation;
+mod inference_answer;
 mod ledger_rows;
 mod model_summary;
 pub mod registry;
@@ -11,10 +12,11 @@ mod values;
 
 pub use answer::{Answer, Assumed, Breakdown, Capacity, Meters, MultiNodeInfo, Range, Validation, Verdict};
 pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
+pub use inference_answer::{InferenceAnswer, InferenceBreakdown, PartRow, Pool};
 pub use ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow, SymbolRow};
 pub use model_summary::{ModelField, ModelSource, ModelSummary};
 pub use registry::{
     Applies, Availability, Choice, EngineId, FormGroup, INPUTS, Input, InputDefault, InputId, InputKind,
-    Level, Section,
+    Level, Section, ServerId, Task,
 };
 pub use values::{OTHER_SECTIONS, Request, json_invalid};

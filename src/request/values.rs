@@ -11,7 +11,7 @@ use super::registry::{INPUTS, Input, InputId, Section};
 use crate::warn::Issue;
 
 /// Sections of other questions: they may stand in the same file and are not used by this one.
-pub const OTHER_SECTIONS: [&str; 4] = ["inference", "hybrid", "optimize_strategy", "preset"];
+pub const OTHER_SECTIONS: [&str; 3] = ["hybrid", "optimize_strategy", "preset"];
 
 /// What the user wrote.
 #[derive(Clone, Debug, Default, PartialEq)]

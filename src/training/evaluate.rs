@@ -8,7 +8,7 @@ use super::pass::{Pass, Point};
 use super::plan::{Plan, Scope, StateTypes};
 use super::profile::Profile;
 use super::sheet::{Held, Sheet};
-use super::{Precision, TrainingJob};
+use super::{Objective, Precision, TrainingJob, Widened};
 use crate::memory::{InstantId, Ledger};
 use crate::units::DType;
 
@@ -34,17 +34,21 @@ pub fn setting(job: &TrainingJob) -> Setting {
         Precision::Autocast(dtype) => Some(dtype),
         Precision::Pure(_) | Precision::Master(_) | Precision::ShardedMixed { .. } => None,
     };
-    let prepared = job.adapter.is_some_and(|adapter| adapter.prepared);
-    let types = Types {
-        weights: if prepared {
+    let widened = job.adapter.map_or(Widened::Nothing, |adapter| adapter.widened);
+    let wide = |is: bool| {
+        if is {
             DType::Fp32
         } else {
             StateTypes::of(job).computed
-        },
+        }
+    };
+    let types = Types {
+        weights: wide(widened == Widened::Everything),
         autocast,
         low: job.precision.compute(),
+        norms: wide(widened != Widened::Nothing),
     };
-    Setting::new(job, types)
+    Setting::new(job, types).settled(job.network.kinds.first())
 }
 
 struct Step<'a> {
@@ -61,9 +65,14 @@ impl Step<'_> {
     }
 
     fn fill(&self, sheet: &mut Sheet) {
-        let clips = self.plan.job.gradient_clipping;
+        let job = self.plan.job;
+        let happens = |point: Point| match point {
+            Point::Clip => job.gradient_clipping,
+            Point::ReferenceForward => job.objective != Objective::NextToken,
+            _ => true,
+        };
         for point in Point::BEFORE.into_iter().chain(Point::AFTER) {
-            if let Some((id, label)) = point.instant().filter(|_| clips || point != Point::Clip) {
+            if let Some((id, label)) = point.instant().filter(|_| happens(point)) {
                 sheet.instant(id, label, &self.held(point));
             }
         }

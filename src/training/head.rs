@@ -8,10 +8,11 @@ use super::block::Setting;
 use super::names;
 use super::ops::Recorder;
 use super::plan::fresh_gradients;
+use super::preference::preference;
 use super::tape::{
     Edge, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients,
 };
-use super::{LossKind, Projection, TrainingJob};
+use super::{LossKind, Objective, Projection, TrainingJob};
 use crate::model::Network;
 use crate::units::DType;
 
@@ -20,6 +21,8 @@ use crate::units::DType;
 pub struct Ending {
     /// While the loss is computed.
     pub loss_forward: Vec<Storage>,
+    /// While the reference's log-probabilities are computed, in preference training.
+    pub reference_forward: Vec<Storage>,
     /// While the gradient of the logits is computed.
     pub loss_backward: Vec<Storage>,
     /// While the gradients of head and final norm are computed.
@@ -40,6 +43,9 @@ struct Tail {
 
 /// Evaluates the end of the network.
 pub fn ending(job: &TrainingJob, setting: &Setting) -> Ending {
+    if let Objective::Preference(how) = job.objective {
+        return preference(job, setting, how);
+    }
     let (network, weights) = (&*job.network, fresh_gradients(job));
     match job.loss {
         LossKind::Plain | LossKind::FusedInPlace => {
@@ -90,13 +96,15 @@ impl Copies {
     };
 }
 
-fn recorder(setting: &Setting, tape: Tape) -> Recorder {
+pub(super) fn recorder(setting: &Setting, tape: Tape) -> Recorder {
     Recorder {
         tape,
         types: setting.types,
         tokens: setting.tokens,
         kernels: setting.kernels,
         adapter: setting.adapter,
+        outside: false,
+        sequences: setting.sequences,
     }
 }
 
@@ -141,6 +149,7 @@ fn record(network: &Network, setting: &Setting, with_norm: bool, copies: Copies)
         Start {
             node: input.node,
             gradient: Storage::new(&names::LOGITS_SHIFTED, input.shape, input.dtype),
+            held: false,
         }
     } else {
         cross_entropy(&mut recorder, input)
@@ -184,10 +193,11 @@ fn cross_entropy(recorder: &mut Recorder, logits: Var) -> Start {
     Start {
         node,
         gradient: Storage::gradient(&names::LOGITS, scalar, DType::Fp32),
+        held: false,
     }
 }
 
-fn alive(played: &Played, ids: &[u32]) -> Vec<Storage> {
+pub(super) fn alive(played: &Played, ids: &[u32]) -> Vec<Storage> {
     ids.iter()
         .filter_map(|id| played.storages.get(*id as usize).copied())
         .collect()
@@ -207,6 +217,7 @@ fn at_instants(tail: &Tail, played: &Played) -> Ending {
     };
     Ending {
         loss_forward: alive(played, &forward),
+        reference_forward: Vec::new(),
         loss_backward: alive(played, &played.loss.alive),
         head_backward: alive(played, &head.alive),
         after: Vec::new(),
@@ -246,6 +257,7 @@ fn chunked(network: &Network, setting: &Setting, chunks: u64, weights: WeightGra
     };
     Ending {
         loss_forward: with(one.loss_forward),
+        reference_forward: Vec::new(),
         loss_backward: with(one.loss_backward),
         head_backward: with(one.head_backward),
         after: Vec::new(),
@@ -295,6 +307,7 @@ fn fused_linear(network: &Network, setting: &Setting) -> Ending {
             let start = Start {
                 node: normed.node,
                 gradient: Storage::gradient(&names::NORM_OUTPUT, normed.shape, normed.dtype),
+                held: false,
             };
             let played = recorder.tape.play(start, WeightGradients::Stay, &[]);
             let mut all = alive(&played, &played.body.alive);
@@ -307,6 +320,7 @@ fn fused_linear(network: &Network, setting: &Setting) -> Ending {
     };
     Ending {
         loss_forward: forward,
+        reference_forward: Vec::new(),
         loss_backward: fixed,
         head_backward,
         after: Vec::new(),

@@ -136,8 +136,11 @@ pub enum Layout {
 /// How attention is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttentionKernel {
-    /// Flash attention, or torch's scaled dot product attention choosing it.
+    /// Torch's scaled dot product attention where it chooses its flash kernel; a window is a dense mask to it.
     Flash,
+    /// The `flash-attn` package, whose kernels know windows and soft-capping (Dao-AILab/flash-attention 2.6,
+    /// flash_attn_interface.py; transformers modeling_flash_attention_utils.py makes no mask for unpadded batches).
+    Package,
     /// Scaled dot product attention with a dense mask (padded batches).
     Masked,
     /// Plain matrix products with the probabilities in memory.
@@ -268,8 +271,15 @@ pub enum BaseFormat {
         /// Scales in 8 bits, in blocks of 256 (`bnb_4bit_use_double_quant`).
         double: bool,
     },
-    /// GPTQ int4 in groups of 128.
-    Gptq4,
+    /// bitsandbytes LLM.int8: a byte per weight and one fp32 scale per output.
+    Int8,
+    /// GPTQ in groups of 128, with this many bits per weight.
+    Gptq {
+        /// 4 or 8.
+        bits: u8,
+    },
+    /// AWQ int4 in groups of 128.
+    Awq,
 }
 
 impl BaseFormat {
@@ -292,8 +302,56 @@ pub struct Adapter {
     pub dtype: DType,
     /// How the frozen weights are stored.
     pub base: BaseFormat,
-    /// Whether what is not quantised was cast to fp32 (`prepare_model_for_kbit_training`).
-    pub prepared: bool,
+    /// Whether what is not quantised was cast to fp32.
+    pub widened: Widened,
+    /// Whether directions and lengths are trained apart (DoRA).
+    pub decomposed: bool,
+    /// Whether experts are stored like the other matrices: not by bitsandbytes from transformers 5 on, where they are no
+    /// linear modules.
+    pub quantised_experts: bool,
+    /// Whole modules that train beside the adapters, as copies of the frozen ones (`modules_to_save`).
+    pub modules: Modules,
+}
+
+/// What is cast to fp32 before adapters are added to a quantised base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Widened {
+    /// Nothing.
+    Nothing,
+    /// All that is not quantised (`prepare_model_for_kbit_training`).
+    Everything,
+    /// The norms alone: TRL casts embedding, head and adapters back to bf16 (`peft_module_casting_to_bf16`).
+    Norms,
+}
+
+/// Modules outside the blocks that train as whole copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Modules {
+    /// The embedding.
+    pub embedding: bool,
+    /// The head.
+    pub head: bool,
+}
+
+/// How the log-probabilities of the tokens are computed in preference training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogProbabilities {
+    /// `log_softmax` of an fp32 copy of the logits.
+    Wide,
+    /// `log_softmax` in the type of the logits.
+    Narrow,
+    /// In the type of the logits, one sequence after another.
+    Rows,
+}
+
+/// What is trained for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objective {
+    /// The next token.
+    NextToken,
+    /// Preferences (DPO): chosen and rejected answers in one forward pass of the model, then one of the reference, which
+    /// is a copy of the model, or the model with its adapters switched off.
+    Preference(LogProbabilities),
 }
 
 /// Kernels that replace several operations of the reference classes by one.
@@ -356,11 +414,20 @@ pub struct TrainingJob {
     pub sync_each_micro_batch: bool,
     /// Adapters; `None` where all weights train.
     pub adapter: Option<Adapter>,
+    /// What is trained for.
+    pub objective: Objective,
+    /// Whether recomputed layers run a backward pass of their own (`use_reentrant`).
+    pub reentrant: bool,
     /// Compute capability of the GPU times ten (90 for Hopper): decides the size of cuBLAS workspaces.
     pub compute_capability: u16,
 }
 
 impl TrainingJob {
+    /// Whether a second copy of the weights computes the reference's log-probabilities.
+    pub const fn reference_weights(&self) -> bool {
+        matches!(self.objective, Objective::Preference(_)) && self.adapter.is_none()
+    }
+
     /// Tokens per micro-batch on one rank.
     pub fn tokens(&self) -> u64 {
         match self.layout {

@@ -15,6 +15,7 @@ mod ops;
 mod parts;
 mod pass;
 mod plan;
+mod preference;
 mod prepared;
 mod profile;
 mod sheet;
@@ -24,8 +25,9 @@ mod temporaries;
 
 pub use evaluate::evaluate;
 pub use job::{
-    Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, Layout, LossKind, Optimizer,
-    OptimizerImplementation, Precision, Projection, Recomputation, Targets, TrainingJob, Zero,
+    Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, Layout, LogProbabilities, LossKind,
+    Modules, Objective, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation, Targets,
+    TrainingJob, Widened, Zero,
 };
 
 pub use prepared::Prepared;

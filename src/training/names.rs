@@ -40,6 +40,9 @@ names! {
     ADAPTER_INPUT: Activations, "adapter.input", "input of an adapter in its type";
     ADAPTER_OUTPUT: Activations, "adapter.output", "output of an adapter";
     EXPANDED_WEIGHT: Overhead, "weight.expanded", "a quantised matrix expanded for its product";
+    DECOMPOSED_WEIGHT: ModelParams, "weight.decomposed", "copy of a frozen matrix that its decomposed adapter multiplies with";
+    DIRECTIONS: Overhead, "adapter.directions", "product of an adapter's matrices, its sum with the frozen matrix, and the identity behind it";
+    KEPT_INPUT: Activations, "linear.kept_input", "input of an 8-bit product, held beside autograd's saved tensors";
     WEIGHT_CAST: ModelParams, "weight_cast", "16-bit copies of fp32 weights (autocast)";
     QUERY: Activations, "attention.query", "queries";
     KEY: Activations, "attention.key", "keys";
@@ -90,6 +93,7 @@ names! {
     LOGITS_FP32: Activations, "logits.fp32", "fp32 copy of the logits";
     LOGITS_SHIFTED: Activations, "logits.shifted", "shifted copy of the fp32 logits";
     LOG_PROBABILITIES: Activations, "log_probabilities", "log-probabilities";
+    LOGITS_GATHERED: Activations, "logits.gathered", "gradient of the log-probabilities before they are gathered";
     LOGITS_CHUNK: Activations, "logits.chunk", "logits of one chunk, with their fp32 copies";
     HIDDEN_CHUNKS: Activations, "hidden.chunks", "gradient of the hidden states, collected over the chunks";
     TOKEN_IDS: Activations, "token_ids", "token ids and labels";

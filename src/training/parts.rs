@@ -4,7 +4,8 @@
 //! Formats were read in bitsandbytes (functional.py, nn/modules.py), AutoGPTQ (nn_modules/qlinear) and PEFT
 //! (tuners/lora/layer.py).
 
-use super::job::{Adapter, BaseFormat, Projection};
+use super::job::{Adapter, BaseFormat, Modules, Projection, Widened};
+use super::plan::StateTypes;
 use super::sheet::{Held, Item, Sheet};
 use super::states::{Kind, Piece};
 use super::{Engine, TrainingJob};
@@ -15,14 +16,33 @@ use crate::model::{Role, Split, Tensor};
 use crate::units::{Bytes, DType};
 
 /// The weights of a part.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Part {
     /// Weights stored in the type of the arithmetic.
     pub plain: Piece,
     /// What gets gradients and optimizer states: the plain weights, or the adapters.
     pub trained: Piece,
+    /// Type of what trains.
+    pub dtype: DType,
+    /// Whether it lies outside the blocks, where whole modules train instead of adapters.
+    outside_blocks: bool,
+    /// Norms that are fp32 beside plain weights of another type.
+    norms: Piece,
     /// Frozen matrices stored in few bits.
     quantised: Vec<Quantised>,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            plain: Piece::default(),
+            trained: Piece::default(),
+            dtype: DType::Fp32,
+            outside_blocks: false,
+            norms: Piece::default(),
+            quantised: Vec::new(),
+        }
+    }
 }
 
 /// A matrix stored in few bits.
@@ -30,11 +50,30 @@ pub struct Part {
 struct Quantised {
     weights: u64,
     inputs: u64,
+    outputs: u64,
 }
 
 const WEIGHTS: Kind = Kind {
     id: "weights",
     label: "weights",
+    group: Group::ModelParams,
+    sharded: true,
+};
+const NORMS: Kind = Kind {
+    id: "weights.norms",
+    label: "norms in fp32",
+    group: Group::ModelParams,
+    sharded: true,
+};
+const MODULES: Kind = Kind {
+    id: "weights.modules",
+    label: "trained copies of whole modules",
+    group: Group::ModelParams,
+    sharded: true,
+};
+const REFERENCE: Kind = Kind {
+    id: "weights.reference",
+    label: "weights of the reference model",
     group: Group::ModelParams,
     sharded: true,
 };
@@ -60,31 +99,53 @@ impl Part {
             }
         };
         let tensors: Vec<&Tensor> = tensors.collect();
+        let types = StateTypes::of(job);
         let Some(adapter) = job.adapter else {
             let plain = piece(&tensors);
             return Self {
                 trained: plain.clone(),
                 plain,
+                dtype: types.trained,
+                outside_blocks: !blocks,
+                norms: Piece::default(),
                 quantised: Vec::new(),
             };
         };
-        let low = blocks && adapter.base.is_quantised();
-        let (matrices, rest): (Vec<&Tensor>, Vec<&Tensor>) = tensors
+        let low = |tensor: &Tensor| {
+            let expert = matches!(tensor.role, Role::RoutedExpert | Role::Router);
+            let stored = blocks && adapter.base.is_quantised() && tensor.is_linear_weight();
+            stored && (adapter.quantised_experts || !expert)
+        };
+        let (matrices, rest): (Vec<&Tensor>, Vec<&Tensor>) = tensors.iter().partition(|tensor| low(tensor));
+        let widened = adapter.widened == Widened::Norms;
+        let (norms, rest): (Vec<&Tensor>, Vec<&Tensor>) = rest
             .iter()
-            .partition(|tensor| low && tensor.is_linear_weight());
-        let adapters: Vec<Tensor> = tensors
+            .partition(|tensor| widened && tensor.role == Role::Norm);
+        let trained: Vec<Tensor> = tensors
             .iter()
-            .filter(|_| blocks)
-            .flat_map(|tensor| adapters(tensor, adapter))
+            .flat_map(|tensor| {
+                if blocks {
+                    adapters(tensor, adapter)
+                } else {
+                    copies(tensor, adapter.modules, job.network.head.tied)
+                }
+            })
             .collect();
         Self {
             plain: piece(&rest),
-            trained: piece(&adapters.iter().collect::<Vec<_>>()),
+            trained: piece(&trained.iter().collect::<Vec<_>>()),
+            dtype: match (blocks, adapter.widened) {
+                (true, _) => adapter.dtype,
+                (false, Widened::Everything) => DType::Fp32,
+                (false, _) => types.stored,
+            },
+            outside_blocks: !blocks,
+            norms: piece(&norms),
             quantised: matrices.iter().map(|tensor| quantised(tensor)).collect(),
         }
     }
 
-    /// Registers its weights as they are stored.
+    /// Registers its weights as they are stored, and those of the reference model where it is a copy.
     pub fn weights(
         &self,
         job: &TrainingJob,
@@ -93,12 +154,23 @@ impl Part {
         sheet: &mut Sheet,
     ) -> Held {
         let Some(adapter) = job.adapter else {
-            return vec![(sheet.item(self.plain.item(WEIGHTS, stored, shards), place), 1)];
+            let mut held = vec![(sheet.item(self.plain.item(WEIGHTS, stored, shards), place), 1)];
+            if job.reference_weights() {
+                held.push((sheet.item(self.plain.item(REFERENCE, stored, shards), place), 1));
+            }
+            return held;
         };
-        let plain = if adapter.prepared { DType::Fp32 } else { stored };
+        let plain = if adapter.widened == Widened::Everything {
+            DType::Fp32
+        } else {
+            stored
+        };
         let mut held = vec![(sheet.item(self.plain.item(WEIGHTS, plain, shards), place), 1)];
-        let adapters = self.trained.item(ADAPTERS, adapter.dtype, shards);
-        held.push((sheet.item(adapters, place), 1));
+        if adapter.widened == Widened::Norms {
+            held.push((sheet.item(self.norms.item(NORMS, DType::Fp32, shards), place), 1));
+        }
+        let kind = if self.outside_blocks { MODULES } else { ADAPTERS };
+        held.push((sheet.item(self.trained.item(kind, self.dtype, shards), place), 1));
         if !self.quantised.is_empty() {
             held.push((sheet.item(self.quantised_item(adapter.base, shards), place), 1));
         }
@@ -112,12 +184,18 @@ impl Part {
             id: "weights.quantised",
             label: "quantised weights with their scales",
             group: Group::ModelParams,
-            dtype: Some(DType::Int4),
+            dtype: Some(match base {
+                BaseFormat::Int8 | BaseFormat::Gptq { bits: 8 } => DType::Int8,
+                _ => DType::Int4,
+            }),
             unit: terms.iter().copied().sum(),
             formula: match base {
                 BaseFormat::Nf4 { double: true } => "Σ n/2/N + n/64 + 4·n/16384 over the matrices",
                 BaseFormat::Nf4 { double: false } => "Σ n/2/N + 4·n/64 over the matrices",
-                BaseFormat::Gptq4 => "Σ (n/2 + n/256)/N + 2·n/128 + 4·in over the matrices",
+                BaseFormat::Int8 => "Σ n/N + 4·out over the matrices",
+                BaseFormat::Gptq { bits: 8 } => "Σ (n + n/128)/N + 2·n/128 + 4·in over the matrices",
+                BaseFormat::Gptq { .. } => "Σ (n/2 + n/256)/N + 2·n/128 + 4·in over the matrices",
+                BaseFormat::Awq => "Σ (n/2 + n/256)/N + 2·n/128 over the matrices",
                 BaseFormat::Plain => "0",
             },
             symbols: vec![
@@ -142,6 +220,16 @@ impl Part {
 }
 
 impl Quantised {
+    /// Packed weights and zeros of groups of 128, divided among the ranks, and their fp16 scales.
+    fn grouped(weights: u64, bits: u64, shards: u64) -> Bytes {
+        let groups = weights.div_ceil(128);
+        let packed = |values: u64| values.saturating_mul(bits).div_ceil(8);
+        let divided = packed(weights)
+            .saturating_add(packed(groups))
+            .div_ceil(shards.max(1));
+        block(Bytes::new(divided)) + block(Bytes::new(groups.saturating_mul(2)))
+    }
+
     /// Packed weights, divided among the ranks, and scales, which stay whole (measured: fms-acceleration records).
     fn bytes(self, base: BaseFormat, shards: u64) -> Bytes {
         let n = self.weights;
@@ -157,24 +245,26 @@ impl Quantised {
                 };
                 whole(n.div_ceil(2).div_ceil(shards.max(1))) + scales
             }
-            BaseFormat::Gptq4 => {
-                let groups = n.div_ceil(128);
-                whole((n.div_ceil(2) + groups.div_ceil(2)).div_ceil(shards.max(1)))
-                    + whole(groups * 2)
-                    + whole(self.inputs * 4)
+            BaseFormat::Int8 => whole(n.div_ceil(shards.max(1))) + whole(self.outputs.saturating_mul(4)),
+            BaseFormat::Gptq { bits } => {
+                Self::grouped(n, u64::from(bits), shards) + whole(self.inputs.saturating_mul(4))
             }
+            BaseFormat::Awq => Self::grouped(n, 4, shards),
         }
     }
 }
 
 fn quantised(tensor: &Tensor) -> Quantised {
+    let rows = tensor.shape.iter().rev().skip(1).product::<u64>();
     Quantised {
+        outputs: rows.saturating_mul(tensor.copies),
         weights: tensor.elements().get(),
         inputs: tensor.shape.last().copied().unwrap_or(0),
     }
 }
 
-/// The two matrices beside a linear layer that the adapter targets: rank × in and out × rank. Experts and routers are no
+/// The two matrices beside a linear layer that the adapter targets: rank × in and out × rank, and with DoRA the lengths of
+/// the rows. Experts and routers are no
 /// linear modules in transformers 5 and have none.
 fn adapters(tensor: &Tensor, adapter: Adapter) -> Vec<Tensor> {
     let linear = matches!(tensor.role, Role::Mixer | Role::FeedForward | Role::SharedExpert)
@@ -186,19 +276,34 @@ fn adapters(tensor: &Tensor, adapter: Adapter) -> Vec<Tensor> {
     if !linear || !adapter.targets.has(projection(&tensor.name)) {
         return Vec::new();
     }
-    let make = |suffix: &str, shape: [u64; 2]| Tensor {
+    let make = |suffix: &str, shape: &[u64]| Tensor {
         copies: tensor.copies,
         ..Tensor::new(
             format!("{}.{suffix}", tensor.name),
-            &shape,
+            shape,
             tensor.role,
             Split::Replicated,
         )
     };
-    vec![
-        make("lora_A", [adapter.rank, *inputs]),
-        make("lora_B", [*out, adapter.rank]),
-    ]
+    let mut made = vec![
+        make("lora_A", &[adapter.rank, *inputs]),
+        make("lora_B", &[*out, adapter.rank]),
+    ];
+    if adapter.decomposed {
+        made.push(make("lora_magnitude_vector", &[*out]));
+    }
+    made
+}
+
+/// The copies of a tensor outside the blocks that train (PEFT, utils/other.py, `ModulesToSaveWrapper`): a tied embedding is
+/// copied once as the embedding and once as the head.
+fn copies(tensor: &Tensor, modules: Modules, tied: bool) -> Vec<Tensor> {
+    let times = match tensor.role {
+        Role::Embedding => usize::from(modules.embedding) + usize::from(tied && modules.head),
+        Role::Head => usize::from(modules.head),
+        _ => 0,
+    };
+    vec![tensor.clone(); times]
 }
 
 /// The place of a linear layer in its block, by the name that the reference class gives it.

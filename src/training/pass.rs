@@ -23,6 +23,8 @@ pub enum Point {
     ForwardEnd,
     /// The loss is being computed.
     LossForward,
+    /// The reference of preference training computes its log-probabilities.
+    ReferenceForward,
     /// The gradient of the logits is being computed.
     LossBackward,
     /// The head's gradients are being computed.
@@ -43,11 +45,12 @@ pub enum Point {
 
 impl Point {
     /// Points before the backward pass of the layers.
-    pub const BEFORE: [Self; 6] = [
+    pub const BEFORE: [Self; 7] = [
         Self::Load,
         Self::Rest,
         Self::ForwardEnd,
         Self::LossForward,
+        Self::ReferenceForward,
         Self::LossBackward,
         Self::HeadBackward,
     ];
@@ -60,7 +63,7 @@ impl Point {
         match self {
             Self::Load => Moment::Load,
             Self::Rest => Moment::Rest,
-            Self::ForwardEnd | Self::LossForward => Moment::Loss,
+            Self::ForwardEnd | Self::LossForward | Self::ReferenceForward => Moment::Loss,
             Self::LossBackward | Self::HeadBackward => Moment::Head,
             Self::Layer(layer) => Moment::Layer(layer),
             Self::Reduced(layer) => Moment::Reduced(layer),
@@ -78,6 +81,9 @@ impl Point {
             Self::Rest => Some((InstantId::Rest, "between two steps")),
             Self::ForwardEnd => Some((InstantId::ForwardEnd, "all layers have run forward")),
             Self::LossForward => Some((InstantId::LossForward, "loss")),
+            Self::ReferenceForward => {
+                Some((InstantId::ReferenceForward, "log-probabilities of the reference"))
+            }
             Self::LossBackward => Some((InstantId::LossBackward, "gradient of the loss")),
             Self::HeadBackward => Some((InstantId::HeadBackward, "backward of the head and the final norm")),
             Self::Clip => Some((InstantId::Clip, "gradient clipping")),
@@ -96,7 +102,11 @@ pub struct Pass<'a> {
     shared_backward: Held,
     /// The last layer's output.
     hidden: Held,
+    /// Whether the last layer's forward pass needs more at a moment than it leaves behind.
+    passing: bool,
     loss_forward: Held,
+    /// Nothing outside preference training.
+    reference_forward: Held,
     loss_backward: Held,
     head_backward: Held,
     /// The gradient that arrives at a layer.
@@ -116,11 +126,19 @@ impl<'a> Pass<'a> {
             gradient: true,
             ..setting.hidden_state()
         };
+        let hidden = sheet.storages([setting.hidden_state()], "");
+        let passing = plan.order.last().and_then(|kind| plan.layers.get(*kind));
+        let passing = passing.is_some_and(|layer| {
+            let left = sheet.bytes(&layer.kept) + sheet.bytes(&layer.casts) + sheet.bytes(&hidden);
+            sheet.bytes(&layer.passing) > left
+        });
         Self {
+            passing,
+            hidden,
             shared_forward: sheet.storages(forward, ""),
             shared_backward: sheet.storages(backward, ""),
-            hidden: sheet.storages([setting.hidden_state()], ""),
             loss_forward: sheet.storages(ending.loss_forward, place),
+            reference_forward: sheet.storages(ending.reference_forward, place),
             loss_backward: sheet.storages(ending.loss_backward, place),
             head_backward: sheet.storages(ending.head_backward, place),
             gradient: sheet.storages([gradient], ""),
@@ -134,11 +152,25 @@ impl<'a> Pass<'a> {
         let depth = self.plan.order.len();
         match point {
             Point::Load | Point::Rest => Held::new(),
+            Point::ForwardEnd if self.passing => {
+                let last = depth.saturating_sub(1);
+                let passing = self.plan.kind(last).map(|kind| kind.passing.clone());
+                let own = [
+                    &self.shared_backward,
+                    &self.shared_forward,
+                    &passing.unwrap_or_default(),
+                ];
+                self.with_saved(last, true, &own)
+            }
             Point::ForwardEnd => {
                 let own = [&self.shared_backward, &self.shared_forward, &self.hidden];
                 self.with_saved(depth, true, &own)
             }
             Point::LossForward => self.with_saved(depth, true, &[&self.shared_backward, &self.loss_forward]),
+            Point::ReferenceForward if self.reference_forward.is_empty() => Held::new(),
+            Point::ReferenceForward => {
+                self.with_saved(depth, true, &[&self.shared_backward, &self.reference_forward])
+            }
             Point::LossBackward => {
                 self.with_saved(depth, false, &[&self.shared_backward, &self.loss_backward])
             }
@@ -146,11 +178,22 @@ impl<'a> Pass<'a> {
                 self.with_saved(depth, false, &[&self.shared_backward, &self.head_backward])
             }
             Point::Layer(layer) => match self.plan.kind(layer) {
-                Some(kind) => self.with_saved(layer, false, &[&self.during(kind)]),
+                Some(kind) => {
+                    let above = self.inputs_above(layer + 1);
+                    self.with_saved(layer, false, &[&self.during(kind), &above])
+                }
                 None => Held::new(),
             },
-            Point::Reduced(layer) => self.with_saved(layer, false, &[&self.reduced()]),
-            Point::Embedding => [self.gradient.as_slice(), &self.outputs].concat(),
+            Point::Reduced(layer) => {
+                self.with_saved(layer, false, &[&self.reduced(), &self.inputs_above(layer + 1)])
+            }
+            Point::Embedding => [
+                self.gradient.as_slice(),
+                &self.outputs,
+                &self.outside(),
+                &self.inputs_above(0),
+            ]
+            .concat(),
             Point::EndsReduced | Point::Clip | Point::Step => self.outputs.clone(),
         }
     }
@@ -177,6 +220,31 @@ impl<'a> Pass<'a> {
                 extend(&mut held, &layer.casts, count);
             }
         }
+        held.extend(self.outside());
+        held
+    }
+
+    /// What operations of all layers hold until backward is over.
+    pub fn outside(&self) -> Held {
+        let mut held = Held::new();
+        for (kind, layer) in self.plan.layers.iter().enumerate() {
+            extend(&mut held, &layer.outside, self.plan.layers_of(kind));
+        }
+        held
+    }
+
+    /// What the layers from this one on still hold of their inputs and of the gradients of these, but for the gradient that
+    /// the layer below works on.
+    pub fn inputs_above(&self, from: usize) -> Held {
+        let mut held = Held::new();
+        let depth = self.plan.order.len();
+        if !self.plan.holds_inputs() || from >= depth {
+            return held;
+        }
+        for (layer, count) in self.plan.layers.iter().zip(self.plan.between(from, depth)) {
+            extend(&mut held, &layer.kept, count);
+        }
+        extend(&mut held, &self.gradient, (depth - from) as u64 - 1);
         held
     }
 }
@@ -212,7 +280,7 @@ fn shared(plan: &Plan<'_>) -> (Vec<Storage>, Vec<Storage>) {
         let table = one(
             &names::ROTATED_PART,
             width,
-            setting.stream(),
+            setting.shared(),
             &names::ROTARY_TABLE,
             setting.sequence,
         );
@@ -229,9 +297,9 @@ fn shared(plan: &Plan<'_>) -> (Vec<Storage>, Vec<Storage>) {
         backward.push(mask);
     }
     let dense = match setting.kernel {
-        AttentionKernel::Eager => Some(setting.stream()),
+        AttentionKernel::Eager => Some(setting.shared()),
         AttentionKernel::Masked => Some(DType::Int8),
-        AttentionKernel::Flash => None,
+        AttentionKernel::Flash | AttentionKernel::Package => None,
     };
     let mut forward = Vec::new();
     if let Some(dtype) = dense {

@@ -6,8 +6,8 @@ use super::names;
 use super::parts::Part;
 use super::sheet::{EntryId, Held, Sheet};
 use super::states::Kind;
-use super::tape::{Start, Storage, WeightGradients};
-use super::{Engine, Precision, Recomputation, TrainingJob};
+use super::tape::{Peak, Start, Storage, WeightGradients};
+use super::{BaseFormat, Engine, Precision, Recomputation, TrainingJob};
 use crate::memory::Group;
 use crate::model::{Layer, Network, Tensor};
 use crate::units::DType;
@@ -96,6 +96,10 @@ pub struct LayerPlan {
     pub casts: Held,
     /// What is alive at the tightest moment of its backward beside the layers below.
     pub backward: Held,
+    /// What is alive of such a layer at the tightest moment of its forward pass that its operations tell.
+    pub passing: Held,
+    /// What operations of such a layer hold until backward is over, whatever is recomputed.
+    pub outside: Held,
     /// Its final gradients.
     pub gradients: EntryId,
 }
@@ -184,7 +188,7 @@ impl<'a> Plan<'a> {
                     network.kinds.get(*kind),
                     &setting,
                     place,
-                    (shards, types, scope),
+                    (shards, scope),
                     sheet,
                 )
             })
@@ -257,6 +261,23 @@ impl<'a> Plan<'a> {
         self.row(self.order.len()).get(kind).copied().unwrap_or(0)
     }
 
+    /// Whether the inputs of recomputed layers and their gradients stay until backward is over.
+    ///
+    /// A unit of FSDP1 whose flat parameter is frozen registers its reshard as a hook on its inputs, and keeps the hook until
+    /// the pass is over (torch 2.4 and 2.15: `distributed/fsdp/_runtime_utils.py`, `_register_post_backward_reshard_only_hook`,
+    /// `_finalize_params`). Where a reentrant checkpoint stands around the unit, those inputs are the leaves of its own
+    /// backward pass, and the hook holds their accumulation nodes, so both the input and its gradient. Transformers up to
+    /// 4.51 put the checkpoint around the unit; later ones put it inside the layer.
+    pub fn holds_inputs(&self) -> bool {
+        let inside = self.job.transformers_version >= (4, 52);
+        let recomputed = matches!(
+            self.job.recomputation,
+            Recomputation::Full | Recomputation::EveryNth(_)
+        );
+        let frozen = matches!(self.job.engine, Engine::Fsdp1 { .. }) && self.job.adapter.is_some();
+        frozen && recomputed && self.job.reentrant && !inside
+    }
+
     /// How many layers of each kind lie below this one.
     pub fn below(&self, layer: usize) -> impl Iterator<Item = u64> {
         self.row(layer).iter().copied()
@@ -325,7 +346,8 @@ fn kinds(job: &TrainingJob, network: &Network) -> (Vec<LayerKind>, Vec<usize>) {
         .map(|kind| (kind, recomputation, true))
         .collect();
     let mut order = network.order.clone();
-    if let (Some(_), Recomputation::None, Some(first)) = (job.adapter, recomputation, order.first_mut()) {
+    let frozen = job.adapter.is_some_and(|adapter| !adapter.modules.embedding);
+    if let (true, Recomputation::None, Some(first)) = (frozen, recomputation, order.first_mut()) {
         kinds.push((*first, recomputation, false));
         *first = kinds.len() - 1;
     }
@@ -337,7 +359,7 @@ fn layer(
     layer: Option<&Layer>,
     setting: &Setting,
     place: String,
-    (shards, types, scope): (u64, StateTypes, Scope),
+    (shards, scope): (u64, Scope),
     sheet: &mut Sheet,
 ) -> LayerPlan {
     let mut plan = LayerPlan {
@@ -346,6 +368,8 @@ fn layer(
         kept: Held::new(),
         casts: Held::new(),
         backward: Held::new(),
+        passing: Held::new(),
+        outside: Held::new(),
         gradients: 0,
     };
     let Some(layer) = layer else {
@@ -353,12 +377,20 @@ fn layer(
     };
     if scope != Scope::Passes {
         plan.part = Part::new(job, layer.tensors.iter(), true, shards);
-        let gradients = plan.part.trained.item(GRADIENTS, types.trained, shards);
+        let gradients = plan.part.trained.item(GRADIENTS, plan.part.dtype, shards);
         plan.gradients = sheet.item(gradients, &plan.place);
     }
     if scope == Scope::Engine {
         return plan;
     }
+    let recomputed = !matches!(recomputation, Recomputation::None | Recomputation::AttentionCore);
+    let in_bytes = job
+        .adapter
+        .is_some_and(|adapter| adapter.base == BaseFormat::Int8);
+    let setting = &Setting {
+        outside: in_bytes && recomputed && !job.reentrant,
+        ..*setting
+    };
     let block = record(layer, setting, trained);
     let storages = block.tape.storages();
     let all = |ids: Vec<u32>| -> Vec<Storage> {
@@ -393,9 +425,12 @@ fn layer(
             .filter(|storage| storage.name == &names::WEIGHT_CAST)
             .collect(),
     };
-    let held: &[u32] = match recomputation {
-        Recomputation::None | Recomputation::AttentionCore => &[],
-        Recomputation::Full | Recomputation::EveryNth(_) | Recomputation::Operations => &[0],
+    // A checkpoint that re-enters autograd refers to the layer's output and to its gradient until its own pass is over
+    // (torch/utils/checkpoint.py, `CheckpointFunction.backward`).
+    let held: Vec<u32> = match (recomputed, job.reentrant) {
+        (false, _) => Vec::new(),
+        (true, false) => vec![0],
+        (true, true) => std::iter::once(0).chain(block.output.storage).collect(),
     };
     let gradient = Storage {
         gradient: true,
@@ -404,17 +439,23 @@ fn layer(
     let start = Start {
         node: block.output.node,
         gradient,
+        held: recomputed && job.reentrant,
     };
-    let played = block.tape.play(start, fresh_gradients(job), held);
-    let alive: Vec<Storage> = played
-        .body
-        .alive
-        .iter()
-        .filter_map(|id| played.storages.get(*id as usize).copied())
-        .collect();
+    let played = block.tape.play(start, fresh_gradients(job), &held);
+    let alive = |peak: &Peak| -> Vec<Storage> {
+        let ids = peak.alive.iter();
+        ids.filter_map(|id| played.storages.get(*id as usize).copied())
+            .collect()
+    };
+    let outside = all(block.tape.held_outside()).into_iter().map(|storage| Storage {
+        name: &names::KEPT_INPUT,
+        ..storage
+    });
+    plan.outside = sheet.storages(outside, &plan.place);
     plan.kept = sheet.storages(kept, &plan.place);
     plan.casts = sheet.storages(casts, &plan.place);
-    plan.backward = sheet.storages(alive, &plan.place);
+    plan.backward = sheet.storages(alive(&played.body), &plan.place);
+    plan.passing = sheet.storages(alive(&played.forward), &plan.place);
     plan
 }
 

@@ -65,10 +65,18 @@ impl Profile {
             })
             .collect();
         let reduced = sheet.bytes(&pass.reduced()).get();
+        let outside = sheet.bytes(&pass.outside()).get();
+        let holds_inputs = plan.holds_inputs();
         let (mut below, mut bytes) = (0_u64, Vec::with_capacity(2 * plan.order.len()));
-        for kind in &plan.order {
+        for (layer, kind) in plan.order.iter().enumerate() {
             let (kept, during) = kinds.get(*kind).copied().unwrap_or_default();
-            bytes.extend([below.saturating_add(during), below.saturating_add(reduced)]);
+            let above = if holds_inputs {
+                sheet.bytes(&pass.inputs_above(layer + 1)).get()
+            } else {
+                0
+            };
+            let others = below.saturating_add(outside).saturating_add(above);
+            bytes.extend([others.saturating_add(during), others.saturating_add(reduced)]);
             below = below.saturating_add(kept);
         }
         Self(bytes)

@@ -22,19 +22,22 @@ const ADAM: Citation = Citation::new(
     "torch 2.15 optim/adam.py: _multi_tensor_adam, _single_tensor_adam",
 );
 
-/// The pieces of the network on this rank, in the order in which the optimizer has them, with how often each occurs.
-type Pieces<'a> = &'a [(&'a Piece, u64)];
+/// A piece of the network on this rank, with the type of what trains of it, and how often it occurs.
+pub type Weights<'a> = (&'a Piece, DType, u64);
 
-/// A tensor with its piece: local elements, and rows and columns of a matrix of a layer.
-type Weight<'a> = (&'a Piece, u64, Option<(u64, u64)>);
+/// The pieces of the network, in the order in which the optimizer has them.
+type Pieces<'a> = &'a [Weights<'a>];
 
-/// The temporaries of a step over these pieces, whose trained weights are of this type; `None` where there are none. A matrix
+/// A tensor with its piece and type: local elements, and rows and columns of a matrix of a layer.
+type Weight<'a> = (&'a Piece, DType, u64, Option<(u64, u64)>);
+
+/// The temporaries of a step over these pieces; `None` where there are none. A matrix
 /// product needs the cuBLAS workspace given, where that does not stay allocated anyway.
 pub fn temporaries(
     optimizer: Optimizer,
     implementation: OptimizerImplementation,
     pieces: Pieces<'_>,
-    (dtype, workspace): (DType, Bytes),
+    workspace: Bytes,
 ) -> Option<Temporaries> {
     let alone = |bytes, formula, citation| Temporaries {
         bytes,
@@ -42,13 +45,13 @@ pub fn temporaries(
         citation,
     };
     let largest = || {
-        let each = pieces.iter().map(|(piece, _)| piece.largest(dtype));
+        let each = pieces.iter().map(|(piece, dtype, _)| piece.largest(*dtype));
         each.max().unwrap_or_default()
     };
     let all = || -> Bytes {
         pieces
             .iter()
-            .map(|(piece, count)| piece.local(dtype) * *count)
+            .map(|(piece, dtype, count)| piece.local(*dtype) * *count)
             .sum()
     };
     Some(match (optimizer, implementation) {
@@ -65,7 +68,7 @@ pub fn temporaries(
             "β·n of the largest tensor",
             Citation::new(Evidence::Traced, "torch 2.15 optim/_adafactor.py"),
         ),
-        (Optimizer::AdafactorFp32, _) => adafactor(pieces, dtype),
+        (Optimizer::AdafactorFp32, _) => adafactor(pieces),
         (Optimizer::ScheduleFree, implementation) => {
             let citation = Citation::new(
                 Evidence::Traced,
@@ -80,8 +83,8 @@ pub fn temporaries(
                 }
             }
         }
-        (Optimizer::Muon, _) => return muon(pieces, dtype, workspace),
-        (Optimizer::GaLore { rank }, _) => galore(pieces, rank, (dtype, workspace)),
+        (Optimizer::Muon, _) => return muon(pieces, workspace),
+        (Optimizer::GaLore { rank }, _) => galore(pieces, rank, workspace),
         (Optimizer::AdamW, OptimizerImplementation::Fused)
         | (Optimizer::Sgd { .. } | Optimizer::BitsAndBytes { .. } | Optimizer::TorchAo { .. }, _) => {
             return None;
@@ -90,20 +93,18 @@ pub fn temporaries(
 }
 
 /// Transformers' Adafactor: fp32 copies of gradient and weight where those are narrower, the update, and its negative.
-fn adafactor(pieces: Pieces<'_>, dtype: DType) -> Temporaries {
-    let largest = pieces
-        .iter()
-        .map(|(piece, _)| piece.largest(DType::Fp32))
-        .max()
-        .unwrap_or_default();
-    let (times, formula) = if dtype == DType::Fp32 {
-        (2, "2·4·n of the largest tensor")
-    } else {
-        (4, "4·4·n of the largest tensor")
+fn adafactor(pieces: Pieces<'_>) -> Temporaries {
+    let wide = pieces.iter().all(|(_, dtype, _)| *dtype == DType::Fp32);
+    let of = |(piece, dtype, _): &Weights<'_>| {
+        piece.largest(DType::Fp32) * if *dtype == DType::Fp32 { 2 } else { 4 }
     };
     Temporaries {
-        bytes: largest * times,
-        formula,
+        bytes: pieces.iter().map(of).max().unwrap_or_default(),
+        formula: if wide {
+            "2·4·n of the largest tensor"
+        } else {
+            "4·4·n of the largest tensor"
+        },
         citation: Citation::new(
             Evidence::Traced,
             "transformers 5.23 optimization.py, Adafactor.step; tests/measured/options-trace.jsonl",
@@ -113,8 +114,8 @@ fn adafactor(pieces: Pieces<'_>, dtype: DType) -> Temporaries {
 
 /// Muon, one matrix after another: the look-ahead update in the gradient's type, the 16-bit matrix before and after an
 /// iteration, and two Gram matrices of its short side; sharded, the Gram matrix exists before and after its reduction.
-fn muon(pieces: Pieces<'_>, dtype: DType, workspace: Bytes) -> Option<Temporaries> {
-    let one = |piece: &Piece, elements: u64, (rows, columns): (u64, u64)| {
+fn muon(pieces: Pieces<'_>, workspace: Bytes) -> Option<Temporaries> {
+    let one = |(piece, dtype): (&Piece, DType), elements: u64, (rows, columns): (u64, u64)| {
         let short = rows.min(columns);
         let grams = if piece.ranks() > 1 { 3 } else { 2 };
         piece.block(elements, dtype)
@@ -123,10 +124,10 @@ fn muon(pieces: Pieces<'_>, dtype: DType, workspace: Bytes) -> Option<Temporarie
     };
     let bytes = pieces
         .iter()
-        .flat_map(|(piece, _)| {
+        .flat_map(|(piece, dtype, _)| {
             piece
                 .weights()
-                .filter_map(move |(elements, matrix)| Some(one(piece, elements, matrix?)))
+                .filter_map(move |(elements, matrix)| Some(one((piece, *dtype), elements, matrix?)))
         })
         .max()?;
     Some(Temporaries {
@@ -143,31 +144,31 @@ fn muon(pieces: Pieces<'_>, dtype: DType, workspace: Bytes) -> Option<Temporarie
 /// there: first the tensors that are not projected, then the matrices, whose projector is decomposed anew every 200 steps,
 /// the first one included. Of the decomposition the fp32 copies and the singular vectors are counted; cuSOLVER's own
 /// workspace is not known.
-fn galore(pieces: Pieces<'_>, rank: u64, (dtype, workspace): (DType, Bytes)) -> Temporaries {
+fn galore(pieces: Pieces<'_>, rank: u64, workspace: Bytes) -> Temporaries {
     let ordered: Vec<Weight<'_>> = pieces
         .iter()
-        .flat_map(|(piece, _)| {
+        .flat_map(|(piece, dtype, _)| {
             piece
                 .weights()
-                .map(move |(elements, matrix)| (*piece, elements, matrix))
+                .map(move |(elements, matrix)| (*piece, *dtype, elements, matrix))
         })
         .collect();
     let mut most = Bytes::ZERO;
     let (mut denominator, mut normalised) = (Bytes::ZERO, Bytes::ZERO);
-    for (piece, elements, _) in ordered.iter().filter(|(.., matrix)| matrix.is_none()) {
-        let own = piece.block(*elements, dtype);
+    for (piece, dtype, elements, _) in ordered.iter().filter(|(.., matrix)| matrix.is_none()) {
+        let own = piece.block(*elements, *dtype);
         most = most.max(own + denominator + normalised);
         most = most.max(own * 2 + normalised);
         (denominator, normalised) = (own, own);
     }
-    for (piece, elements, matrix) in &ordered {
+    for (piece, dtype, elements, matrix) in &ordered {
         let Some((rows, columns)) = matrix else { continue };
         let (long, short) = ((*rows).max(*columns), (*rows).min(*columns));
-        let low = piece.block(long.saturating_mul(rank.min(short)), dtype);
-        let full = piece.block(*elements, dtype);
+        let low = piece.block(long.saturating_mul(rank.min(short)), *dtype);
+        let full = piece.block(*elements, *dtype);
         let wide = piece.block(*elements, DType::Fp32);
         let vectors = piece.block(short.saturating_mul(short), DType::Fp32);
-        let copies = if dtype == DType::Fp32 { wide } else { wide * 2 };
+        let copies = if *dtype == DType::Fp32 { wide } else { wide * 2 };
         let decomposed = copies + wide + vectors * 2;
         let before = denominator + normalised;
         most = most.max(before + decomposed);

@@ -1,42 +1,39 @@
-//! Adapters and the format of the frozen weights.
+//! Adapters and the format of the frozen weights, and the objective that they often serve.
 
 use super::super::given::Given;
-use super::Report;
+use super::{EngineChoice, Report};
+use crate::model::Network;
 use crate::request::{EngineId, InputId};
-use crate::training::{Adapter, BaseFormat, Precision, Targets};
+use crate::training::{
+    Adapter, BaseFormat, LogProbabilities, Modules, Objective, Precision, Targets, Widened,
+};
 use crate::units::DType;
 
 /// The adapters; `None` where all weights train.
 pub fn adapter(
     given: &Given,
-    engine: EngineId,
+    engine: EngineChoice,
     precision: Precision,
     report: &mut Report,
 ) -> Option<Adapter> {
-    if given.choice(InputId::Adapter) != Some("lora") {
-        return None;
-    }
+    let decomposed = match given.choice(InputId::Adapter) {
+        Some("lora") => false,
+        Some("dora") => true,
+        _ => return None,
+    };
     let base = match given.choice(InputId::BaseFormat) {
         Some("nf4") => BaseFormat::Nf4 { double: false },
         Some("nf4_double") => BaseFormat::Nf4 { double: true },
-        Some("gptq_int4") => BaseFormat::Gptq4,
+        Some("int8") => BaseFormat::Int8,
+        Some("gptq_int4") => BaseFormat::Gptq { bits: 4 },
+        Some("gptq_int8") => BaseFormat::Gptq { bits: 8 },
+        Some("awq_int4") => BaseFormat::Awq,
         _ => BaseFormat::Plain,
     };
+    refuse(given, engine.id, (base, decomposed), precision, report);
     let prepared = given.toggle(InputId::KbitPrepared).unwrap_or(false);
-    if base.is_quantised() && precision.compute() == DType::Fp32 {
-        report.error(
-            "unsupported_combination",
-            InputId::BaseFormat,
-            "Quantised weights are multiplied in 16 bits: choose bf16 or fp16 as the compute type.",
-        );
-    }
-    if engine == EngineId::Fsdp && base.is_quantised() && given.choice(InputId::FsdpVersion) != Some("1") {
-        report.error(
-            "not_available_yet",
-            InputId::BaseFormat,
-            "Quantised weights under FSDP2 are not built yet; they are under FSDP1.",
-        );
-    }
+    let norms = given.toggle(InputId::KbitNormsOnly).unwrap_or(false);
+    let bitsandbytes = matches!(base, BaseFormat::Nf4 { .. } | BaseFormat::Int8);
     Some(Adapter {
         rank: given.integer(InputId::LoraRank).unwrap_or(16),
         targets: match given.choice(InputId::LoraTargets) {
@@ -52,6 +49,94 @@ pub fn adapter(
             _ => DType::Fp32,
         },
         base,
-        prepared,
+        widened: match (prepared, norms) {
+            (false, _) => Widened::Nothing,
+            (true, false) => Widened::Everything,
+            (true, true) => Widened::Norms,
+        },
+        decomposed,
+        quantised_experts: !bitsandbytes || engine.transformers < (5, 0),
+        modules: match given.choice(InputId::ModulesToSave) {
+            Some("embedding") => modules(true, false),
+            Some("head") => modules(false, true),
+            Some("embedding_head") => modules(true, true),
+            _ => Modules::default(),
+        },
+    })
+}
+
+const fn modules(embedding: bool, head: bool) -> Modules {
+    Modules { embedding, head }
+}
+
+/// What is not built, or what the frameworks do not do.
+fn refuse(
+    given: &Given,
+    engine: EngineId,
+    (base, decomposed): (BaseFormat, bool),
+    precision: Precision,
+    report: &mut Report,
+) {
+    if base.is_quantised() && precision.compute() == DType::Fp32 {
+        report.error(
+            "unsupported_combination",
+            InputId::BaseFormat,
+            "Quantised weights are multiplied in 16 bits: choose bf16 or fp16 as the compute type.",
+        );
+    }
+    let version = given.choice(InputId::FsdpVersion);
+    if engine == EngineId::Fsdp && base.is_quantised() && version != Some("1") {
+        report.error(
+            "not_available_yet",
+            InputId::BaseFormat,
+            "Quantised weights under FSDP2 are not built yet; they are under FSDP1.",
+        );
+    }
+    if engine == EngineId::Fsdp && base == BaseFormat::Int8 && version == Some("1") {
+        report.error(
+            "unsupported_combination",
+            InputId::BaseFormat,
+            "bitsandbytes' 8-bit weights cannot be flattened and divided by FSDP1; NF4 stored as 16-bit elements can.",
+        );
+    }
+    if decomposed && matches!(base, BaseFormat::Gptq { .. } | BaseFormat::Awq) {
+        report.error(
+            "unsupported_combination",
+            InputId::Adapter,
+            "PEFT decomposes adapters beside plain and bitsandbytes weights only, not beside GPTQ or AWQ.",
+        );
+    }
+}
+
+/// The adapter where the family's linear layers are no class that bitsandbytes replaces: its weights stay plain.
+pub fn replaceable(mut adapter: Adapter, network: &Network, report: &mut Report) -> Adapter {
+    let bitsandbytes = matches!(adapter.base, BaseFormat::Nf4 { .. } | BaseFormat::Int8);
+    if bitsandbytes && network.model_type == "falcon" {
+        report.warn(
+            "not_used",
+            InputId::BaseFormat,
+            "transformers replaces modules that are exactly linear layers; Falcon's are a class of their own, so nothing is quantised.",
+        );
+        adapter.base = BaseFormat::Plain;
+    }
+    adapter
+}
+
+/// What is trained for.
+pub fn objective(given: &Given, engine: EngineId, report: &mut Report) -> Objective {
+    if given.choice(InputId::Objective) != Some("preference") {
+        return Objective::NextToken;
+    }
+    if engine == EngineId::Deepspeed {
+        report.error(
+            "not_available_yet",
+            InputId::Objective,
+            "Preference training with DeepSpeed is not built yet: its reference model is an engine of its own.",
+        );
+    }
+    Objective::Preference(match given.choice(InputId::LogProbabilities) {
+        Some("wide") => LogProbabilities::Wide,
+        Some("narrow") => LogProbabilities::Narrow,
+        _ => LogProbabilities::Rows,
     })
 }

@@ -16,14 +16,14 @@ mod step;
 mod usage;
 mod width;
 
-pub use adapter::adapter;
+pub use adapter::{adapter, objective, replaceable};
 pub use engine::{EngineChoice, engine, host, settings};
 pub use hardware::{Card, hardware};
 pub use mesh::{Mesh, mesh, nodes, splits};
-pub use model::{Model, model};
+pub use model::{Model, model, note_released};
 pub use precision::precision;
 pub use step::{Step, step};
-pub use usage::unused;
+pub use usage::{other_question, unused};
 
 pub(super) use combinations::zero;
 

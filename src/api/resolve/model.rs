@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::given::Given;
 use super::dropout::dropout;
-use super::source::{self, Source};
+use super::source::{self, Released, Source};
 use super::width::solve_width;
 use super::{Report, fields};
 use crate::model::Network;
@@ -32,6 +32,19 @@ pub struct Model {
     pub fields: Vec<ModelField>,
     /// Whether the architecture is only the nearest typical one to a parameter count.
     pub nearest: bool,
+    /// What the configuration says about the published weights.
+    pub released: Released,
+}
+
+/// A training question about a model whose published weights are quantised: it is answered for others.
+pub fn note_released(model: Option<&Model>, report: &mut Report) {
+    if let Some(format) = model.and_then(|model| model.released.method.as_ref()) {
+        report.add(Issue::warning(
+            "assumed",
+            "model",
+            format!("The released weights are in {format}; training is calculated for weights in the types of the precision mode."),
+        ));
+    }
 }
 
 /// Resolves the model; `None` when there is an error.
@@ -46,10 +59,10 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
     if report.issues.iter().filter(|issue| issue.is_error()).count() > errors {
         return None;
     }
-    let network = match source::network(&source) {
-        Ok((network, warnings)) => {
+    let (network, released) = match source::network(&source) {
+        Ok((network, warnings, released)) => {
             report.issues.extend(warnings);
-            network
+            (network, released)
         }
         Err(issues) => {
             report.issues.extend(issues);
@@ -74,6 +87,7 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
             .or(source.name)
             .unwrap_or_else(|| "custom".to_string()),
         given_parameters: count,
+        released,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::model::Network;
 use crate::model::catalogue::{self, Entry};
 use crate::model::import::network_from_config;
 use crate::request::{Input, InputId, ModelSource};
+use crate::units::DType;
 use crate::warn::Issue;
 
 /// `model_type` of what a person describes by hand.
@@ -308,22 +309,45 @@ fn switch_experts(config: &mut Value, on: bool) {
     }
 }
 
-/// The network of a source, with warnings. Issues on keys that an input holds are issues of that input, where the fields
-/// are typed.
-pub fn network(source: &Source) -> Result<(Network, Vec<Issue>), Vec<Issue>> {
+/// What a configuration says about the published weights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Released {
+    /// Their element type.
+    pub dtype: Option<DType>,
+    /// The method by which they are quantised.
+    pub method: Option<String>,
+    /// The whole `quantization_config`.
+    pub quantisation: Option<Value>,
+}
+
+/// The network of a source, with warnings and what is said about its weights. Issues on keys that an input holds are issues
+/// of that input, where the fields are typed.
+pub fn network(source: &Source) -> Result<(Network, Vec<Issue>, Released), Vec<Issue>> {
     match network_from_config(&source.config) {
         Ok(imported) => {
-            let mut warnings = renamed(source, imported.warnings);
-            warnings.extend(imported.weight_format.map(|format| {
-                Issue::warning(
-                    "assumed",
-                    "model",
-                    format!("The released weights are in {format}; training is calculated for weights in the types of the precision mode."),
-                )
-            }));
-            Ok((imported.network, warnings))
+            let warnings = renamed(source, imported.warnings);
+            let released = Released {
+                dtype: imported.torch_dtype,
+                method: imported.weight_format,
+                quantisation: quantisation(&source.config).cloned(),
+            };
+            Ok((imported.network, warnings, released))
         }
         Err(issues) => Err(renamed(source, issues)),
+    }
+}
+
+/// The `quantization_config` of a file, or of its text stack.
+fn quantisation(config: &Value) -> Option<&Value> {
+    let own = |config: &Value| config.get("quantization_config").is_some_and(Value::is_object);
+    if own(config) {
+        return config.get("quantization_config");
+    }
+    let text = config.get("text_config")?;
+    if own(text) {
+        text.get("quantization_config")
+    } else {
+        None
     }
 }
 

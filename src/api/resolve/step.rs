@@ -56,6 +56,7 @@ pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
         },
         attention: match given.choice(InputId::Attention) {
             Some("eager") => AttentionKernel::Eager,
+            Some("flash_attention") => AttentionKernel::Package,
             Some("masked") => AttentionKernel::Masked,
             _ => AttentionKernel::Flash,
         },

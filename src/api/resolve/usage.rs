@@ -4,7 +4,9 @@
 use super::super::given::Given;
 use super::super::read::Typed;
 use super::Report;
-use crate::request::{Availability, EngineId, InputId};
+use serde_json::Value;
+
+use crate::request::{Availability, EngineId, Input, InputId, Section, Task};
 use crate::warn::Issue;
 
 /// What a job does with an input.
@@ -20,6 +22,10 @@ pub fn unused(given: &Given, engine: EngineId, ranks: u64, nodes: u64, report: &
     for (id, typed) in given.iter() {
         let input = id.input();
         if !given.differs_from_default(id) || is_mesh_size(id) {
+            continue;
+        }
+        if !input.section.belongs_to(Task::Training) {
+            report.add(other_question(input, typed.to_json()));
             continue;
         }
         if !input.engines.to(engine) {
@@ -53,6 +59,21 @@ pub fn unused(given: &Given, engine: EngineId, ranks: u64, nodes: u64, report: &
             }
         }
     }
+}
+
+/// An input of the other kind of question.
+pub fn other_question(input: &Input, value: Value) -> Issue {
+    let question = if input.section == Section::Inference {
+        "inference"
+    } else {
+        "training"
+    };
+    Issue::warning(
+        "not_used",
+        input.key,
+        format!("{} belongs to questions on {question}.", input.label),
+    )
+    .with_value(value)
 }
 
 fn is_mesh_size(id: InputId) -> bool {
@@ -123,9 +144,29 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::LoraDropout
         | InputId::AdapterDtype
         | InputId::BaseFormat
-        | InputId::KbitPrepared => when(
-            given.choice(InputId::Adapter) == Some("lora"),
+        | InputId::KbitPrepared
+        | InputId::ModulesToSave => when(
+            matches!(given.choice(InputId::Adapter), Some("lora" | "dora")),
             "All weights train, so there are no adapters.",
+        ),
+        InputId::KbitNormsOnly => when(
+            given.toggle(InputId::KbitPrepared) == Some(true),
+            "Nothing was cast to fp32, so nothing is cast back.",
+        ),
+        InputId::LogProbabilities => when(
+            given.choice(InputId::Objective) == Some("preference"),
+            "Only preference training computes log-probabilities of its own.",
+        ),
+        InputId::Loss | InputId::KeepOutputs => when(
+            given.choice(InputId::Objective) != Some("preference"),
+            "Preference training computes its loss from log-probabilities of all tokens.",
+        ),
+        InputId::CheckpointReentrant => when(
+            matches!(
+                given.choice(InputId::ActivationCheckpointing),
+                Some("full" | "every_n" | "operations")
+            ),
+            "Nothing is recomputed layer by layer.",
         ),
         InputId::SyncEachMicroBatch => when(
             given.integer(InputId::GradientAccumulationSteps).unwrap_or(1) > 1,
@@ -207,10 +248,9 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::OffloadParam
         | InputId::FusedKernels
         | InputId::Adapter
+        | InputId::Objective
         | InputId::ActivationCheckpointing
         | InputId::Attention
-        | InputId::Loss
-        | InputId::KeepOutputs
         | InputId::Dropout
         | InputId::Compile
         | InputId::BatchLayout
@@ -251,6 +291,35 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::WeightDecay
         | InputId::LearningRate
         | InputId::WarmupSteps => Use::Used,
+        // Of questions on inference, which are told apart before.
+        InputId::ServerType
+        | InputId::ServerVersion
+        | InputId::Sequences
+        | InputId::TotalTokens
+        | InputId::PromptTokens
+        | InputId::NewTokens
+        | InputId::SharedPrefixTokens
+        | InputId::WeightFormat
+        | InputId::WeightGroup
+        | InputId::ServerDtype
+        | InputId::KvCacheType
+        | InputId::UseKvCache
+        | InputId::ServerTensorParallel
+        | InputId::ServerPipelineParallel
+        | InputId::GpuMemoryUtilization
+        | InputId::EnableStreaming
+        | InputId::ServerAttention
+        | InputId::Padding
+        | InputId::CacheImplementation
+        | InputId::PrefillChunk
+        | InputId::AllLogits
+        | InputId::NumBeams
+        | InputId::DoSample
+        | InputId::SamplingTopK
+        | InputId::SamplingTopP
+        | InputId::OutputScores
+        | InputId::ExpertsImplementation
+        | InputId::AssistantModel => Use::Used,
     }
 }
 

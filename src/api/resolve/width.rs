@@ -93,7 +93,7 @@ fn count_with(source: &Source, width: InputId, value: u64) -> Option<u64> {
     source::edit(&mut source.config, width, &Value::from(value)).ok()?;
     source::network(&source)
         .ok()
-        .map(|(network, _)| network.total_parameters().get())
+        .map(|(network, _, _)| network.total_parameters().get())
 }
 
 fn put(source: &mut Source, width: InputId, value: u64) {

@@ -42,6 +42,12 @@ pub(super) static ADAPTER: Input = input(
             &["qlora"],
             "Frozen weights with two small trained matrices beside each targeted linear layer.",
         ),
+        Choice::new(
+            "dora",
+            "DoRA",
+            &["qdora"],
+            "LoRA with the length of every row trained by itself: keeps two more outputs and, with dropout, a copy of each matrix.",
+        ),
     ]),
 )
 .fixed("none")
@@ -148,7 +154,20 @@ pub(super) static BASE_FORMAT: Input = input(
             &["nf4_dq"],
             "bitsandbytes, scales in 8 bits (QLoRA).",
         ),
+        Choice::new(
+            "int8",
+            "LLM.int8()",
+            &["bnb_8bit"],
+            "bitsandbytes, a byte per weight and a scale per output; inputs of its products stay through recomputation without re-entering.",
+        ),
         Choice::new("gptq_int4", "GPTQ int4", &["gptq"], "Groups of 128 with fp16 scales."),
+        Choice::new("gptq_int8", "GPTQ int8", &[], "A byte per weight, groups of 128 with fp16 scales."),
+        Choice::new(
+            "awq_int4",
+            "AWQ int4",
+            &["awq"],
+            "AutoAWQ, groups of 128 with fp16 scales; backward repeats the expanded matrix for every sequence.",
+        ),
     ]),
 )
 .fixed("plain")
@@ -168,3 +187,96 @@ pub(super) static KBIT_PREPARED: Input = input(
 .advanced()
 .help("prepare_model_for_kbit_training casts everything that is not quantised to fp32, so the residual stream is fp32 as well.")
 .cite(Citation::new(Evidence::Source, "huggingface/peft src/peft/utils/other.py"));
+
+pub(super) static KBIT_NORMS_ONLY: Input = input(
+    InputId::KbitNormsOnly,
+    "training.kbit_norms_only",
+    "--kbit-norms-only",
+    "kn",
+    "Embedding and head back in 16 bits",
+    InputKind::Toggle,
+)
+.fixed("false")
+.advanced()
+.help("TRL casts embedding and head of a prepared 4-bit model back to bf16 (peft_module_casting_to_bf16), so only the norms stay fp32.")
+.cite(Citation::new(Evidence::Source, "huggingface/trl 0.13 trl/trainer/utils.py"));
+
+pub(super) static MODULES_TO_SAVE: Input = input(
+    InputId::ModulesToSave,
+    "training.modules_to_save",
+    "--modules-to-save",
+    "mts",
+    "Whole modules that train",
+    InputKind::Choice(&[
+        Choice::new("none", "none", &[], "Only the adapters train."),
+        Choice::new("embedding", "embedding", &["embed_tokens", "wte"], "A copy of the embedding trains."),
+        Choice::new("head", "head", &["lm_head"], "A copy of the head trains."),
+        Choice::new(
+            "embedding_head",
+            "embedding and head",
+            &["embed_tokens,lm_head", "wte,lm_head"],
+            "Copies of both train, two even where they are tied.",
+        ),
+    ]),
+)
+.fixed("none")
+.advanced()
+.help("Modules that train whole beside the adapters (modules_to_save): the frozen originals stay, and copies of them have gradients and optimizer states.")
+.cite(Citation::new(Evidence::Source, "huggingface/peft src/peft/utils/other.py, ModulesToSaveWrapper"));
+
+pub(super) static OBJECTIVE: Input = Input::new(
+    InputId::Objective,
+    (Section::Training, FormGroup::Workload),
+    "training.objective",
+    "--objective",
+    "ob",
+    "Objective",
+    InputKind::Choice(&[
+        Choice::new("next_token", "next token", &["sft", "pretrain"], "Pre-training or supervised fine-tuning."),
+        Choice::new(
+            "preference",
+            "preferences (DPO)",
+            &["dpo"],
+            "Chosen and rejected answers in one forward pass; a reference, which is a copy of the model or the model without its adapters, passes them as well.",
+        ),
+    ]),
+)
+.fixed("next_token")
+.advanced()
+.help("What is trained for. With preferences the batch counts pairs: twice as many sequences pass the model, and log-probabilities of all tokens are computed for it and for the reference.")
+.cite(Citation::new(Evidence::Source, "huggingface/trl trl/trainer/dpo_trainer.py; arXiv 2305.18290"));
+
+pub(super) static LOG_PROBABILITIES: Input = Input::new(
+    InputId::LogProbabilities,
+    (Section::Training, FormGroup::Workload),
+    "training.log_probabilities",
+    "--log-probabilities",
+    "lp",
+    "Log-probabilities",
+    InputKind::Choice(&[
+        Choice::new("rows", "one sequence at a time", &[], "In the type of the logits, one sequence after another (TRL for 16-bit logits)."),
+        Choice::new("narrow", "all at once", &["bf16"], "In the type of the logits, all sequences at once."),
+        Choice::new("wide", "all at once in fp32", &["naive", "fp32"], "From an fp32 copy of all logits."),
+    ]),
+)
+.fixed("rows")
+.advanced()
+.help("How the log-probabilities of preference training are computed from the logits, which decides how many copies of them exist.")
+.cite(Citation::new(Evidence::Source, "huggingface/trl trl/trainer/utils.py, selective_log_softmax"));
+
+pub(super) static CHECKPOINT_REENTRANT: Input = Input::new(
+    InputId::CheckpointReentrant,
+    (Section::Training, FormGroup::Activations),
+    "training.checkpoint_reentrant",
+    "--checkpoint-reentrant",
+    "cr",
+    "Recomputation re-enters autograd",
+    InputKind::Toggle,
+)
+.derived("true before transformers 5, false from then on")
+.advanced()
+.help("use_reentrant: a recomputed layer runs a backward pass of its own, during which the gradient of its output stays. Units of FSDP1 with frozen weights then hold every layer's input and its gradient (transformers before 4.52).")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch torch/utils/checkpoint.py; transformers modeling_utils.py, gradient_checkpointing_enable",
+));

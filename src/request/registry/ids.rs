@@ -3,7 +3,10 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Input, adapter, engine, hardware, model, model_details, optimizer, parallelism, training};
+use super::{
+    Input, adapter, engine, hardware, inference, inference_run, model, model_details, optimizer, parallelism,
+    training,
+};
 
 macro_rules! registry {
     ($($name:ident => $file:ident :: $spec:ident),* $(,)?) => {
@@ -74,6 +77,8 @@ registry! {
     GradientAccumulationSteps => training::GRADIENT_ACCUMULATION_STEPS,
     BatchLayout => training::BATCH_LAYOUT,
     MeanLength => training::MEAN_LENGTH,
+    Objective => adapter::OBJECTIVE,
+    LogProbabilities => adapter::LOG_PROBABILITIES,
     Dtype => training::DTYPE,
     PrecisionMode => training::PRECISION_MODE,
     ReduceDtype => engine::REDUCE_DTYPE,
@@ -91,9 +96,12 @@ registry! {
     AdapterDtype => adapter::ADAPTER_DTYPE,
     BaseFormat => adapter::BASE_FORMAT,
     KbitPrepared => adapter::KBIT_PREPARED,
+    KbitNormsOnly => adapter::KBIT_NORMS_ONLY,
+    ModulesToSave => adapter::MODULES_TO_SAVE,
     ActivationCheckpointing => training::ACTIVATION_CHECKPOINTING,
     CheckpointEvery => training::CHECKPOINT_EVERY,
     Compile => training::COMPILE,
+    CheckpointReentrant => adapter::CHECKPOINT_REENTRANT,
     Attention => training::ATTENTION,
     FusedKernels => training::FUSED_KERNELS,
     Loss => training::LOSS,
@@ -143,6 +151,34 @@ registry! {
     InterconnectBandwidthGbps => hardware::INTERCONNECT_BANDWIDTH_GBPS,
     PortsPerNode => hardware::PORTS_PER_NODE,
     HostMemoryGb => hardware::HOST_MEMORY_GB,
+    ServerType => inference::ENGINE_TYPE,
+    ServerVersion => inference::ENGINE_VERSION,
+    Sequences => inference::BATCH_SIZE,
+    TotalTokens => inference::MAX_SEQ_LEN,
+    PromptTokens => inference::PROMPT_TOKENS,
+    NewTokens => inference::NEW_TOKENS,
+    SharedPrefixTokens => inference::SHARED_PREFIX_TOKENS,
+    WeightFormat => inference::WEIGHT_FORMAT,
+    WeightGroup => inference::WEIGHT_GROUP,
+    ServerDtype => inference::DTYPE,
+    KvCacheType => inference::KV_CACHE_QUANTIZATION,
+    UseKvCache => inference::USE_KV_CACHE,
+    ServerTensorParallel => inference::TENSOR_PARALLEL_SIZE,
+    ServerPipelineParallel => inference::PIPELINE_PARALLEL_SIZE,
+    GpuMemoryUtilization => inference::GPU_MEMORY_UTILIZATION,
+    EnableStreaming => inference::ENABLE_STREAMING,
+    ServerAttention => inference_run::ATTENTION,
+    Padding => inference_run::PADDING,
+    CacheImplementation => inference_run::CACHE_IMPLEMENTATION,
+    PrefillChunk => inference_run::PREFILL_CHUNK,
+    AllLogits => inference_run::ALL_LOGITS,
+    NumBeams => inference_run::NUM_BEAMS,
+    DoSample => inference_run::DO_SAMPLE,
+    SamplingTopK => inference_run::TOP_K,
+    SamplingTopP => inference_run::TOP_P,
+    OutputScores => inference_run::OUTPUT_SCORES,
+    ExpertsImplementation => inference_run::EXPERTS_IMPLEMENTATION,
+    AssistantModel => inference_run::ASSISTANT_MODEL,
     WeightDecay => training::WEIGHT_DECAY,
     LearningRate => training::LEARNING_RATE,
     WarmupSteps => training::WARMUP_STEPS,

@@ -2,6 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Training.
+    Training,
+    /// Inference.
+    Inference,
+}
+
 /// A section of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -18,17 +27,20 @@ pub enum Section {
     Hardware,
     /// `node_config`
     NodeConfig,
+    /// `inference`
+    Inference,
 }
 
 impl Section {
     /// Every section, in the order of the request.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Model,
         Self::Training,
         Self::Parallelism,
         Self::Engine,
         Self::Hardware,
         Self::NodeConfig,
+        Self::Inference,
     ];
 
     /// Its key in JSON.
@@ -40,6 +52,18 @@ impl Section {
             Self::Engine => "engine",
             Self::Hardware => "hardware",
             Self::NodeConfig => "node_config",
+            Self::Inference => "inference",
+        }
+    }
+
+    /// Whether a question on training or inference reads it: model and cards belong to both.
+    pub const fn belongs_to(self, task: Task) -> bool {
+        match self {
+            Self::Model | Self::Hardware => true,
+            Self::Inference => matches!(task, Task::Inference),
+            Self::Training | Self::Parallelism | Self::Engine | Self::NodeConfig => {
+                matches!(task, Task::Training)
+            }
         }
     }
 
@@ -86,11 +110,21 @@ pub enum FormGroup {
     Nodes,
     /// Values that only exported configuration files carry.
     ExportsOnly,
+    /// Inference: requests and their lengths.
+    Requests,
+    /// Inference: types of weights, arithmetic and cache.
+    Formats,
+    /// Inference: the engine and its version.
+    Server,
+    /// Inference: settings of the engine.
+    ServerSettings,
+    /// Inference: among how many GPUs one copy is divided.
+    Sharding,
 }
 
 impl FormGroup {
     /// Every group in the order of the form.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Source,
         Self::Architecture,
         Self::Attention,
@@ -106,6 +140,11 @@ impl FormGroup {
         Self::Hardware,
         Self::Nodes,
         Self::ExportsOnly,
+        Self::Requests,
+        Self::Formats,
+        Self::Server,
+        Self::ServerSettings,
+        Self::Sharding,
     ];
 
     /// Its heading.
@@ -126,6 +165,11 @@ impl FormGroup {
             Self::Hardware => "Hardware",
             Self::Nodes => "Nodes",
             Self::ExportsOnly => "Without effect on memory",
+            Self::Requests => "Requests",
+            Self::Formats => "Weights and cache",
+            Self::Server => "Inference engine",
+            Self::ServerSettings => "Settings of the inference engine",
+            Self::Sharding => "GPUs per copy",
         }
     }
 }
@@ -233,10 +277,10 @@ pub enum InputDefault {
 }
 
 macro_rules! engines {
-    ($($(#[$doc:meta])* $variant:ident = $key:literal, $name:literal;)*) => {
-        /// A training engine.
+    ($(#[$about:meta])* $id:ident: $($(#[$doc:meta])* $variant:ident = $key:literal, $name:literal;)*) => {
+        $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum EngineId {
+        pub enum $id {
             $(
                 $(#[$doc])*
                 #[serde(rename = $key)]
@@ -244,11 +288,11 @@ macro_rules! engines {
             )*
         }
 
-        impl EngineId {
-            /// Every training engine.
+        impl $id {
+            /// Every one.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The canonical value of `engine.type`.
+            /// The canonical value of the input that chooses it.
             pub const fn key(self) -> &'static str {
                 match self {
                     $(Self::$variant => $key,)*
@@ -261,12 +305,19 @@ macro_rules! engines {
                     $(Self::$variant => $name,)*
                 }
             }
+
+            /// The engine with this canonical key.
+            pub fn from_key(key: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|engine| engine.key() == key)
+            }
         }
     };
 }
 
 // Every training engine, once. `tests/engines_complete.rs` names every other place that one needs.
 engines! {
+    /// A training engine.
+    EngineId:
     /// PyTorch: one GPU, or DistributedDataParallel on more.
     PytorchDdp = "pytorch_ddp", "PyTorch DDP";
     /// DeepSpeed ZeRO.
@@ -279,11 +330,21 @@ engines! {
     MegatronDeepspeed = "megatron_deepspeed", "Megatron-DeepSpeed";
 }
 
-impl EngineId {
-    /// The engine with this canonical key.
-    pub fn from_key(key: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|engine| engine.key() == key)
-    }
+engines! {
+    /// An inference engine.
+    ServerId:
+    /// `generate` of Hugging Face Transformers.
+    Huggingface = "huggingface", "HF Transformers";
+    /// vLLM.
+    Vllm = "vllm", "vLLM";
+    /// Text Generation Inference.
+    Tgi = "tgi", "TGI";
+    /// TensorRT-LLM.
+    TensorRtLlm = "tensorrt_llm", "TensorRT-LLM";
+    /// SGLang.
+    Sglang = "sglang", "SGLang";
+    /// llama.cpp.
+    LlamaCpp = "llama_cpp", "llama.cpp";
 }
 
 /// The engines to which an input means something.
@@ -291,8 +352,10 @@ impl EngineId {
 pub enum Applies {
     /// All.
     All,
-    /// Only these.
+    /// Only these training engines.
     Only(&'static [EngineId]),
+    /// Only these inference engines.
+    Serving(&'static [ServerId]),
 }
 
 impl Applies {
@@ -301,6 +364,16 @@ impl Applies {
         match self {
             Self::All => true,
             Self::Only(engines) => engines.contains(&engine),
+            Self::Serving(_) => false,
+        }
+    }
+
+    /// Whether the input means something to this inference engine.
+    pub fn serves(self, engine: ServerId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(_) => false,
+            Self::Serving(engines) => engines.contains(&engine),
         }
     }
 }

@@ -8,6 +8,8 @@ mod adapter;
 mod engine;
 mod hardware;
 mod ids;
+mod inference;
+mod inference_run;
 mod kind;
 mod model;
 mod model_details;
@@ -16,7 +18,10 @@ mod parallelism;
 mod training;
 
 pub use ids::{INPUTS, InputId};
-pub use kind::{Applies, Availability, Choice, EngineId, FormGroup, InputDefault, InputKind, Level, Section};
+pub use kind::{
+    Applies, Availability, Choice, EngineId, FormGroup, InputDefault, InputKind, Level, Section, ServerId,
+    Task,
+};
 
 use crate::cite::Citation;
 
@@ -115,6 +120,11 @@ impl Input {
 
     const fn only(mut self, engines: &'static [EngineId]) -> Self {
         self.engines = Applies::Only(engines);
+        self
+    }
+
+    const fn serving(mut self, engines: &'static [ServerId]) -> Self {
+        self.engines = Applies::Serving(engines);
         self
     }
 

@@ -291,8 +291,14 @@ pub(super) static ATTENTION: Input = input(
         Choice::new(
             "fused",
             "flash (fused)",
-            &["flash", "flash_attention_2", "sdpa", "flash_attention_3"],
-            "Flash attention; the probabilities are never in memory.",
+            &["flash", "sdpa"],
+            "Torch's fused attention; the probabilities are never in memory. A window shorter than the sequence is a dense mask.",
+        ),
+        Choice::new(
+            "flash_attention",
+            "flash-attn package",
+            &["flash_attention_2", "flash_attention_3"],
+            "The flash-attn package: windows and soft-capping are the kernel's own, so there is no mask.",
         ),
         Choice::new(
             "masked",

@@ -182,7 +182,7 @@ impl Layout<'_> {
     }
 
     fn turn(&mut self, input: Var) -> Var {
-        let table = Some(self.setting.stream());
+        let table = Some(self.setting.shared());
         let half = input.shape.width / 2;
         let straight = self.recorder.scale(input, table, &names::ROTARY);
         let first = self.recorder.slice(input, input.shape.axis, half, &names::ROTARY);
@@ -211,14 +211,33 @@ impl Layout<'_> {
             }
             _ => operands,
         };
-        let eager = self.setting.kernel == AttentionKernel::Eager || attention.softcap || attention.sinks;
+        let package = self.setting.kernel == AttentionKernel::Package;
+        let capped = attention.softcap && !package;
+        let (operands, heads) = if package && self.setting.repeated_keys {
+            let [query, key, value] = operands;
+            let repeated = [
+                query,
+                self.recorder.expand(key, heads),
+                self.recorder.expand(value, heads),
+            ];
+            (
+                repeated,
+                Heads {
+                    keys: heads.queries,
+                    ..heads
+                },
+            )
+        } else {
+            (operands, heads)
+        };
+        let eager = self.setting.kernel == AttentionKernel::Eager || capped || attention.sinks;
         if eager {
             let settings = Eager {
                 softcap: attention.softcap,
                 sinks: attention.sinks,
                 fp32_softmax: !self.setting.reference.narrow_softmax,
                 dropout: attention.dropout,
-                mask: self.setting.stream(),
+                mask: self.setting.shared(),
             };
             return self.recorder.eager_attention(operands, heads, settings);
         }
@@ -227,7 +246,8 @@ impl Layout<'_> {
             Span::Sliding(window) | Span::Chunked(window) => self.setting.sequence >= window,
         };
         let given = attention.rotary && self.setting.reference.dense_mask;
-        let masking = if windowed || given || self.setting.kernel == AttentionKernel::Masked {
+        let dense = (windowed || given) && !package;
+        let masking = if dense || self.setting.kernel == AttentionKernel::Masked {
             Masking::Dense
         } else {
             Masking::Causal

@@ -4,7 +4,7 @@
 use super::Layout;
 use crate::model::{Dense, Moe};
 use crate::training::names;
-use crate::training::ops::promoted;
+use crate::training::ops::{Recorder, promoted};
 use crate::training::tape::{Edge, Rows, Shape, Storage, Target, Var};
 use crate::units::DType;
 
@@ -83,6 +83,9 @@ impl Layout<'_> {
     }
 
     fn routed(&mut self, moe: &Moe, input: Var, choice: Var) -> Var {
+        if self.setting.looped_experts && !self.setting.reference.every_expert {
+            return self.looped(moe, input, choice);
+        }
         let rows = Rows::Routed(self.routed_rows(moe));
         let row = |axis, width| Shape { axis, width, rows };
         let (model, width) = (moe.model_width, moe.width);
@@ -142,6 +145,51 @@ impl Layout<'_> {
             .recorder
             .output(&names::ROUTED_WEIGHTED, input.shape, weighted.dtype, node);
         self.recorder.cast(summed, input.dtype, &names::BLOCK_OUTPUT)
+    }
+
+    /// One expert after another, as transformers 4 ran them (models/mixtral/modeling_mixtral.py, `MixtralSparseMoeBlock`):
+    /// its tokens are indexed out of the input, whose gradient is a tensor of zeros of all tokens each time, and what it
+    /// makes of them is added to the output by index.
+    fn looped(&mut self, moe: &Moe, input: Var, choice: Var) -> Var {
+        let experts = moe.experts.max(1);
+        let rows = Rows::Routed(self.routed_rows(moe).div_ceil(experts));
+        let row = |axis, width| Shape { axis, width, rows };
+        let weights = moe.width.saturating_mul(moe.model_width);
+        let hidden = row(&names::WIDTH, moe.model_width);
+        let mut sum = Var { node: None, ..input };
+        for _ in 0..experts {
+            let edge = self.recorder.new_gradient(input, &names::ROUTED_INPUT);
+            let node = self.recorder.tape.node(&[edge], &[], &[]);
+            let own = self
+                .recorder
+                .output(&names::ROUTED_INPUT, hidden, input.dtype, node);
+            let shape = row(&names::EXPERT, moe.width);
+            let gate = self.recorder.product(own, weights, shape, &names::ROUTED_GATE_UP);
+            let activated = self
+                .recorder
+                .activation(gate, &moe.activation, &names::ROUTED_ACTIVATED);
+            let inner = if moe.gated {
+                let up = self.recorder.product(own, weights, shape, &names::ROUTED_GATE_UP);
+                self.recorder.multiply(activated, up, &names::ROUTED_PRODUCT)
+            } else {
+                activated
+            };
+            let output = self
+                .recorder
+                .product(inner, weights, hidden, &names::ROUTED_OUTPUT);
+            let small = Var {
+                shape: Shape { rows, ..choice.shape },
+                ..choice
+            };
+            let weighted = self.weigh(output, small);
+            let edges = [
+                Recorder::same_gradient(sum),
+                self.recorder.new_gradient(weighted, &names::ROUTED_WEIGHTED),
+            ];
+            sum.node = self.recorder.tape.node(&edges, &[], &[]);
+        }
+        self.recorder
+            .output(&names::BLOCK_OUTPUT, input.shape, input.dtype, sum.node)
     }
 
     /// `(up + 1) · gate · sigmoid(α·gate)` with both clamped (transformers 5.23, modeling_gpt_oss.py, `_apply_gate`).

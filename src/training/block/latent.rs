@@ -93,7 +93,7 @@ impl Layout<'_> {
             let turned = self.recorder.scale(wide, None, &names::ROTARY);
             return self.recorder.cast(turned, dtype, &names::ROTARY);
         }
-        let table = Some(self.setting.stream());
+        let table = Some(self.setting.shared());
         let half = input.shape.width / 2;
         let even = self.recorder.slice(input, input.shape.axis, half, &names::ROTARY);
         let odd = self.recorder.slice(input, input.shape.axis, half, &names::ROTARY);

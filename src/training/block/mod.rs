@@ -15,7 +15,7 @@ pub use reference::Reference;
 use super::names;
 use super::ops::{Recorder, Types};
 use super::tape::{Rows, Shape, Storage, Tape, Var};
-use super::{Adapter, AttentionKernel, FusedKernels, TrainingJob};
+use super::{Adapter, AttentionKernel, FusedKernels, Precision, TrainingJob};
 use crate::model::{FeedForward, Layer, Mixer, Norm, Residual};
 use crate::units::DType;
 
@@ -38,12 +38,32 @@ pub struct Setting {
     pub kernels: FusedKernels,
     /// Adapters.
     pub adapter: Option<Adapter>,
+    /// Whether 8-bit products hold their inputs beside what autograd saves.
+    pub outside: bool,
+    /// Sequences of the micro-batch.
+    pub sequences: u64,
+    /// Type of the residual stream between layers.
+    pub stream: DType,
+    /// Whether keys and values are repeated for every query head before the flash-attn package sees them.
+    pub repeated_keys: bool,
+    /// Whether experts run one after another, each on the tokens that chose it.
+    pub looped_experts: bool,
 }
 
 impl Setting {
-    /// The type of the residual stream: that of the embedding's weights.
-    pub const fn stream(&self) -> DType {
+    /// The type of what is made once for all layers, masks and rotary tables: that of the embedding's weights.
+    pub const fn shared(&self) -> DType {
         self.types.weights
+    }
+
+    /// With the stream in the type that the first layer puts out: a 4-bit layer gives back the type of its input, which
+    /// fp32 norms, and LayerNorms under autocast, make fp32 (bitsandbytes nn/modules.py, `Linear4bit.forward`).
+    pub fn settled(mut self, layer: Option<&Layer>) -> Self {
+        let quantised = self.adapter.is_some_and(|adapter| adapter.base.is_quantised());
+        if let (true, Some(layer)) = (quantised, layer) {
+            self.stream = record(layer, &self, true).output.dtype;
+        }
+        self
     }
 
     /// The hidden state between layers.
@@ -53,7 +73,7 @@ impl Setting {
             width: self.hidden,
             rows: Rows::Tokens(self.tokens),
         };
-        Storage::new(&names::HIDDEN_STATE, shape, self.stream())
+        Storage::new(&names::HIDDEN_STATE, shape, self.stream)
     }
 
     /// What a job with these types has in common.
@@ -66,8 +86,25 @@ impl Setting {
             kernel: job.attention,
             reference: Reference::of(&job.network.model_type),
             kernels: job.kernels,
-            adapter: job.adapter,
+            adapter: job.adapter.map(|adapter| Adapter {
+                dtype: adapter_type(job, adapter),
+                ..adapter
+            }),
+            outside: false,
+            sequences: job.micro_batch,
+            stream: types.weights,
+            repeated_keys: job.transformers_version < (4, 48)
+                && Reference::repeats_keys(&job.network.model_type),
+            looped_experts: job.transformers_version < (5, 0),
         }
+    }
+}
+
+/// The type in which adapters are computed: FSDP's mixed precision gathers them in the type of the arithmetic.
+const fn adapter_type(job: &TrainingJob, adapter: Adapter) -> DType {
+    match job.precision {
+        Precision::ShardedMixed { compute, .. } => compute,
+        _ => adapter.dtype,
     }
 }
 
@@ -95,6 +132,8 @@ pub fn record(layer: &Layer, setting: &Setting, trained: bool) -> Block {
             tokens: setting.tokens,
             kernels: setting.kernels,
             adapter: setting.adapter,
+            outside: setting.outside,
+            sequences: setting.sequences,
         },
         setting,
     };

@@ -44,6 +44,15 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// Whether the class repeated keys and values before the flash-attn package, which needs no such thing, saw them
+    /// (transformers 4.45, models/*/modeling_*.py, `*FlashAttention2`; 4.48 has one function for all classes).
+    pub fn repeats_keys(model_type: &str) -> bool {
+        matches!(
+            model_type,
+            "mistral" | "mixtral" | "qwen2" | "qwen2_moe" | "phi3" | "starcoder2"
+        )
+    }
+
     /// Of this `model_type`.
     pub fn of(model_type: &str) -> Self {
         let is = |names: &[&str]| names.contains(&model_type);

@@ -10,8 +10,8 @@ mod replicated;
 use super::parts::Part;
 use super::plan::{GRADIENTS, Moment, Plan, extend};
 use super::sheet::{EntryId, Held, Item, Sheet};
-use super::states::{Kind, Piece};
-use super::temporaries::temporaries;
+use super::states::Kind;
+use super::temporaries::{Weights, temporaries};
 use super::{Engine, Precision};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::{BLOCK, block};
@@ -91,7 +91,7 @@ impl Holder {
 
 impl States {
     fn new(plan: &Plan<'_>, sheet: &mut Sheet) -> Self {
-        let (job, shards, trained) = (plan.job, plan.shards, plan.types.trained);
+        let (job, shards) = (plan.job, plan.shards);
         let (mut weights, mut optimizer) = (Held::new(), Held::new());
         let ends = [
             (&plan.input, BEFORE),
@@ -104,7 +104,7 @@ impl States {
             .enumerate()
             .map(|(kind, layer)| (&layer.part, layer_place(&layer.place), plan.layers_of(kind)))
             .chain(ends.iter().map(|(part, place)| (*part, (*place).to_string(), 1)));
-        let mut local: Vec<(&Piece, u64)> = Vec::new();
+        let mut local: Vec<(&Part, u64)> = Vec::new();
         for (part, place, count) in parts {
             let stored = part.weights(job, (plan.types.stored, shards), &place, sheet);
             extend(&mut weights, &stored, count);
@@ -115,16 +115,16 @@ impl States {
                 }
                 let item = part
                     .trained
-                    .states_item(job.optimizer, job.implementation, trained, shards);
+                    .states_item(job.optimizer, job.implementation, part.dtype, shards);
                 optimizer.push((sheet.item(item, &place), count));
                 // In the order of the module: what precedes the layers comes first.
                 let at = if place == BEFORE { 0 } else { local.len() };
-                local.insert(at, (&part.trained, count));
+                local.insert(at, (part, count));
             }
         }
-        let within: Vec<(&Piece, u64)> = plan.layers.iter().map(|layer| (&layer.part.trained, 1)).collect();
+        let within: Vec<(&Part, u64)> = plan.layers.iter().map(|layer| (&layer.part, 1)).collect();
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
-            sheet.item(part.trained.item(GRADIENTS, trained, shards), place)
+            sheet.item(part.trained.item(GRADIENTS, part.dtype, shards), place)
         };
         Self {
             input_gradients: gradients(&plan.input, BEFORE, sheet),
@@ -235,7 +235,7 @@ fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
 }
 
 /// The optimizer's temporaries over these pieces. Inside backward the step runs for one tensor at a time.
-fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], place: &str, sheet: &mut Sheet) -> Held {
+fn step(plan: &Plan<'_>, local: &[(&Part, u64)], place: &str, sheet: &mut Sheet) -> Held {
     let (stored, job) = (plan.types.trained, plan.job);
     // Before torch 2.15 workspaces stay; from then on each product makes one.
     let transient = if job.torch_version >= (2, 15) {
@@ -243,16 +243,19 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], place: &str, sheet: &mut Sheet
     } else {
         Bytes::ZERO
     };
-    let of = |pieces: &[(&Piece, u64)]| {
-        temporaries(job.optimizer, job.implementation, pieces, (stored, transient))
-    };
+    let of = |pieces: &[Weights<'_>]| temporaries(job.optimizer, job.implementation, pieces, transient);
     let needs = if job.optimizer_in_backward {
-        let alone = local.iter().map(|(piece, _)| piece.largest_alone());
-        alone
-            .filter_map(|piece| of(&[(&piece, 1)]))
-            .max_by_key(|needs| needs.bytes)
+        let alone = |(part, _): &(&Part, u64)| {
+            let piece = part.trained.largest_alone();
+            of(&[(&piece, part.dtype, 1)])
+        };
+        local.iter().filter_map(alone).max_by_key(|needs| needs.bytes)
     } else {
-        of(local)
+        let pieces: Vec<Weights<'_>> = local
+            .iter()
+            .map(|(part, count)| (&part.trained, part.dtype, *count))
+            .collect();
+        of(&pieces)
     };
     let Some(needs) = needs else {
         return Held::new();
@@ -272,11 +275,14 @@ fn step(plan: &Plan<'_>, local: &[(&Piece, u64)], place: &str, sheet: &mut Sheet
 }
 
 /// Clipping makes one norm per tensor, and scales in place.
-fn clip(plan: &Plan<'_>, local: &[(&Piece, u64)], sheet: &mut Sheet) -> Held {
+fn clip(plan: &Plan<'_>, local: &[(&Part, u64)], sheet: &mut Sheet) -> Held {
     if !plan.job.gradient_clipping {
         return Held::new();
     }
-    let tensors: u64 = local.iter().map(|(piece, count)| piece.tensors() * count).sum();
+    let tensors: u64 = local
+        .iter()
+        .map(|(part, count)| part.trained.tensors() * count)
+        .sum();
     let item = Item {
         id: "clip.norms",
         label: "norms of the gradients, one per tensor",
@@ -321,6 +327,7 @@ fn workspace(compute_capability: u16) -> Item {
 
 /// The gradient of a tied embedding meets the head's: out of place in the type of the weights, after a cast under autocast.
 fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
+    // Copies of embedding and head are tensors of their own.
     if !plan.network.head.tied || plan.job.adapter.is_some() {
         return Held::new();
     }

@@ -23,16 +23,15 @@ impl Replicated {
                 "DDP's buckets: a flat copy of all gradients",
                 Group::Gradients,
             );
-            let dtype = plan.types.trained;
             for (index, layer) in plan.layers.iter().enumerate() {
                 let entry = sheet.item(
-                    layer.part.trained.item(kind, dtype, 1),
+                    layer.part.trained.item(kind, layer.part.dtype, 1),
                     &super::layer_place(&layer.place),
                 );
                 buckets.push((entry, plan.layers_of(index)));
             }
             for (part, place) in [(&plan.input, super::BEFORE), (&plan.output, super::AFTER)] {
-                buckets.push((sheet.item(part.trained.item(kind, dtype, 1), place), 1));
+                buckets.push((sheet.item(part.trained.item(kind, part.dtype, 1), place), 1));
             }
         }
         Self {

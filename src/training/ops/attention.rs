@@ -42,7 +42,7 @@ impl Recorder {
 
     /// Keys or values repeated for every query head; nothing happens where there are as many. A single head is repeated as
     /// a view.
-    fn expand(&mut self, input: Var, heads: Heads) -> Var {
+    pub fn expand(&mut self, input: Var, heads: Heads) -> Var {
         if heads.queries == heads.keys {
             return input;
         }

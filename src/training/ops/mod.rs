@@ -12,7 +12,7 @@ mod norm;
 pub use adapter::Matrix;
 pub use attention::{Eager, Heads, Masking};
 
-use super::job::{Adapter, FusedKernels, Projection};
+use super::job::{Adapter, BaseFormat, FusedKernels, Projection};
 use super::names;
 use super::tape::{Axis, Edge, Name, NodeId, Rows, Shape, Storage, Tape, Target, Var};
 use crate::units::DType;
@@ -26,6 +26,8 @@ pub struct Types {
     pub autocast: Option<DType>,
     /// Type in which quantised weights are multiplied.
     pub low: DType,
+    /// Type of the norms' weights.
+    pub norms: DType,
 }
 
 /// A tape being recorded.
@@ -40,6 +42,10 @@ pub struct Recorder {
     pub kernels: FusedKernels,
     /// Adapters beside frozen weights; `None` where all weights train.
     pub adapter: Option<Adapter>,
+    /// Whether 8-bit products hold their inputs beside what autograd saves, so that recomputation cannot free them.
+    pub outside: bool,
+    /// Sequences of the micro-batch.
+    pub sequences: u64,
 }
 
 /// The edge to an operand that wants no gradient: none is computed.
@@ -123,7 +129,15 @@ impl Recorder {
     pub fn product(&mut self, input: Var, weights: u64, shape: Shape, name: &'static Name) -> Var {
         let matrix = match self.adapter {
             None => Matrix::trained(weights, self.types.weights, &names::WEIGHT),
-            Some(adapter) if adapter.base.is_quantised() && !std::ptr::eq(name, &names::LOGITS) => {
+            Some(adapter) if adapter.modules.head && std::ptr::eq(name, &names::LOGITS) => {
+                Matrix::trained(weights, self.types.weights, &names::WEIGHT)
+            }
+            Some(adapter) if adapter.base.is_quantised() && self.stored_low(name, adapter) => {
+                match adapter.base {
+                    BaseFormat::Int8 => return self.product_in_int8(input, weights, shape, name),
+                    BaseFormat::Awq => return self.product_in_awq(input, weights, shape, name),
+                    _ => {}
+                }
                 // Computed in 16 bits, and given back in the input's type.
                 let matrix = Matrix {
                     trained: false,
@@ -140,6 +154,13 @@ impl Recorder {
             },
         };
         self.multiply_matrix(input, matrix, shape, name)
+    }
+
+    /// Whether the matrix of a product is stored in few bits: not the head, and experts not always.
+    fn stored_low(&self, name: &'static Name, adapter: Adapter) -> bool {
+        let makes = |other: &'static Name| std::ptr::eq(name, other);
+        let expert = makes(&names::ROUTED_GATE_UP) || makes(&names::ROUTED_OUTPUT);
+        !makes(&names::LOGITS) && (adapter.quantised_experts || !expert)
     }
 
     /// A product with a matrix. It keeps its input where the matrix trains, and the copy of the matrix that autocast made

@@ -107,7 +107,7 @@ impl Recorder {
     fn rms_norm(&mut self, input: Var, groups: u64) -> Var {
         let normalised = self.normalise(input, groups);
         let back = self.cast(normalised, input.dtype, &names::NORM_NORMALISED);
-        let dtype = super::promoted(input.dtype, self.types.weights);
+        let dtype = super::promoted(input.dtype, self.types.norms);
         self.weigh(back, dtype)
     }
 

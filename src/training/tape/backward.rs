@@ -29,6 +29,8 @@ pub struct Played {
     pub storages: Vec<Storage>,
     /// Tightest moment of the body.
     pub body: Peak,
+    /// Tightest of the forward pass's moments that were told.
+    pub forward: Peak,
     /// Tightest moment of the head.
     pub head: Peak,
     /// Tightest moment of the loss.
@@ -99,6 +101,8 @@ pub struct Start {
     pub node: Option<NodeId>,
     /// The gradient that arrives there.
     pub gradient: Storage,
+    /// Whether somebody holds that gradient until this pass is over.
+    pub held: bool,
 }
 
 impl Tape {
@@ -114,15 +118,28 @@ impl Tape {
             storages: self.storages.clone(),
             bytes: 0,
         };
-        for id in self.saved.iter().chain(held) {
+        let (mut body, mut head, mut loss) = (Peak::default(), Peak::default(), Peak::default());
+        let mut forward = Peak::default();
+        state.hold(0);
+        self.forwards(&mut state, &mut forward);
+        state.release(0);
+        for id in held {
+            state.hold(*id);
+        }
+        let first = state.make(start.gradient);
+        if start.held {
+            state.hold(first);
+        }
+        if !held.is_empty() {
+            self.forwards(&mut state, &mut body);
+        }
+        for id in &self.saved {
             state.hold(*id);
         }
         let mut incoming: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
-        let first = state.make(start.gradient);
         if let Some(slot) = start.node.and_then(|node| incoming.get_mut(node as usize)) {
             slot.push(first);
         }
-        let (mut body, mut head, mut loss) = (Peak::default(), Peak::default(), Peak::default());
         for place in (0..self.nodes.len()).rev() {
             let Some(node) = self.nodes.get(place) else {
                 continue;
@@ -171,8 +188,29 @@ impl Tape {
         Played {
             storages: state.storages,
             body,
+            forward,
             head,
             loss,
+        }
+    }
+
+    /// The moments of the forward pass that were told: what is kept so far, operands and temporaries.
+    fn forwards(&self, state: &mut State, peak: &mut Peak) {
+        for moment in &self.forwards {
+            let nodes = self.nodes.get(..moment.nodes as usize).unwrap_or_default();
+            let saved = nodes.last().map_or(0, |node| node.saved.end as usize);
+            let saved = self.saved.get(..saved).unwrap_or_default();
+            let operands = self.passing.get(moment.passing.range()).unwrap_or_default();
+            let alive = || saved.iter().chain(operands);
+            alive().for_each(|id| state.hold(*id));
+            let temporaries = self
+                .temporaries
+                .get(moment.temporaries.range())
+                .unwrap_or_default();
+            let made: Vec<u32> = temporaries.iter().map(|one| state.make(*one)).collect();
+            state.observe(peak);
+            made.into_iter().for_each(|id| state.release(id));
+            alive().for_each(|id| state.release(*id));
         }
     }
 

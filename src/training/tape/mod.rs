@@ -7,7 +7,7 @@
 mod backward;
 mod storage;
 
-pub use backward::{Played, Start, WeightGradients};
+pub use backward::{Peak, Played, Start, WeightGradients};
 pub use storage::{Axis, Name, Rows, Shape, Storage};
 
 use crate::units::DType;
@@ -109,6 +109,19 @@ pub struct Tape {
     stage: Stage,
     products: u64,
     kept: Vec<StorageId>,
+    outside: Vec<StorageId>,
+    forwards: Vec<Forward>,
+    passing: Vec<StorageId>,
+}
+
+/// A moment of the forward pass that needs much beside what is kept for backward.
+#[derive(Clone, Copy, Debug)]
+struct Forward {
+    /// Nodes recorded before it.
+    nodes: u32,
+    temporaries: Span,
+    /// Storages that somebody still refers to, among those of [`Tape::passing`].
+    passing: Span,
 }
 
 impl Tape {
@@ -123,6 +136,9 @@ impl Tape {
             stage: Stage::Body,
             products: 0,
             kept: Vec::new(),
+            outside: Vec::new(),
+            forwards: Vec::new(),
+            passing: Vec::new(),
         };
         let storage = tape.store(input);
         let node = tape.push(&[], &[], &[]);
@@ -203,6 +219,24 @@ impl Tape {
         self.kept.extend(storage);
     }
 
+    /// An operation holds this storage beside autograd's saved tensors, so recomputation cannot free it.
+    pub fn hold_outside(&mut self, storage: Option<StorageId>) {
+        self.outside.extend(storage);
+    }
+
+    /// At this moment of the forward pass the operation at hand refers to these operands and needs these temporaries, beside
+    /// what is kept.
+    pub fn pass(&mut self, operands: &[Option<StorageId>], temporaries: &[Storage]) {
+        let (from, first) = (self.temporaries.len(), self.passing.len());
+        self.temporaries.extend_from_slice(temporaries);
+        self.passing.extend(operands.iter().flatten());
+        self.forwards.push(Forward {
+            nodes: index(self.nodes.len()),
+            temporaries: Span::of(&self.temporaries, from),
+            passing: Span::of(&self.passing, first),
+        });
+    }
+
     /// Every storage.
     pub fn storages(&self) -> &[Storage] {
         &self.storages
@@ -211,6 +245,11 @@ impl Tape {
     /// What is alive after the forward pass because backward needs it, each storage once.
     pub fn alive_after_forward(&self) -> Vec<StorageId> {
         self.once(&self.saved)
+    }
+
+    /// What operations hold beside autograd's saved tensors, each storage once.
+    pub fn held_outside(&self) -> Vec<StorageId> {
+        self.once(&self.outside)
     }
 
     /// What op-level recomputation keeps, each storage once.

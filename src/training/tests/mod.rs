@@ -13,8 +13,8 @@ use super::block::{Block, Setting, record};
 use super::ops::Types;
 use super::tape::{Name, Rows, Shape, Storage, StorageId, Tape};
 use super::{
-    AttentionKernel, Engine, FusedKernels, Layout, LossKind, Optimizer, OptimizerImplementation, Precision,
-    Recomputation, TrainingJob,
+    AttentionKernel, Engine, FusedKernels, Layout, LossKind, Objective, Optimizer, OptimizerImplementation,
+    Precision, Recomputation, TrainingJob,
 };
 use crate::memory::Group;
 use crate::model::catalogue;
@@ -24,16 +24,19 @@ const BF16: Types = Types {
     weights: DType::Bf16,
     autocast: None,
     low: DType::Bf16,
+    norms: DType::Bf16,
 };
 const FP32: Types = Types {
     weights: DType::Fp32,
     autocast: None,
     low: DType::Fp32,
+    norms: DType::Fp32,
 };
 const AUTOCAST: Types = Types {
     weights: DType::Fp32,
     autocast: Some(DType::Bf16),
     low: DType::Bf16,
+    norms: DType::Fp32,
 };
 
 /// A job on one GPU with nothing out of the ordinary.
@@ -66,6 +69,8 @@ fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> T
         moving_average: None,
         sync_each_micro_batch: true,
         adapter: None,
+        objective: Objective::NextToken,
+        reentrant: false,
         compute_capability: 90,
     }
 }

@@ -22,6 +22,8 @@ fn recorder(types: Types) -> (Recorder, Var) {
         tokens: TOKENS,
         kernels: FusedKernels::None,
         adapter: None,
+        outside: false,
+        sequences: 1,
     };
     (recorder, input)
 }
@@ -79,6 +81,7 @@ fn a_softmax_keeps_its_result_in_its_own_type() {
         weights: DType::Fp16,
         autocast: None,
         low: DType::Fp16,
+        norms: DType::Fp16,
     };
     for types in [BF16, FP32, AUTOCAST, fp16] {
         keeps(types, 4 * ALL, DType::Fp32, |recorder, input| {

@@ -163,8 +163,8 @@ fn temporaries_are_those_of_the_tensor_at_hand() {
         temporaries(
             optimizer,
             implementation,
-            &[(&piece, 1)],
-            (dtype, Bytes::new(workspace)),
+            &[(&piece, dtype, 1)],
+            Bytes::new(workspace),
         )
         .map(|needs| needs.bytes.get())
     };

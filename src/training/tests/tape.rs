@@ -35,6 +35,7 @@ fn play(tape: &Tape, node: Option<NodeId>, weights: WeightGradients) -> Played {
     let start = Start {
         node,
         gradient: gradient(1),
+        held: false,
     };
     tape.play(start, weights, &[])
 }
@@ -189,6 +190,7 @@ fn what_is_held_beside_the_tape_stays_to_the_end() {
     let start = Start {
         node: second,
         gradient: gradient(1),
+        held: false,
     };
     let played = tape.play(start, WeightGradients::Stay, &[held]);
     assert_eq!(played.body.bytes, 512 * (40 + 1 + 9));

@@ -1,0 +1,197 @@
+//! Types of arithmetic, weights and cache, and whether engine and card can run them.
+
+use super::super::given::Given;
+use super::super::resolve::{Model, Report};
+use crate::inference::Device;
+use crate::inference::job::CacheType;
+use crate::inference::weights::{Quantisation, WeightFormat};
+use crate::request::{InputId, ServerId};
+use crate::units::DType;
+use crate::warn::Issue;
+
+/// The type of the arithmetic.
+pub fn compute(given: &Given, model: &Model, report: &mut Report) -> DType {
+    match given.choice(InputId::ServerDtype) {
+        Some("bf16") => DType::Bf16,
+        Some("fp16") => DType::Fp16,
+        Some("fp32") => DType::Fp32,
+        _ => {
+            let published = model
+                .released
+                .dtype
+                .filter(|dtype| matches!(dtype, DType::Bf16 | DType::Fp16 | DType::Fp32));
+            let (dtype, reason) = match published {
+                Some(dtype) => (dtype, "the type in which the model is published"),
+                None => (DType::Bf16, "the model's type is not known"),
+            };
+            report.assume(InputId::ServerDtype, dtype.name(), reason);
+            dtype
+        }
+    }
+}
+
+/// How the weights are stored; `None` where that is refused.
+pub fn weights(
+    given: &Given,
+    model: &Model,
+    engine: Option<ServerId>,
+    device: &Device,
+    report: &mut Report,
+) -> Option<Quantisation> {
+    let group = given
+        .get(InputId::WeightGroup)
+        .and_then(|_| given.integer(InputId::WeightGroup));
+    let released = match model
+        .released
+        .quantisation
+        .as_ref()
+        .map(Quantisation::from_config)
+    {
+        Some(Ok(released)) => Some(released),
+        Some(Err(why)) => {
+            report.add(Issue::warning(
+                "assumed",
+                "model.hf_config.quantization_config",
+                format!("{why}: the weights are calculated as not quantised."),
+            ));
+            None
+        }
+        None => None,
+    };
+    let mut found = match given.choice(InputId::WeightFormat) {
+        None => match released {
+            Some(released) => {
+                report.assume(
+                    InputId::WeightFormat,
+                    model.released.method.clone().unwrap_or_default(),
+                    "quantization_config of the model",
+                );
+                released
+            }
+            None => Quantisation::none(),
+        },
+        Some(name) => {
+            let format = named(name, group);
+            match released {
+                // The checkpoint's own list of what stays holds for its own format.
+                Some(released) if format.bits(DType::Bf16) == released.format.bits(DType::Bf16) => {
+                    Quantisation { format, ..released }
+                }
+                _ => Quantisation::by_default(format),
+            }
+        }
+    };
+    if let Some(group) = group {
+        match &mut found.format {
+            WeightFormat::Gptq { group: own, .. }
+            | WeightFormat::Awq { group: own }
+            | WeightFormat::Compressed { group: own, .. }
+            | WeightFormat::Hqq { group: own, .. }
+            | WeightFormat::TorchaoInt4 { group: own } => *own = group,
+            _ => report.warn(
+                "not_used",
+                InputId::WeightGroup,
+                "This format has no groups of a size to choose.",
+            ),
+        }
+    }
+    support(found.format, engine, device, report);
+    Some(found)
+}
+
+fn named(name: &str, group: Option<u64>) -> WeightFormat {
+    let wide = group.unwrap_or(128);
+    match name {
+        "fp8" => WeightFormat::Fp8Tensor { static_inputs: false },
+        "fp8_channel" => WeightFormat::Fp8Channel,
+        "fp8_block" => WeightFormat::Fp8Block,
+        "int8" | "bnb_int8" => WeightFormat::Int8Channel,
+        "gptq" => WeightFormat::Gptq { bits: 4, group: wide },
+        "gptq_int8" => WeightFormat::Gptq { bits: 8, group: wide },
+        "awq" => WeightFormat::Awq { group: wide },
+        "w4a16" => WeightFormat::Compressed {
+            group: wide,
+            asymmetric: false,
+        },
+        "nf4" => WeightFormat::BitsAndBytes4 { double: false },
+        "nf4_double" => WeightFormat::BitsAndBytes4 { double: true },
+        "hqq" => WeightFormat::Hqq {
+            bits: 4,
+            group: group.unwrap_or(64),
+        },
+        "hqq_int8" => WeightFormat::Hqq {
+            bits: 8,
+            group: group.unwrap_or(64),
+        },
+        "torchao_int4" => WeightFormat::TorchaoInt4 { group: wide },
+        "torchao_int8" => WeightFormat::TorchaoInt8,
+        "mxfp4" => WeightFormat::Mxfp4,
+        "mxfp8" => WeightFormat::Mxfp8,
+        "nvfp4" => WeightFormat::Nvfp4 { static_inputs: false },
+        _ => WeightFormat::Plain,
+    }
+}
+
+/// What the card cannot run. Transformers refuses FP8 below compute capability 8.9 and dequantises MXFP4 below 7.5
+/// (transformers 5.23.0 `quantizers/quantizer_finegrained_fp8.py`, `quantizer_mxfp4.py`); vLLM has kernels that take FP8 and
+/// FP4 weights as they are on older cards (`model_executor/layers/quantization/utils/marlin_utils_fp8.py`, `..._fp4.py`).
+fn support(format: WeightFormat, engine: Option<ServerId>, device: &Device, report: &mut Report) {
+    let fp8 = matches!(
+        format,
+        WeightFormat::Fp8Tensor { .. }
+            | WeightFormat::Fp8Channel
+            | WeightFormat::Fp8Block
+            | WeightFormat::Mxfp8
+    );
+    let fp4 = matches!(format, WeightFormat::Nvfp4 { .. });
+    let transformers = engine == Some(ServerId::Huggingface);
+    if transformers && fp4 {
+        report.error(
+            "not_supported_by_engine",
+            InputId::WeightFormat,
+            "Transformers 5.23 has no quantizer for NVFP4 weights.",
+        );
+    } else if transformers && fp8 && device.capability < 89 {
+        report.error(
+            "not_supported_by_gpu",
+            InputId::WeightFormat,
+            "Transformers runs FP8 weights from compute capability 8.9 (Ada, Hopper) on.",
+        );
+    } else if !transformers && (fp8 && device.capability < 89 || fp4 && device.capability < 100) {
+        report.warn(
+            "emulated",
+            InputId::WeightFormat,
+            "The card has no arithmetic in this format: the weights stay in it and are widened inside the kernel, which saves memory and not time.",
+        );
+    }
+}
+
+/// The type of the cache.
+pub fn cache(given: &Given, engine: Option<ServerId>, device: &Device, report: &mut Report) -> CacheType {
+    let kind = match given.choice(InputId::KvCacheType) {
+        Some("fp8") => CacheType::Fp8,
+        Some("int8") => CacheType::Grouped(8),
+        Some("int4") => CacheType::Grouped(4),
+        Some("int2") => CacheType::Grouped(2),
+        _ => CacheType::Compute,
+    };
+    let refused = match (engine, kind) {
+        (Some(ServerId::Vllm), CacheType::Grouped(_)) => {
+            Some("vLLM caches keys and values in the compute type or in fp8.")
+        }
+        (Some(ServerId::Huggingface), CacheType::Grouped(8)) => Some(
+            "Transformers' quanto backend caches in 4 or 2 bits; its fp8 layer is the choice for 8 bits.",
+        ),
+        _ => None,
+    };
+    if let Some(why) = refused {
+        report.error("not_supported_by_engine", InputId::KvCacheType, why);
+    } else if kind == CacheType::Fp8 && device.capability < 89 {
+        report.warn(
+            "emulated",
+            InputId::KvCacheType,
+            "The card has no fp8 arithmetic: the cache is stored in fp8 and widened before use.",
+        );
+    }
+    kind
+}

@@ -1,0 +1,108 @@
+//! An inference request becomes a job: every value read, every default filled in, every error reported at once.
+
+use super::super::given::Given;
+use super::super::job::Strictness;
+use super::super::resolve::{self, Card, Model, Report};
+use super::{formats, settings, usage};
+use crate::inference::{Device, InferenceJob};
+use crate::memory::Interval;
+use crate::request::{Assumed, InputId, Request, ServerId};
+use crate::warn::Issue;
+
+/// A validated inference request.
+pub struct Question {
+    /// What the engine is asked.
+    pub job: InferenceJob,
+    /// The engine.
+    pub engine: ServerId,
+    /// The model.
+    pub model: Model,
+    /// The card.
+    pub card: Card,
+    /// GPUs of the whole job.
+    pub gpus: u64,
+    /// Defaults that were taken.
+    pub assumed: Vec<Assumed>,
+    /// What the reader must know.
+    pub warnings: Vec<Issue>,
+}
+
+impl Question {
+    /// GPUs of one copy.
+    pub const fn gpus_per_copy(&self) -> u64 {
+        self.job.tensor.saturating_mul(self.job.pipeline)
+    }
+}
+
+/// The job of a request, or every issue (errors and warnings) by field.
+pub fn job(request: &Request, strictness: Strictness) -> Result<Question, Vec<Issue>> {
+    let mut report = Report::default();
+    let given = Given::read(request, &mut report.issues);
+    if strictness.unknown_fields {
+        for issue in &mut report.issues {
+            if issue.code == "unknown_field" {
+                issue.severity = crate::warn::Severity::Error;
+            }
+        }
+    }
+    let question = build(&given, &mut report);
+    report.issues.sort_by_key(|issue| !issue.is_error());
+    match question {
+        Some(mut question) if !report.has_errors() => {
+            question.assumed = report.assumed;
+            question.warnings = report.issues;
+            Ok(question)
+        }
+        _ => Err(report.issues),
+    }
+}
+
+fn build(given: &Given, report: &mut Report) -> Option<Question> {
+    let engine = settings::server(given, report);
+    let model = resolve::model(given, report);
+    usage::unused(given, engine, report);
+    let (tensor, pipeline) = settings::sharding(given, engine, model.as_ref(), report);
+    let gpus = settings::gpus(given, tensor.saturating_mul(pipeline), report);
+    let card = resolve::hardware(given, gpus, report);
+    let (model, card) = (model?, card?);
+    let device = device(&card);
+    let (prompt, new_tokens) = settings::lengths(given, &model, report);
+    let compute = formats::compute(given, &model, report);
+    let weights = formats::weights(given, &model, engine, &device, report)?;
+    let cache = formats::cache(given, engine, &device, report);
+    let options = settings::options(given, engine?, &model, report)?;
+    Some(Question {
+        job: InferenceJob {
+            network: model.network.clone(),
+            engine: options,
+            weights,
+            compute,
+            cache,
+            sequences: given.integer(InputId::Sequences).unwrap_or(1),
+            prompt,
+            new_tokens,
+            shared_prefix: given.integer(InputId::SharedPrefixTokens).unwrap_or(0),
+            tensor,
+            pipeline,
+            device,
+        },
+        engine: engine?,
+        model,
+        card,
+        gpus,
+        assumed: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+fn device(card: &Card) -> Device {
+    let visible = card.visible;
+    Device {
+        name: card.gpu.name.clone(),
+        total: Interval::new(visible.low, visible.expected, visible.high),
+        usable: card.usable.expected,
+        capability: card.compute_capability,
+        nvidia: card.gpu.vendor != "AMD",
+        unified: card.gpu.unified,
+    }
+}

@@ -1,0 +1,228 @@
+//! Engine, lengths, sharding and number of GPUs of an inference question.
+
+use super::super::given::Given;
+use super::super::resolve::{Model, Report};
+use super::transformers;
+use crate::inference::Engine;
+use crate::model::{Mixer, Network};
+use crate::request::{Availability, InputId, ServerId};
+use crate::warn::Issue;
+
+/// Tokens that `generate` adds when nothing is said (transformers 5.23.0 generation/configuration_utils.py, `max_length`).
+const NEW_TOKENS: u64 = 20;
+/// The length of a sequence where the model states no longest one.
+const LENGTH: u64 = 4096;
+
+/// The engine; one that is not built is refused.
+pub fn server(given: &Given, report: &mut Report) -> Option<ServerId> {
+    let choice = given.choice_entry(InputId::ServerType)?;
+    if choice.availability == Availability::Planned {
+        let built = InputId::ServerType.input().kind.choices();
+        report.add(
+            Issue::error(
+                "not_available_yet",
+                InputId::ServerType.key(),
+                format!("{} is known and not built yet.", choice.label),
+            )
+            .with_value(choice.value)
+            .with_allowed(
+                built
+                    .iter()
+                    .filter(|choice| choice.availability == Availability::Built)
+                    .map(|choice| choice.value),
+            ),
+        );
+    }
+    ServerId::from_key(choice.value)
+}
+
+/// The engine with its options.
+pub fn options(given: &Given, engine: ServerId, model: &Model, report: &mut Report) -> Option<Engine> {
+    match engine {
+        ServerId::Huggingface => Some(Engine::Transformers(transformers::options(given, model, report))),
+        // Refused by `server`.
+        ServerId::Vllm | ServerId::Tgi | ServerId::TensorRtLlm | ServerId::Sglang | ServerId::LlamaCpp => {
+            None
+        }
+    }
+}
+
+/// Prompt and answer.
+pub fn lengths(given: &Given, model: &Model, report: &mut Report) -> (u64, u64) {
+    let typed = |id| given.get(id).and_then(|_| given.integer(id));
+    let limit = typed(InputId::MaxSeqLen).or(model.network.max_positions);
+    let (total, prompt, answer) = (
+        typed(InputId::TotalTokens),
+        typed(InputId::PromptTokens),
+        typed(InputId::NewTokens),
+    );
+    if let (Some(total), Some(prompt)) = (total, prompt)
+        && prompt.saturating_add(answer.unwrap_or(1)) > total
+    {
+        report.add(
+            Issue::error(
+                "unsupported_combination",
+                InputId::PromptTokens.key(),
+                format!("A prompt of {prompt} tokens and its answer are longer than {total}."),
+            )
+            .with_value(prompt),
+        );
+    }
+    let found = match (total, prompt, answer) {
+        (_, Some(prompt), Some(answer)) => (prompt, answer),
+        (Some(total), Some(prompt), None) => (prompt, total.saturating_sub(prompt).max(1)),
+        (None, Some(prompt), None) => {
+            report.assume(
+                InputId::NewTokens,
+                NEW_TOKENS,
+                "what generate() adds when nothing is said",
+            );
+            (prompt, NEW_TOKENS)
+        }
+        (total, None, answer) => {
+            let total = total.unwrap_or_else(|| {
+                let length = limit.unwrap_or(LENGTH).max(2);
+                report.assume(InputId::TotalTokens, length, "the longest context of the model");
+                length
+            });
+            let answer = answer.unwrap_or_else(|| {
+                let answer = NEW_TOKENS.min(total / 2).max(1);
+                report.assume(
+                    InputId::NewTokens,
+                    answer,
+                    "what generate() adds when nothing is said",
+                );
+                answer
+            });
+            if answer >= total && total > 1 {
+                report.add(
+                    Issue::error(
+                        "unsupported_combination",
+                        InputId::NewTokens.key(),
+                        format!("An answer of {answer} tokens leaves no prompt in {total}."),
+                    )
+                    .with_value(answer),
+                );
+            }
+            let prompt = total.saturating_sub(answer).max(1);
+            report.assume(
+                InputId::PromptTokens,
+                prompt,
+                "tokens per sequence less new tokens",
+            );
+            (prompt, answer)
+        }
+    };
+    let length = found.0.saturating_add(found.1);
+    if let Some(limit) = limit.filter(|limit| length > *limit) {
+        let id = if total.is_some() {
+            InputId::TotalTokens
+        } else {
+            InputId::PromptTokens
+        };
+        report.add(
+            Issue::warning(
+                "longer_than_model",
+                id.key(),
+                format!(
+                    "The model is made for {limit} tokens at most; {length} are calculated all the same."
+                ),
+            )
+            .with_value(length),
+        );
+    }
+    found
+}
+
+/// Tensor and pipeline parallel sizes, checked against the heads and layers.
+pub fn sharding(
+    given: &Given,
+    engine: Option<ServerId>,
+    model: Option<&Model>,
+    report: &mut Report,
+) -> (u64, u64) {
+    let tensor = given.integer(InputId::ServerTensorParallel).unwrap_or(1);
+    let pipeline = given.integer(InputId::ServerPipelineParallel).unwrap_or(1);
+    let copies = engine.is_some_and(|engine| engine != ServerId::Huggingface);
+    if let Some(model) = model {
+        if let Some(why) = indivisible(&model.network, tensor, copies) {
+            report.add(
+                Issue::error("not_divisible", InputId::ServerTensorParallel.key(), why).with_value(tensor),
+            );
+        }
+        if pipeline > model.network.depth() {
+            report.add(
+                Issue::error(
+                    "not_divisible",
+                    InputId::ServerPipelineParallel.key(),
+                    format!(
+                        "{} layers cannot be divided among {pipeline} GPUs.",
+                        model.network.depth()
+                    ),
+                )
+                .with_value(pipeline),
+            );
+        }
+    }
+    if engine == Some(ServerId::Huggingface) && tensor > 1 && pipeline > 1 {
+        report.error(
+            "unsupported_combination",
+            InputId::ServerPipelineParallel,
+            "Transformers divides either matrices (tp_plan) or layers (device_map), not both.",
+        );
+    }
+    (tensor, pipeline)
+}
+
+/// Why the heads cannot be divided among so many ranks. `copies`: the engine copies key and value heads.
+pub fn indivisible(network: &Network, tensor: u64, copies: bool) -> Option<String> {
+    fn heads(mixer: &Mixer) -> Vec<(u64, Option<u64>)> {
+        match mixer {
+            Mixer::Attention(attention) => vec![(attention.heads, Some(attention.kv_heads))],
+            Mixer::Latent(latent) => vec![(latent.heads, None)],
+            Mixer::Several(parts) => parts.iter().flat_map(heads).collect(),
+            _ => Vec::new(),
+        }
+    }
+    let all = network.kinds.iter().flat_map(|layer| heads(&layer.mixer));
+    for (queries, keys) in all {
+        if queries % tensor.max(1) != 0 {
+            return Some(format!(
+                "{queries} attention heads cannot be divided among {tensor} GPUs."
+            ));
+        }
+        let Some(keys) = keys.filter(|keys| keys % tensor.max(1) != 0) else {
+            continue;
+        };
+        if !copies || !tensor.is_multiple_of(keys.max(1)) {
+            return Some(format!(
+                "{keys} key and value heads cannot be divided among {tensor} GPUs."
+            ));
+        }
+    }
+    None
+}
+
+/// GPUs of the whole job: given, or those of one copy.
+pub fn gpus(given: &Given, per_copy: u64, report: &mut Report) -> u64 {
+    let Some(gpus) = given
+        .get(InputId::NumGpus)
+        .and_then(|_| given.integer(InputId::NumGpus))
+    else {
+        if per_copy > 1 {
+            report.assume(InputId::NumGpus, per_copy, "the GPUs of one copy of the model");
+        }
+        return per_copy;
+    };
+    if gpus % per_copy.max(1) != 0 {
+        report.add(
+            Issue::error(
+                "gpu_count_mismatch",
+                InputId::ServerTensorParallel.key(),
+                format!("{gpus} GPUs cannot be divided into copies of {per_copy}."),
+            )
+            .with_value(per_copy),
+        );
+    }
+    gpus
+}

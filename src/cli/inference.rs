@@ -1,0 +1,132 @@
+//! `inference`: the answer to a serving question as a table or as JSON.
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use gpu_mem_calc::accuracy;
+use gpu_mem_calc::api::{InferenceAnswer, Strictness, Verdict};
+
+use crate::calculate::{instants, ledger, meters, notes, span, status};
+use crate::failure::{self, Failure};
+use crate::table::{Align, Table, count, gib};
+use crate::{output, sources};
+
+/// Runs the command.
+pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
+    let request = sources::request(given)?;
+    let strict = sources::switch(given, "strict");
+    let strictness = Strictness {
+        unknown_fields: strict,
+    };
+    let answer = accuracy::calculate_inference(&request, strictness).map_err(Failure::Input)?;
+    if strict && answer.warnings.iter().any(failure::is_without_effect) {
+        return Err(Failure::Input(answer.warnings));
+    }
+    let text = match output::format(given) {
+        "json" => output::json(&answer)?,
+        _ => table(&answer, sources::switch(given, "ledger")),
+    };
+    output::write(given, &text)?;
+    let failed = answer.verdict == Verdict::DoesNotFit && sources::switch(given, "fail-if-does-not-fit");
+    Ok(if failed {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {
+    let mut text = format!(
+        "{}: {} parameters ({} active), {} GPU{}\n",
+        answer.model.name,
+        count(answer.model.total_parameters.get()),
+        count(answer.model.active_parameters.get()),
+        answer.gpus_used,
+        if answer.gpus_used == 1 { "" } else { "s" },
+    );
+    text.push_str(&format!(
+        "{}: needs {} of {} on {}\n",
+        answer.verdict.words(),
+        span(answer.need),
+        gib(answer.capacity.usable_bytes),
+        answer.capacity.name,
+    ));
+    if let Some(line) = &answer.failure {
+        text.push_str(&format!("The engine prints: {line}\n"));
+    }
+    text.push('\n');
+    text.push_str(&summary(answer));
+    text.push_str("\nParts of one GPU (low, expected, high)\n");
+    text.push_str(&parts(answer));
+    if !answer.start_up.is_empty() {
+        text.push_str("\nStart-up as the engine logs it\n");
+        for line in &answer.start_up {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text.push_str("\nMeters (low, expected, high)\n");
+    text.push_str(&meters(&answer.meters, answer.need));
+    text.push_str("\nInstants\n");
+    text.push_str(&instants(&answer.instants));
+    text.push_str(&ledger(&answer.ledger, whole_ledger));
+    text.push_str(&notes(&answer.assumed, &answer.validation, &answer.warnings));
+    text
+}
+
+fn summary(answer: &InferenceAnswer) -> String {
+    let mut rows = Table::plain(&[Align::Left, Align::Right]);
+    let groups = &answer.breakdown;
+    for (label, bytes) in [
+        ("Memory per GPU", answer.total_memory_per_gpu_bytes),
+        ("Total GPU memory", answer.total_memory_all_gpus_bytes),
+        ("  Model parameters", groups.model_params_bytes),
+        ("  KV cache", groups.kv_cache_bytes),
+        ("  Activations", groups.activations_bytes),
+        ("  Overhead", groups.overhead_bytes),
+    ] {
+        rows.row([label.to_owned(), gib(bytes)]);
+    }
+    rows.row(["Status".to_owned(), status(answer.verdict).to_owned()]);
+    rows.row([
+        "Memory utilization".to_owned(),
+        format!("{:.1} %", answer.memory_utilization_percent),
+    ]);
+    rows.row([
+        "Most sequences of this length".to_owned(),
+        count(answer.max_supported_batch_size),
+    ]);
+    rows.row([
+        "Longest sequence with so many".to_owned(),
+        count(answer.max_context_len),
+    ]);
+    rows.row([
+        "Fewest GPUs per copy".to_owned(),
+        answer
+            .fewest_gpus
+            .map_or_else(|| "none of those tried".to_owned(), |gpus| gpus.to_string()),
+    ]);
+    if let Some(pool) = &answer.pool {
+        rows.row(["Tokens in the cache pool".to_owned(), count(pool.tokens)]);
+        rows.row([
+            "Sequences in the pool".to_owned(),
+            format!("{:.2}", pool.max_concurrency),
+        ]);
+    }
+    if let Some(rate) = answer.estimated_throughput_tokens_per_sec {
+        rows.row(["Tokens per second, at most".to_owned(), format!("{rate:.0}")]);
+    }
+    rows.text(0)
+}
+
+fn parts(answer: &InferenceAnswer) -> String {
+    let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Right, Align::Right]);
+    for part in &answer.parts {
+        rows.row([
+            part.label.to_owned(),
+            gib(part.bytes.low_bytes),
+            gib(part.bytes.expected_bytes),
+            gib(part.bytes.high_bytes),
+        ]);
+    }
+    rows.text(2)
+}

@@ -1,0 +1,482 @@
+//! From weights, cache and temporaries to the ledger of the fullest GPU, and from that to the estimate.
+
+use std::sync::Arc;
+
+use super::super::super::estimate::{Estimate, Part, PartId};
+use super::super::super::job::InferenceJob;
+use super::super::super::weights::{Quantisation, Shard, Stored};
+use super::shape::{Pass, heads};
+use super::store::LayerStore;
+use super::{Attention, CacheKind, Options, decode, prefill, stage, store};
+use crate::cite::{Citation, Evidence};
+use crate::memory::allocator::{BLOCK, block};
+use crate::memory::meters::{self, Pattern};
+use crate::memory::{Entry, Group, Instant, InstantId, Interval, Ledger};
+use crate::model::{Layer, Network};
+use crate::units::Bytes;
+
+const CLASSES: Citation = Citation::new(
+    Evidence::Source,
+    "huggingface/transformers 5.23.0 models/*/modeling_*.py, traced in tests/measured/transformers-inference-trace.jsonl",
+);
+const CACHES: Citation = Citation::new(Evidence::Source, "huggingface/transformers 5.23.0 cache_utils.py");
+const GENERATION: Citation = Citation::new(
+    Evidence::Source,
+    "huggingface/transformers 5.23.0 generation/utils.py",
+);
+
+/// The instants of both phases.
+const INSTANTS: [(InstantId, &str); 6] = [
+    (InstantId::Load, "weights are loaded"),
+    (
+        InstantId::PrefillAttention,
+        "prompt: attention of the fullest layer",
+    ),
+    (
+        InstantId::PrefillFeedForward,
+        "prompt: feed-forward of the fullest layer",
+    ),
+    (InstantId::PrefillHead, "prompt: head and first token"),
+    (InstantId::DecodeLayer, "last token: the fullest layer"),
+    (InstantId::DecodeHead, "last token: head and choice"),
+];
+
+/// The estimate of the fullest GPU.
+pub fn estimate(job: &InferenceJob, options: &Options) -> Estimate {
+    let shards = stage::shards(job);
+    let fullest = shards
+        .iter()
+        .map(|shard| device(job, options, shard))
+        .max_by_key(|device| device.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes));
+    match fullest {
+        Some(device) => finish(job, options, device),
+        None => finish(job, options, Filled::default()),
+    }
+}
+
+/// What one device holds.
+#[derive(Default)]
+struct Filled {
+    ledger: Ledger,
+    weights: Bytes,
+    cache: Bytes,
+    state: Bytes,
+}
+
+/// Collects entries.
+struct Sheet {
+    ledger: Ledger,
+}
+
+impl Sheet {
+    fn add(
+        &mut self,
+        id: &'static str,
+        label: &'static str,
+        group: Group,
+        citation: Citation,
+        formula: &'static str,
+        at: &[(InstantId, u64)],
+    ) {
+        let Some(unit) = at.iter().map(|(_, bytes)| *bytes).find(|bytes| *bytes > 0) else {
+            return;
+        };
+        // One entry per size: equal sizes at several instants are one tensor that lives through them.
+        let mut held = [0; InstantId::ALL.len()];
+        for (instant, bytes) in at {
+            if *bytes == unit
+                && let Some(place) = held.get_mut(instant.index())
+            {
+                *place = 1;
+            }
+        }
+        self.ledger.entries.push(Entry {
+            id,
+            label,
+            group,
+            dtype: None,
+            place: String::new(),
+            unit: Bytes::new(unit).align_up(BLOCK),
+            held,
+            formula,
+            symbols: Vec::new(),
+            terms: Vec::new(),
+            citation,
+        });
+        let rest: Vec<(InstantId, u64)> = at
+            .iter()
+            .copied()
+            .filter(|(_, bytes)| *bytes > 0 && *bytes != unit)
+            .collect();
+        if !rest.is_empty() {
+            self.add(id, label, group, citation, formula, &rest);
+        }
+    }
+}
+
+fn device(job: &InferenceJob, options: &Options, shard: &Shard) -> Filled {
+    let mut sheet = Sheet {
+        ledger: Ledger {
+            entries: Vec::new(),
+            instants: INSTANTS
+                .iter()
+                .map(|(id, label)| Instant {
+                    id: *id,
+                    label: (*label).to_string(),
+                })
+                .collect(),
+        },
+    };
+    let weights = weigh(job, shard, &mut sheet);
+    let layers: Vec<&Layer> = layers_of(&job.network, shard);
+    let stores: Vec<LayerStore> = layers
+        .iter()
+        .map(|layer| store::layer(job, options, layer))
+        .collect();
+    let cache_prefill: Bytes = stores.iter().map(|store| store.prefill).sum();
+    let cache_end: Bytes = stores.iter().map(|store| store.end).sum();
+    let state: Bytes = stores.iter().map(|store| store.state).sum();
+    let held = decode_cache(options, cache_prefill, cache_end);
+    let phases = |before: u64, after: u64| {
+        [
+            (InstantId::PrefillAttention, before),
+            (InstantId::PrefillFeedForward, before),
+            (InstantId::PrefillHead, before),
+            (InstantId::DecodeLayer, after),
+            (InstantId::DecodeHead, after),
+        ]
+    };
+    sheet.add(
+        "kv_cache",
+        "keys and values",
+        Group::Cache,
+        CACHES,
+        "2·w·kv·B·length, summed over layers",
+        &phases(cache_prefill.get(), held.get()),
+    );
+    sheet.add(
+        "state",
+        "states of recurrent mixers",
+        Group::Cache,
+        CACHES,
+        "B·(convolution + state), summed over layers",
+        &phases(state.get(), state.get()),
+    );
+    if let Some(network) = &options.assistant {
+        assist(job, options, network, &mut sheet);
+    }
+    let chunk = options.chunk.unwrap_or(job.prompt).min(job.prompt).max(1);
+    let pass = Pass::new(job, options, chunk, job.prompt);
+    let last = job.length().saturating_sub(1);
+    let step = Pass::new(
+        job,
+        options,
+        if options.cache == CacheKind::None { last } else { 1 },
+        last,
+    );
+    sheet.add(
+        "ids",
+        "token ids, positions, mask of the prompt",
+        Group::Activations,
+        GENERATION,
+        "32·B·length",
+        &phases(
+            pass.rows.saturating_mul(job.prompt).saturating_mul(32),
+            step.rows.saturating_mul(last).saturating_mul(40),
+        ),
+    );
+    let tables = rotary(&job.network, pass);
+    sheet.add(
+        "rotary",
+        "rotary tables",
+        Group::Activations,
+        CLASSES,
+        "2·w·d·T",
+        &phases(tables, 0),
+    );
+    let (mask, masked) = masks(job, options, pass);
+    sheet.add(
+        "mask",
+        "masks over pairs of positions",
+        Group::Activations,
+        CLASSES,
+        "B·S² per kind of layer",
+        &phases(mask, 0),
+    );
+    let most = |of: &dyn Fn(&Layer) -> u64| layers.iter().map(|layer| of(layer)).max().unwrap_or(0);
+    let attention = most(&|layer| prefill::attention(job, options, layer, pass, masked));
+    let norm = most(&|layer| prefill::norm(layer, pass));
+    let feed = most(&|layer| prefill::feed_forward(job, options, &job.weights, layer, pass)).max(norm);
+    let recomputed = options.cache == CacheKind::None;
+    let decode_layer = if recomputed {
+        most(&|layer| {
+            prefill::feed_forward(job, options, &job.weights, layer, step)
+                .max(prefill::attention(job, options, layer, step, masked))
+                .max(prefill::norm(layer, step))
+        })
+    } else {
+        layers
+            .iter()
+            .zip(&stores)
+            .map(|(layer, store)| decode::layer(job, options, layer, *store, step))
+            .max()
+            .unwrap_or(0)
+    };
+    let (first_head, last_head) = if shard.output {
+        (
+            prefill::head(job, options, pass),
+            decode::head(job, options, step),
+        )
+    } else {
+        (0, 0)
+    };
+    for (id, label, instant, bytes) in [
+        (
+            "attention",
+            "temporaries of attention",
+            InstantId::PrefillAttention,
+            attention,
+        ),
+        (
+            "feed_forward",
+            "temporaries of the feed-forward",
+            InstantId::PrefillFeedForward,
+            feed,
+        ),
+        (
+            "head",
+            "logits and the choice of the token",
+            InstantId::PrefillHead,
+            first_head,
+        ),
+        (
+            "decode_layer",
+            "temporaries of one step",
+            InstantId::DecodeLayer,
+            decode_layer,
+        ),
+        (
+            "decode_head",
+            "logits and the choice of the token",
+            InstantId::DecodeHead,
+            last_head,
+        ),
+    ] {
+        sheet.add(
+            id,
+            label,
+            Group::Activations,
+            CLASSES,
+            "see the documentation of the engine",
+            &[(instant, bytes)],
+        );
+    }
+    Filled {
+        ledger: sheet.ledger,
+        weights,
+        cache: cache_prefill.max(held),
+        state,
+    }
+}
+
+/// The weights and the cache of the model that drafts (transformers 5.23.0 `generation/candidate_generator.py`: it stays
+/// loaded, in the compute type, and keeps a cache of its own for the same tokens).
+fn assist(job: &InferenceJob, options: &Options, network: &Arc<Network>, sheet: &mut Sheet) {
+    let draft = InferenceJob {
+        network: Arc::clone(network),
+        weights: Quantisation::none(),
+        tensor: 1,
+        pipeline: 1,
+        ..job.clone()
+    };
+    let stored = stage::stored(network, &draft.weights, draft.compute, &Shard::whole(network));
+    let weights: Bytes = stored.iter().map(|one| block(one.bytes) * one.copies).sum();
+    let cache: Bytes = network
+        .layers()
+        .map(|layer| {
+            let kept = store::layer(&draft, options, layer);
+            kept.prefill.max(kept.end) + kept.state
+        })
+        .sum();
+    let always = |bytes: Bytes| INSTANTS.map(|(instant, _)| (instant, bytes.get()));
+    sheet.add(
+        "assistant_weights",
+        "weights of the assistant model",
+        Group::ModelParams,
+        GENERATION,
+        "w·elements",
+        &always(weights),
+    );
+    sheet.add(
+        "assistant_cache",
+        "cache of the assistant model",
+        Group::Cache,
+        GENERATION,
+        "2·w·kv·B·length, summed over its layers",
+        &always(cache),
+    );
+}
+
+/// The cache that is alive in decoding: an offloaded one has two layers on the device.
+fn decode_cache(options: &Options, prefill: Bytes, end: Bytes) -> Bytes {
+    match options.cache {
+        // Layers with a window give back the prompt's cache only with the first step.
+        CacheKind::Dynamic => prefill.max(end),
+        _ => end,
+    }
+}
+
+fn layers_of<'a>(network: &'a Network, shard: &Shard) -> Vec<&'a Layer> {
+    let (first, end) = shard.layers;
+    network
+        .layers()
+        .enumerate()
+        .filter(|(depth, _)| {
+            let depth = *depth as u64;
+            depth >= first && depth < end
+        })
+        .map(|(_, layer)| layer)
+        .collect()
+}
+
+/// Adds the weights and tells their bytes before rounding to segments.
+fn weigh(job: &InferenceJob, shard: &Shard, sheet: &mut Sheet) -> Bytes {
+    let stored: Vec<Stored> = stage::stored(&job.network, &job.weights, job.compute, shard);
+    let quantised: Bytes = stored
+        .iter()
+        .filter(|one| one.quantised)
+        .map(|one| block(one.bytes) * one.copies)
+        .sum();
+    let plain: Bytes = stored
+        .iter()
+        .filter(|one| !one.quantised)
+        .map(|one| block(one.bytes) * one.copies)
+        .sum();
+    let always = |bytes: Bytes| INSTANTS.map(|(instant, _)| (instant, bytes.get()));
+    sheet.add(
+        "weights",
+        "weights in the compute type",
+        Group::ModelParams,
+        CLASSES,
+        "w·elements, each tensor in a block of the allocator",
+        &always(plain),
+    );
+    sheet.add(
+        "weights_quantised",
+        "quantised weights with their scales",
+        Group::ModelParams,
+        CLASSES,
+        "bytes of the format, each tensor in a block of the allocator",
+        &always(quantised),
+    );
+    stored.iter().map(|one| one.bytes * one.copies).sum()
+}
+
+fn rotary(network: &Network, pass: Pass) -> u64 {
+    let width = network
+        .kinds
+        .iter()
+        .filter_map(|layer| heads(layer, 1))
+        .map(|heads| heads.head)
+        .max()
+        .unwrap_or(0);
+    let tables = if network.model_type.starts_with("gemma3") {
+        2
+    } else {
+        1
+    };
+    pass.each(2 * width * tables)
+}
+
+/// Bytes of the masks, and whether the fused kernel gets one.
+fn masks(job: &InferenceJob, options: &Options, pass: Pass) -> (u64, bool) {
+    let network = &job.network;
+    let windows = network.kinds.iter().filter_map(|layer| heads(layer, 1)?.window);
+    let reached = windows.clone().any(|window| pass.context >= window);
+    let kinds = {
+        let has_window = windows.count() > 0;
+        let has_full = network
+            .kinds
+            .iter()
+            .filter_map(|layer| heads(layer, 1))
+            .any(|heads| heads.window.is_none());
+        u64::from(has_window) + u64::from(has_full)
+    };
+    match options.attention {
+        Attention::Flash => (0, false),
+        Attention::Eager => (
+            pass.pairs().saturating_mul(pass.w).saturating_mul(kinds.max(1)),
+            false,
+        ),
+        Attention::Sdpa | Attention::Math => {
+            let always = network.model_type == "falcon";
+            let chunked = pass.tokens < pass.context;
+            let masked = options.padding || reached || always || chunked;
+            let count = if options.padding {
+                kinds.max(1)
+            } else {
+                u64::from(masked)
+            };
+            (pass.pairs().saturating_mul(count), masked)
+        }
+    }
+}
+
+fn finish(job: &InferenceJob, options: &Options, device: Filled) -> Estimate {
+    let peak = device.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
+    let unvalidated = options.attention == Attention::Flash
+        || options.assistant.is_some()
+        || !job.weights.format.is_validated();
+    let (below, above) = if unvalidated { (0.1, 0.5) } else { (0.03, 0.03) };
+    let allocated = Interval::new(peak.scaled(1.0 - below), peak, peak.scaled(1.0 + above));
+    let reserved = meters::reserved(allocated, Pattern::Single, false);
+    let context = meters::context();
+    let need = meters::need(allocated, context);
+    let temporaries = peak.saturating_sub(device.weights + device.cache + device.state);
+    let exact = Interval::exact;
+    let parts = vec![
+        Part {
+            id: PartId::Weights,
+            bytes: exact(device.weights),
+            source: "every tensor of the class, in its format",
+        },
+        Part {
+            id: PartId::KvCache,
+            bytes: exact(device.cache),
+            source: CACHES.source,
+        },
+        Part {
+            id: PartId::State,
+            bytes: exact(device.state),
+            source: CACHES.source,
+        },
+        Part {
+            id: PartId::Activations,
+            bytes: Interval::new(
+                temporaries.scaled(1.0 - below),
+                temporaries,
+                temporaries.scaled(1.0 + above),
+            ),
+            source: CLASSES.source,
+        },
+        Part {
+            id: PartId::Context,
+            bytes: context,
+            source: "measured: nvidia-smi less max_memory_allocated where the pool was nearly full",
+        },
+    ];
+    Estimate {
+        ledger: device.ledger,
+        parts,
+        allocated,
+        reserved,
+        device: reserved + context,
+        need,
+        budget: job.device.usable,
+        pool: None,
+        fit: meters::fit(need, job.device.usable),
+        failure: None,
+        start_up: Vec::new(),
+        unvalidated,
+    }
+}

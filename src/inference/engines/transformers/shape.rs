@@ -1,0 +1,153 @@
+//! The sizes that the temporaries of one layer depend on, on one rank, and those of the pass.
+
+use super::super::super::job::InferenceJob;
+use super::Options;
+use crate::model::{Attention, Dense, FeedForward, Latent, Layer, Mixer, Moe, NormKind};
+
+/// cuBLAS takes a workspace of 32 MiB for each product on Hopper and gives it back (torch 2.15
+/// `aten/src/ATen/cuda/CUDABlas.cpp`, traced).
+pub const WORKSPACE: u64 = 32 << 20;
+
+/// Sizes of one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Sequences, beams included.
+    pub rows: u64,
+    /// Tokens of each that are computed.
+    pub tokens: u64,
+    /// Tokens of each that they look at.
+    pub context: u64,
+    /// Bytes of an element of the compute type.
+    pub w: u64,
+    /// Hidden size.
+    pub h: u64,
+    /// Ranks of tensor parallelism.
+    pub ranks: u64,
+}
+
+impl Pass {
+    /// A pass of `tokens` positions that look at `context`.
+    pub fn new(job: &InferenceJob, options: &Options, tokens: u64, context: u64) -> Self {
+        Self {
+            rows: job.sequences.saturating_mul(options.beams.max(1)),
+            tokens,
+            context,
+            w: job.compute.bits() / 8,
+            h: job.network.hidden_size,
+            ranks: job.tensor.max(1),
+        }
+    }
+
+    /// Positions of all rows.
+    pub const fn all(self) -> u64 {
+        self.rows.saturating_mul(self.tokens)
+    }
+
+    /// Pairs of positions of all rows.
+    pub const fn pairs(self) -> u64 {
+        self.all().saturating_mul(self.context)
+    }
+
+    /// `factor` elements of the compute type for every position.
+    pub const fn each(self, factor: u64) -> u64 {
+        self.all().saturating_mul(self.w).saturating_mul(factor)
+    }
+}
+
+/// Sizes of softmax attention on a rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub heads: u64,
+    /// Width of all queries.
+    pub q: u64,
+    /// Width of all keys.
+    pub kv: u64,
+    /// Width of one head.
+    pub head: u64,
+    /// Whether keys are repeated for groups of queries.
+    pub grouped: bool,
+    /// Whether one projection makes queries, keys and values.
+    pub fused: bool,
+    /// The window.
+    pub window: Option<u64>,
+}
+
+/// The softmax attention of a layer.
+pub fn attention(layer: &Layer) -> Option<&Attention> {
+    fn find(mixer: &Mixer) -> Option<&Attention> {
+        match mixer {
+            Mixer::Attention(attention) => Some(attention),
+            Mixer::Several(parts) => parts.iter().find_map(find),
+            _ => None,
+        }
+    }
+    find(&layer.mixer)
+}
+
+/// The latent attention of a layer.
+pub fn latent(layer: &Layer) -> Option<&Latent> {
+    match &layer.mixer {
+        Mixer::Latent(latent) => Some(latent),
+        _ => None,
+    }
+}
+
+/// The heads of a layer on a rank. A fused projection is gathered after its product, so its heads are not divided
+/// (transformers 5.23.0 `models/phi3/configuration_phi3.py`, colwise_gather_output).
+pub fn heads(layer: &Layer, ranks: u64) -> Option<Heads> {
+    if let Some(attention) = attention(layer) {
+        let ranks = if attention.fused_qkv { 1 } else { ranks.max(1) };
+        let heads = (attention.heads / ranks).max(1);
+        let keys = (attention.kv_heads / ranks).max(1);
+        return Some(Heads {
+            heads,
+            q: heads.saturating_mul(attention.head_dim),
+            kv: keys.saturating_mul(attention.head_dim),
+            head: attention.head_dim,
+            grouped: keys < heads,
+            fused: attention.fused_qkv,
+            window: match attention.span {
+                crate::model::Span::Full => None,
+                crate::model::Span::Sliding(window) | crate::model::Span::Chunked(window) => Some(window),
+            },
+        });
+    }
+    let latent = latent(layer)?;
+    let heads = (latent.heads / ranks.max(1)).max(1);
+    let width = latent.nope_dim.saturating_add(latent.rope_dim);
+    Some(Heads {
+        heads,
+        q: heads.saturating_mul(width),
+        kv: heads.saturating_mul(width),
+        head: width,
+        grouped: false,
+        fused: false,
+        window: None,
+    })
+}
+
+/// The dense feed-forward of a layer.
+pub fn dense(layer: &Layer) -> Option<&Dense> {
+    fn find(part: &FeedForward) -> Option<&Dense> {
+        match part {
+            FeedForward::Dense(dense) => Some(dense),
+            FeedForward::Several(parts) => parts.iter().find_map(find),
+            FeedForward::Moe(_) | FeedForward::None => None,
+        }
+    }
+    find(&layer.feed_forward)
+}
+
+/// The mixture of a layer.
+pub fn mixture(layer: &Layer) -> Option<&Moe> {
+    layer.moe()
+}
+
+/// Whether the layer's norms are computed in fp32 out of several operations (RMSNorm in Python).
+pub fn has_rms(layer: &Layer) -> bool {
+    layer
+        .norms
+        .iter()
+        .any(|norm| matches!(norm.kind, NormKind::Rms | NormKind::RmsPlusOne))
+}

@@ -1,0 +1,130 @@
+//! The answer to an inference question. Plain data that serialises to JSON; keys that end in `_gb` hold GiB and have a
+//! twin in bytes.
+
+use serde::Serialize;
+
+use super::answer::{Assumed, Capacity, Meters, Range, Validation, Verdict};
+use super::ledger_rows::{Component, InstantRow, LedgerRow};
+use super::model_summary::ModelSummary;
+use crate::units::Bytes;
+use crate::warn::Issue;
+
+/// The breakdown of the total; its four parts add up to it in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct InferenceBreakdown {
+    /// Weights of one GPU, in GiB.
+    pub model_params_gb: f64,
+    /// The same in bytes.
+    pub model_params_bytes: Bytes,
+    /// Cache and states of the asked sequences, in GiB.
+    pub kv_cache_gb: f64,
+    /// The same in bytes.
+    pub kv_cache_bytes: Bytes,
+    /// Temporaries of the tightest moment, in GiB.
+    pub activations_gb: f64,
+    /// The same in bytes.
+    pub activations_bytes: Bytes,
+    /// Workspaces, graphs, what lies outside the allocator, in GiB.
+    pub overhead_gb: f64,
+    /// The same in bytes.
+    pub overhead_bytes: Bytes,
+}
+
+/// One part of what a GPU holds, with its bounds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PartRow {
+    /// Key: `weights`, `kv_cache`, `state`, `activations`, `workspaces`, `graphs`, `non_torch`, `context`.
+    pub id: &'static str,
+    /// For a person.
+    pub label: &'static str,
+    /// Bytes.
+    pub bytes: Range,
+    /// Where it comes from.
+    pub source: String,
+}
+
+/// The cache that an engine with a budget makes of what is left.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pool {
+    /// Bytes of the pool on one GPU.
+    pub bytes: Range,
+    /// Tokens that it holds.
+    pub tokens: u64,
+    /// Sequences of the asked length that it holds, as the engine prints them.
+    pub max_concurrency: f64,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InferenceAnswer {
+    /// Expected need of one GPU, in GiB.
+    pub total_memory_per_gpu_gb: f64,
+    /// The same in bytes; the breakdown adds up to it.
+    pub total_memory_per_gpu_bytes: Bytes,
+    /// Over all GPUs of the job, in GiB.
+    pub total_memory_all_gpus_gb: f64,
+    /// The same in bytes.
+    pub total_memory_all_gpus_bytes: Bytes,
+    /// The four groups.
+    pub breakdown: InferenceBreakdown,
+    /// Weights, cache, state, activations, workspaces, graphs, non-torch, context.
+    pub parts: Vec<PartRow>,
+    /// Whether the verdict is "fits" or "tight".
+    pub fits_on_gpu: bool,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What the engine would print if it does not start, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Expected need over usable capacity.
+    pub memory_utilization_percent: f64,
+    /// Expected need over the engine's budget.
+    pub budget_utilization_percent: f64,
+    /// The most sequences of this length that fit; zero where not even one does.
+    pub max_supported_batch_size: u64,
+    /// The longest sequence that fits with so many at once; zero where none does.
+    pub max_context_len: u64,
+    /// The fewest GPUs of this kind on which one copy fits, by tensor parallelism; null where none of those tried does.
+    pub fewest_gpus: Option<u64>,
+    /// Upper bound of the rate of new tokens over all sequences; null where the card's figures are not known.
+    pub estimated_throughput_tokens_per_sec: Option<f64>,
+    /// The pool of an engine that makes one, in GiB; without one the cache that would fit.
+    pub kv_pool_gb: f64,
+    /// Tokens in that pool.
+    pub kv_pool_tokens: u64,
+    /// Sequences of the asked length in that pool.
+    pub max_concurrency: f64,
+    /// The pool with its bounds, where the engine makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
+    /// The lines that the engine prints at its start, where that is known.
+    pub start_up: Vec<String>,
+    /// The three meters.
+    pub meters: Meters,
+    /// What the verdict judges.
+    pub need: Range,
+    /// What the engine may use of one GPU.
+    pub budget_bytes: Bytes,
+    /// The card.
+    pub capacity: Capacity,
+    /// GPUs that the job uses.
+    pub gpus_used: u64,
+    /// Copies of the model among them.
+    pub replicas: u64,
+    /// The parts of the total, in bytes.
+    pub components: Vec<Component>,
+    /// The instants in the order of time; one of them binds.
+    pub instants: Vec<InstantRow>,
+    /// Every tensor, when it is alive, its formula and its source.
+    pub ledger: Vec<LedgerRow>,
+    /// The model that was answered for.
+    pub model: ModelSummary,
+    /// What was not given and what holds instead.
+    pub assumed: Vec<Assumed>,
+    /// The engine as records of measured runs name it: transformers, vllm.
+    pub engine: &'static str,
+    /// How this kind of answer compares with measured runs.
+    pub validation: Validation,
+    /// What the reader must know.
+    pub warnings: Vec<Issue>,
+}
