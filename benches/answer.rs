@@ -4,9 +4,14 @@
 #![allow(clippy::expect_used)]
 
 use gpu_mem_calc::api::{self, Request, Strictness};
+use gpu_mem_calc::hardware::{MemorySetup, find};
+use gpu_mem_calc::inference::vllm::{Device, Job, newest, start};
+use gpu_mem_calc::memory::Interval;
+use gpu_mem_calc::model::catalogue;
 use gpu_mem_calc::training::{
     Engine, Optimizer, OptimizerImplementation, Prepared, Recomputation, TrainingJob, evaluate,
 };
+use gpu_mem_calc::units::Bytes;
 use serde_json::{Map, Value, json};
 
 const MODELS: [&str; 4] = [
@@ -51,8 +56,9 @@ fn answer(bencher: divan::Bencher<'_, '_>, model: &str) {
     bencher.bench(|| api::calculate(divan::black_box(&request)));
 }
 
-/// Settings as a search goes through them, in an order without pattern: batch (1 to 16), sequence length, recomputation,
-/// GPUs (8 to 1,024), engine, optimizer, accumulation. Network, precision and kernels are the same for all.
+/// Settings as a search goes through them, drawn without a pattern from 36,864 combinations of batch (1 to 16), sequence
+/// length, recomputation, GPUs (8 to 1,024), engine, optimizer and accumulation. Network, precision and kernels are the same
+/// for all, so what the engine holds and what the passes hold comes back in many of them.
 fn settings(model: &str) -> Vec<TrainingJob> {
     let base = job(model);
     let engines = [
@@ -77,7 +83,6 @@ fn settings(model: &str) -> Vec<TrainingJob> {
     ];
     let mut all = Vec::new();
     for number in 0..40_000_u64 {
-        // A linear congruence: every combination comes once, far from its neighbours.
         let mut rest = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 20;
         let mut next = |choices: u64| {
             let choice = rest % choices;
@@ -131,4 +136,31 @@ fn peaks(bencher: divan::Bencher<'_, '_>, model: &str) {
 fn peak_alone(bencher: divan::Bencher<'_, '_>, model: &str) {
     let job = job(model);
     bencher.bench(|| Prepared::new().peak(divan::black_box(&job)));
+}
+
+/// An inference request under vLLM, from validation to answer: a start with its log, and capacity both ways.
+#[divan::bench(args = MODELS)]
+fn vllm(bencher: divan::Bencher<'_, '_>, model: &str) {
+    let sections = json!({
+        "model": { "id": model },
+        "inference": { "engine_type": "vllm", "max_seq_len": 16384, "tensor_parallel_size": 2 },
+        "hardware": { "num_gpus": 2, "gpu": "h100-sxm-80gb" },
+    });
+    let text = sections.to_string();
+    let request = Request::from_text(&text).expect("a request");
+    bencher.bench(|| api::calculate_inference(divan::black_box(&request)));
+}
+
+/// The start alone.
+#[divan::bench(args = MODELS)]
+fn vllm_start(bencher: divan::Bencher<'_, '_>, model: &str) {
+    let network = catalogue::find(model)
+        .and_then(catalogue::Entry::network)
+        .expect("a model");
+    let gpu = find("h100-sxm-80gb").expect("a card");
+    let total = Interval::exact(gpu.capacity(&MemorySetup::default()).expected);
+    let device = Device::of(gpu, total, Bytes::ZERO);
+    let mut job = Job::new(&network, newest().expect("a release"), device, 16_384);
+    job.mesh.tensor = 2;
+    bencher.bench(|| start(divan::black_box(&job)));
 }

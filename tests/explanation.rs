@@ -45,7 +45,23 @@ fn requests() -> Vec<Value> {
             }));
         }
     }
-    assert!(all.len() > 16 && all.iter().all(Value::is_object));
+    all.extend(every_input());
+    assert!(all.len() > 100 && all.iter().all(Value::is_object));
+    all
+}
+
+/// Every input of the registry, changed on the question where it matters, where the change is answered.
+fn every_input() -> Vec<Value> {
+    let file: Value = serde_json::from_str(include_str!("inputs/changes.json")).expect("valid JSON");
+    let mut all = Vec::new();
+    for (key, change) in file["changes"].as_object().expect("changes") {
+        let mut request = file["questions"][change["on"].as_str().expect("a question")].clone();
+        let (section, field) = key.split_once('.').expect("a section");
+        request[section][field] = change["to"].clone();
+        if api::calculate(&Request::from_json(&request).expect("a request")).is_ok() {
+            all.push(request);
+        }
+    }
     all
 }
 

@@ -8,8 +8,11 @@
     reason = "a test fails by a panic"
 )]
 
-use gpu_mem_calc::api::{self, Answer, Range, Request, Strictness};
+use std::sync::Arc;
+
+use gpu_mem_calc::api::{self, Answer, INPUTS, Range, Request, Strictness};
 use gpu_mem_calc::memory::allocator::block;
+use gpu_mem_calc::model::Network;
 use gpu_mem_calc::training::{Prepared, Recomputation, TrainingJob, evaluate};
 use gpu_mem_calc::units::Bytes;
 use proptest::prelude::*;
@@ -393,4 +396,31 @@ fn a_sum_beyond_what_bytes_can_count_is_an_error() {
         .map(|issue| issue.code)
         .collect();
     assert_eq!(codes, ["out_of_range"]);
+}
+
+/// Every input of the registry on the question where it matters: what is shared between settings leaves none of them out.
+#[test]
+fn the_peak_alone_follows_every_input() {
+    let file: Value = serde_json::from_str(include_str!("inputs/changes.json")).expect("valid JSON");
+    let (mut prepared, mut networks) = (Prepared::new(), Vec::<Arc<Network>>::new());
+    let mut judged = 0;
+    for input in INPUTS {
+        let change = &file["changes"][input.key];
+        let question = &file["questions"][change["on"].as_str().expect("a question")];
+        let question = Request::from_json(question).expect("a request");
+        for request in [question.clone().with(input.id, change["to"].clone()), question] {
+            let Ok(job) = api::job(&request, Strictness::default()) else {
+                continue;
+            };
+            let mut job = job.training;
+            match networks.iter().find(|network| **network == job.network) {
+                Some(network) => job.network = network.clone(),
+                None => networks.push(job.network.clone()),
+            }
+            let whole = evaluate(&job).peak().map(|(_, bytes)| bytes);
+            assert_eq!(Some(prepared.peak(&job)), whole, "{}", input.key);
+            judged += 1;
+        }
+    }
+    assert!(judged > INPUTS.len(), "{judged}");
 }

@@ -1,10 +1,11 @@
 //! The solvers against a plain scan and against the verdict of the same question.
 
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gpu_mem_calc::api::{
     InputId, Request, Unknown, Verdict, calculate, optimize_batch_size, smallest_card, solve,
 };
+use serde_json::json;
 
 fn request(model: &str, engine: &str, gpus: u64, gpu: &str) -> Request {
     Request::new()
@@ -65,6 +66,81 @@ fn the_fewest_gpus_agree_with_a_scan() {
         let found = verdict(&question, InputId::NumGpus, gpus);
         assert_eq!(found != Verdict::DoesNotFit, gpus >= value, "{gpus} GPUs");
         assert_eq!(found == Verdict::Fits, gpus >= certain, "{gpus} GPUs");
+    }
+}
+
+/// A small network on a card that is just large enough for a given value.
+fn tight(number: u64, unknown: Unknown, target: u64) -> Request {
+    let engines = [
+        json!({"type": "fsdp"}),
+        json!({"type": "fsdp", "fsdp_version": "1"}),
+        json!({"type": "pytorch_ddp"}),
+        json!({"type": "deepspeed", "zero_stage": 2}),
+        json!({"type": "deepspeed", "zero_stage": 3}),
+    ];
+    let of =
+        |words: &[&str], place: u64| words[usize::try_from(place).expect("small") % words.len()].to_owned();
+    let heads = 1 + number % 5;
+    let gpus = unknown == Unknown::Gpus;
+    let mut request = json!({
+        "model": {"hf_config": {"model_type": "llama", "num_hidden_layers": 2 + number % 7,
+            "hidden_size": 128 * heads, "num_attention_heads": heads, "head_dim": 128,
+            "intermediate_size": 900 + 37 * number, "vocab_size": 32_000 + 1111 * number}},
+        "engine": engines[usize::try_from(number).expect("small") % if gpus { 2 } else { engines.len() }],
+        "training": {
+            "batch_size": if unknown == Unknown::SequenceLength { 24 } else { 1 }, "seq_length": 512 + 32 * (number % 4),
+            "loss": of(&["plain", "chunked", "fused", "fused_in_place"], number / 2),
+            "activation_checkpointing": of(&["none", "full", "operations"], number / 3),
+            "optimizer": "adamw",
+        },
+        "hardware": {"num_gpus": if number.is_multiple_of(5) { 1 } else { 4 }, "gpu_memory_gb": 80.0},
+    });
+    if gpus {
+        request["model"]["hf_config"]["vocab_size"] = json!(200_000 + 1111 * number);
+    }
+    let at = Request::from_json(&request)
+        .expect("a request")
+        .with(unknown.input(), target);
+    let need = calculate(&at).expect("an answer").need.high_bytes;
+    request["hardware"]["gpu_memory_gb"] = json!(need.to_gib());
+    Request::from_json(&request).expect("a request")
+}
+
+#[test]
+fn solvers_agree_with_a_linear_scan_on_small_cases() {
+    for number in 0..12_u64 {
+        let targets = [
+            (Unknown::MicroBatch, 2 + 7 * number % 20),
+            (Unknown::SequenceLength, 20 + 13 * number % 100),
+            (Unknown::Gpus, 2 + 3 * number % 23),
+        ];
+        for (unknown, target) in targets {
+            let question = tight(number, unknown, target);
+            let solution = solve(&question, unknown).expect("a valid question");
+            let (value, certain) = (solution.value.expect("it fits"), solution.certain);
+            let judged: Vec<(u64, Verdict)> = (1..=value.max(certain.unwrap_or(0)) + 5)
+                .map(|tried| (tried, verdict(&question, unknown.input(), tried)))
+                .collect();
+            let possible = |(_, verdict): &&(u64, Verdict)| *verdict != Verdict::DoesNotFit;
+            let sure = |(_, verdict): &&(u64, Verdict)| *verdict == Verdict::Fits;
+            let scanned = if unknown == Unknown::Gpus {
+                let first = |wanted: &dyn Fn(&&(u64, Verdict)) -> bool| {
+                    judged.iter().find(wanted).map(|(tried, _)| *tried)
+                };
+                (first(&possible), first(&sure))
+            } else {
+                let last = |wanted: &dyn Fn(&&(u64, Verdict)) -> bool| {
+                    let met = judged.iter().take_while(wanted).count();
+                    (met > 0).then_some(met as u64)
+                };
+                (last(&possible), last(&sure))
+            };
+            assert_eq!(
+                (Some(value), certain),
+                scanned,
+                "case {number}, {unknown:?}: {solution:?}"
+            );
+        }
     }
 }
 

@@ -181,3 +181,67 @@ fn adapters_rest_beside_plain_or_quantised_weights() {
         );
     }
 }
+
+/// Frozen matrices of Llama-2-7B's layers: four of 4096 by 4096 and three of 4096 by 11008 in each of 32.
+const MATRICES: u64 = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008);
+
+#[test]
+fn frozen_matrices_are_stored_in_few_bits_with_their_scales() {
+    let outputs = 32 * (5 * 4096 + 2 * 11008);
+    let inputs = 32 * (6 * 4096 + 11008);
+    let groups = MATRICES / 128;
+    for (base, bytes) in [
+        ("int8", MATRICES + 4 * outputs),
+        ("gptq_int4", MATRICES / 2 + groups / 2 + 2 * groups + 4 * inputs),
+        ("gptq_int8", MATRICES + groups + 2 * groups + 4 * inputs),
+        ("awq_int4", MATRICES / 2 + groups / 2 + 2 * groups),
+    ] {
+        let answer = adapted("llama-2-7b", base);
+        // Blocks of more than 10 MiB come in steps of 2 MiB: of 43 MiB that is 2.3 % of the feed-forward's matrices.
+        close(base, held(&answer, "weights.quantised", "load"), bytes, 2.0);
+    }
+}
+
+#[test]
+fn awq_repeats_an_expanded_matrix_for_every_sequence() {
+    let answer = ask(json!({
+        "model": {"id": "llama-2-7b"},
+        "engine": {"type": "pytorch_ddp", "version": "2.4"},
+        "hardware": {"gpu": "a100-sxm-80gb", "num_gpus": 1},
+        "training": {"dtype": "fp16", "precision_mode": "pure", "adapter": "lora", "lora_targets": "query_value",
+            "base_format": "awq_int4", "batch_size": 4, "seq_length": 128, "activation_checkpointing": "full"},
+    }));
+    let expanded = held(&answer, "weight.expanded", "backward_first");
+    assert_eq!(
+        expanded,
+        (4 + 1) * 2 * 4096 * 11008,
+        "4 sequences and the matrix itself, fp16"
+    );
+}
+
+#[test]
+fn a_reference_is_a_second_copy_of_the_weights_or_the_model_without_its_adapters() {
+    let ask = |adapter: &str, how: &str| {
+        ask(json!({
+            "model": {"id": "tinyllama-1.1b"},
+            "engine": {"type": "pytorch_ddp"},
+            "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 1},
+            "training": {"dtype": "bf16", "precision_mode": "pure", "objective": "preference", "adapter": adapter,
+                "log_probabilities": how, "batch_size": 2, "seq_length": 1024, "activation_checkpointing": "full"},
+        }))
+    };
+    let full = ask("none", "wide");
+    assert_eq!(
+        held(&full, "weights.reference", "load"),
+        held(&full, "weights", "load")
+    );
+    assert_eq!(held(&ask("lora", "rows"), "weights.reference", "load"), 0);
+    // Two pairs: four sequences, of which the last position predicts nothing. The model keeps its log-probabilities in fp32;
+    // the reference has logits in bf16, their fp32 copy, and log-probabilities.
+    let (all, cut) = (32_000 * 4 * 1024, 32_000 * 4 * 1023);
+    let logits: u64 = ["logits", "logits.fp32", "log_probabilities"]
+        .iter()
+        .map(|id| held(&full, id, "reference_forward"))
+        .sum();
+    close("reference", logits, 2 * all + (4 + 4 + 4) * cut, 0.5);
+}

@@ -45,8 +45,12 @@ fn compared(mut answer: Answer) -> Answer {
 /// Answers an inference request in the same way.
 pub fn calculate_inference(request: &Request, strictness: Strictness) -> Result<InferenceAnswer, Vec<Issue>> {
     let mut answer = api::calculate_inference_with(request, strictness)?;
-    answer.validation =
-        row(answer.engine, Quantity::MaxAllocated.key()).map_or(Validation::NOT_VALIDATED, checked);
+    // What a server's log prints is its pool.
+    let judged = match answer.pool {
+        Some(_) => Quantity::KvCache,
+        None => Quantity::MaxAllocated,
+    };
+    answer.validation = row(answer.engine, judged.key()).map_or(Validation::NOT_VALIDATED, checked);
     Ok(answer)
 }
 

@@ -1,7 +1,7 @@
 //! Capacity both ways: the most sequences of a length, the longest sequence of a number, the fewest GPUs. Found by asking
 //! the engine again, never by a straight line.
 
-use super::engines::evaluate;
+use super::engines::{Engine, evaluate, vllm};
 use super::job::InferenceJob;
 use crate::memory::meters::Fit;
 
@@ -29,7 +29,7 @@ fn fits(job: &InferenceJob) -> bool {
 }
 
 /// The largest number up to `most` that `holds`, where all smaller ones hold too; zero where one does not.
-fn largest(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
+pub(super) fn largest(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
     if !holds(1) {
         return 0;
     }
@@ -57,6 +57,9 @@ fn largest(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
 
 /// What of a question fits on its card. `limit`: the longest sequence that the model is made for.
 pub fn capacity(job: &InferenceJob, limit: Option<u64>, shardable: impl Fn(u64) -> bool) -> Capacity {
+    if let Engine::Vllm(options) = &job.engine {
+        return vllm::capacity(job, options, limit, shardable);
+    }
     let sequences = largest(MOST_SEQUENCES, |count| fits(&job.with_sequences(count)));
     let longest = limit.unwrap_or(LONGEST).max(2);
     // A sequence has a prompt and an answer: the shortest has two tokens.

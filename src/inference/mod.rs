@@ -8,6 +8,7 @@ pub mod capacity;
 pub mod engines;
 pub mod estimate;
 pub mod job;
+pub mod vllm;
 pub mod weights;
 
 pub use engines::{Engine, evaluate};

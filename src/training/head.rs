@@ -105,6 +105,7 @@ pub(super) fn recorder(setting: &Setting, tape: Tape) -> Recorder {
         adapter: setting.adapter,
         outside: false,
         sequences: setting.sequences,
+        passing_workspace: setting.passing_workspace,
     }
 }
 

@@ -273,16 +273,31 @@ pub enum BaseFormat {
     },
     /// bitsandbytes LLM.int8: a byte per weight and one fp32 scale per output.
     Int8,
-    /// GPTQ in groups of 128, with this many bits per weight.
+    /// GPTQ.
     Gptq {
-        /// 4 or 8.
+        /// Bits per weight: 4 or 8.
         bits: u8,
+        /// Weights that share a scale; nought where all of an output do.
+        group: u64,
     },
-    /// AWQ int4 in groups of 128.
-    Awq,
+    /// AWQ int4.
+    Awq {
+        /// Weights that share a scale; nought where all of an output do.
+        group: u64,
+    },
 }
 
 impl BaseFormat {
+    /// Bits of a stored weight.
+    pub const fn bits(self) -> u64 {
+        match self {
+            Self::Plain => 16,
+            Self::Nf4 { .. } | Self::Awq { .. } => 4,
+            Self::Int8 => 8,
+            Self::Gptq { bits, .. } => bits as u64,
+        }
+    }
+
     /// Whether linear layers are stored in few bits.
     pub const fn is_quantised(self) -> bool {
         !matches!(self, Self::Plain)
@@ -309,6 +324,8 @@ pub struct Adapter {
     /// Whether experts are stored like the other matrices: not by bitsandbytes from transformers 5 on, where they are no
     /// linear modules.
     pub quantised_experts: bool,
+    /// Whether a quantised layer and its adapter are one operation (unsloth's fast_lora.py, in fms-acceleration).
+    pub fused: bool,
     /// Whole modules that train beside the adapters, as copies of the frozen ones (`modules_to_save`).
     pub modules: Modules,
 }

@@ -42,6 +42,7 @@ names! {
     EXPANDED_WEIGHT: Overhead, "weight.expanded", "a quantised matrix expanded for its product";
     DECOMPOSED_WEIGHT: ModelParams, "weight.decomposed", "copy of a frozen matrix that its decomposed adapter multiplies with";
     DIRECTIONS: Overhead, "adapter.directions", "product of an adapter's matrices, its sum with the frozen matrix, and the identity behind it";
+    PRODUCT_WORKSPACE: Overhead, "cublas.passing_workspace", "workspace of a matrix product";
     KEPT_INPUT: Activations, "linear.kept_input", "input of an 8-bit product, held beside autograd's saved tensors";
     WEIGHT_CAST: ModelParams, "weight_cast", "16-bit copies of fp32 weights (autocast)";
     QUERY: Activations, "attention.query", "queries";

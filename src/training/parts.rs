@@ -177,6 +177,37 @@ impl Part {
         held
     }
 
+    /// Packed matrices as a flat parameter of FSDP1 gathers them, without their scales, which are whole on every rank.
+    pub fn packed_item(&self, job: &TrainingJob) -> Option<Item> {
+        let base = job.adapter.map(|adapter| adapter.base)?;
+        let terms: Vec<Bytes> = self.quantised.iter().map(|matrix| matrix.packed(base)).collect();
+        (!terms.is_empty()).then(|| Item {
+            id: "fsdp.gathered_packed",
+            label: "gathered packed weights",
+            group: Group::ModelParams,
+            dtype: Some(DType::Int4),
+            unit: terms.iter().copied().sum(),
+            formula: "Σ n·b/8 over the matrices",
+            symbols: vec![
+                Symbol {
+                    name: "n",
+                    meaning: "weights, and zeros of their groups",
+                    value: self.quantised.iter().map(|matrix| matrix.weights).sum(),
+                },
+                Symbol {
+                    name: "b",
+                    meaning: "bits per weight",
+                    value: base.bits(),
+                },
+            ],
+            terms,
+            citation: Citation::new(
+                Evidence::Source,
+                "bitsandbytes nn/modules.py (bnb_4bit_quant_storage); torch distributed/fsdp/_flat_param.py",
+            ),
+        })
+    }
+
     fn quantised_item(&self, base: BaseFormat, shards: u64) -> Item {
         let bytes = |matrix: &Quantised| matrix.bytes(base, shards);
         let terms: Vec<Bytes> = self.quantised.iter().map(bytes).collect();
@@ -185,7 +216,7 @@ impl Part {
             label: "quantised weights with their scales",
             group: Group::ModelParams,
             dtype: Some(match base {
-                BaseFormat::Int8 | BaseFormat::Gptq { bits: 8 } => DType::Int8,
+                BaseFormat::Int8 | BaseFormat::Gptq { bits: 8, .. } => DType::Int8,
                 _ => DType::Int4,
             }),
             unit: terms.iter().copied().sum(),
@@ -193,9 +224,13 @@ impl Part {
                 BaseFormat::Nf4 { double: true } => "Σ n/2/N + n/64 + 4·n/16384 over the matrices",
                 BaseFormat::Nf4 { double: false } => "Σ n/2/N + 4·n/64 over the matrices",
                 BaseFormat::Int8 => "Σ n/N + 4·out over the matrices",
-                BaseFormat::Gptq { bits: 8 } => "Σ (n + n/128)/N + 2·n/128 + 4·in over the matrices",
-                BaseFormat::Gptq { .. } => "Σ (n/2 + n/256)/N + 2·n/128 + 4·in over the matrices",
-                BaseFormat::Awq => "Σ (n/2 + n/256)/N + 2·n/128 over the matrices",
+                BaseFormat::Gptq { bits: 8, .. } => {
+                    "Σ (n + n/g)/N + 2·n/g + 4·in over the matrices, g weights to a group"
+                }
+                BaseFormat::Gptq { .. } => {
+                    "Σ (n/2 + n/g/2)/N + 2·n/g + 4·in over the matrices, g weights to a group"
+                }
+                BaseFormat::Awq { .. } => "Σ (n/2 + n/g/2)/N + 2·n/g over the matrices, g weights to a group",
                 BaseFormat::Plain => "0",
             },
             symbols: vec![
@@ -220,9 +255,22 @@ impl Part {
 }
 
 impl Quantised {
-    /// Packed weights and zeros of groups of 128, divided among the ranks, and their fp16 scales.
-    fn grouped(weights: u64, bits: u64, shards: u64) -> Bytes {
-        let groups = weights.div_ceil(128);
+    /// Packed weights of all ranks, with the zeros of their groups.
+    fn packed(self, base: BaseFormat) -> Bytes {
+        let zeros = match base {
+            BaseFormat::Gptq { group, .. } | BaseFormat::Awq { group } => {
+                self.weights.checked_div(group).unwrap_or(self.outputs)
+            }
+            BaseFormat::Plain | BaseFormat::Nf4 { .. } | BaseFormat::Int8 => 0,
+        };
+        let values = self.weights.saturating_add(zeros);
+        Bytes::new(values.saturating_mul(base.bits()).div_ceil(8))
+    }
+
+    /// Packed weights and zeros of groups, divided among the ranks, and their fp16 scales.
+    fn grouped(self, bits: u64, group: u64, shards: u64) -> Bytes {
+        let weights = self.weights;
+        let groups = weights.checked_div(group).unwrap_or(self.outputs);
         let packed = |values: u64| values.saturating_mul(bits).div_ceil(8);
         let divided = packed(weights)
             .saturating_add(packed(groups))
@@ -246,10 +294,10 @@ impl Quantised {
                 whole(n.div_ceil(2).div_ceil(shards.max(1))) + scales
             }
             BaseFormat::Int8 => whole(n.div_ceil(shards.max(1))) + whole(self.outputs.saturating_mul(4)),
-            BaseFormat::Gptq { bits } => {
-                Self::grouped(n, u64::from(bits), shards) + whole(self.inputs.saturating_mul(4))
+            BaseFormat::Gptq { bits, group } => {
+                self.grouped(u64::from(bits), group, shards) + whole(self.inputs.saturating_mul(4))
             }
-            BaseFormat::Awq => Self::grouped(n, 4, shards),
+            BaseFormat::Awq { group } => self.grouped(4, group, shards),
         }
     }
 }

@@ -58,7 +58,7 @@ pub fn weights(
         }
         None => None,
     };
-    let mut found = match given.choice(InputId::WeightFormat) {
+    let mut found = match chosen(given, report) {
         None => match released {
             Some(released) => {
                 report.assume(
@@ -97,6 +97,24 @@ pub fn weights(
     }
     support(found.format, engine, device, report);
     Some(found)
+}
+
+/// The format that was asked for, by the weight format or by vLLM's argument.
+fn chosen(given: &Given, report: &mut Report) -> Option<&'static str> {
+    let argument = match given.choice(InputId::VllmQuantization) {
+        Some("bitsandbytes") => Some("nf4_double"),
+        Some("squeezellm") => {
+            report.error(
+                "not_supported_by_engine",
+                InputId::VllmQuantization,
+                "vLLM removed SqueezeLLM in 0.6.",
+            );
+            None
+        }
+        Some("none") | None => None,
+        Some(name) => Some(name),
+    };
+    given.choice(InputId::WeightFormat).or(argument)
 }
 
 fn named(name: &str, group: Option<u64>) -> WeightFormat {

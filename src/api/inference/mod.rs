@@ -6,6 +6,7 @@ mod job;
 mod settings;
 mod transformers;
 mod usage;
+mod vllm;
 
 use super::job::Strictness;
 use crate::request::{InferenceAnswer, Request};

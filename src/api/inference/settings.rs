@@ -2,7 +2,7 @@
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::transformers;
+use super::{transformers, vllm};
 use crate::inference::Engine;
 use crate::model::{Mixer, Network};
 use crate::request::{Availability, InputId, ServerId};
@@ -40,10 +40,9 @@ pub fn server(given: &Given, report: &mut Report) -> Option<ServerId> {
 pub fn options(given: &Given, engine: ServerId, model: &Model, report: &mut Report) -> Option<Engine> {
     match engine {
         ServerId::Huggingface => Some(Engine::Transformers(transformers::options(given, model, report))),
+        ServerId::Vllm => vllm::options(given, model, report).map(Engine::Vllm),
         // Refused by `server`.
-        ServerId::Vllm | ServerId::Tgi | ServerId::TensorRtLlm | ServerId::Sglang | ServerId::LlamaCpp => {
-            None
-        }
+        ServerId::Tgi | ServerId::TensorRtLlm | ServerId::Sglang | ServerId::LlamaCpp => None,
     }
 }
 

@@ -21,13 +21,14 @@ pub fn adapter(
         Some("dora") => true,
         _ => return None,
     };
+    let group = given.integer(InputId::BaseGroupSize).unwrap_or(128);
     let base = match given.choice(InputId::BaseFormat) {
         Some("nf4") => BaseFormat::Nf4 { double: false },
         Some("nf4_double") => BaseFormat::Nf4 { double: true },
         Some("int8") => BaseFormat::Int8,
-        Some("gptq_int4") => BaseFormat::Gptq { bits: 4 },
-        Some("gptq_int8") => BaseFormat::Gptq { bits: 8 },
-        Some("awq_int4") => BaseFormat::Awq,
+        Some("gptq_int4") => BaseFormat::Gptq { bits: 4, group },
+        Some("gptq_int8") => BaseFormat::Gptq { bits: 8, group },
+        Some("awq_int4") => BaseFormat::Awq { group },
         _ => BaseFormat::Plain,
     };
     refuse(given, engine.id, (base, decomposed), precision, report);
@@ -55,6 +56,7 @@ pub fn adapter(
             (true, true) => Widened::Norms,
         },
         decomposed,
+        fused: base.is_quantised() && given.choice(InputId::FusedKernels) == Some("norm_rotary_adapter"),
         quantised_experts: !bitsandbytes || engine.transformers < (5, 0),
         modules: match given.choice(InputId::ModulesToSave) {
             Some("embedding") => modules(true, false),
@@ -99,7 +101,7 @@ fn refuse(
             "bitsandbytes' 8-bit weights cannot be flattened and divided by FSDP1; NF4 stored as 16-bit elements can.",
         );
     }
-    if decomposed && matches!(base, BaseFormat::Gptq { .. } | BaseFormat::Awq) {
+    if decomposed && matches!(base, BaseFormat::Gptq { .. } | BaseFormat::Awq { .. }) {
         report.error(
             "unsupported_combination",
             InputId::Adapter,

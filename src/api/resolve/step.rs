@@ -62,7 +62,7 @@ pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
         },
         loss,
         kernels: match given.choice(InputId::FusedKernels) {
-            Some("norm_rotary") => FusedKernels::NormRotary,
+            Some("norm_rotary" | "norm_rotary_adapter") => FusedKernels::NormRotary,
             Some("liger") => FusedKernels::NormRotaryActivation,
             _ => FusedKernels::None,
         },

@@ -149,6 +149,13 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             matches!(given.choice(InputId::Adapter), Some("lora" | "dora")),
             "All weights train, so there are no adapters.",
         ),
+        InputId::BaseGroupSize => when(
+            matches!(
+                given.choice(InputId::BaseFormat),
+                Some("gptq_int4" | "gptq_int8" | "awq_int4")
+            ),
+            "Only GPTQ and AWQ have groups of a chosen size.",
+        ),
         InputId::KbitNormsOnly => when(
             given.toggle(InputId::KbitPrepared) == Some(true),
             "Nothing was cast to fp32, so nothing is cast back.",
@@ -319,7 +326,27 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::SamplingTopP
         | InputId::OutputScores
         | InputId::ExpertsImplementation
-        | InputId::AssistantModel => Use::Used,
+        | InputId::AssistantModel
+        | InputId::VllmQuantization
+        | InputId::EntryPoint
+        | InputId::VllmGeneration
+        | InputId::MaxModelLen
+        | InputId::MaxBatchedTokens
+        | InputId::MaxSequences
+        | InputId::BlockSize
+        | InputId::PrefixCaching
+        | InputId::EnforceEager
+        | InputId::ChunkedPrefill
+        | InputId::SamplerKernel
+        | InputId::CacheMemory
+        | InputId::SwapSpace
+        | InputId::ServerDataParallel
+        | InputId::ServerExpertParallel
+        | InputId::DecodeContextParallel
+        | InputId::MaxLoras
+        | InputId::MaxLoraRank
+        | InputId::SpeculativeTokens
+        | InputId::StateDtype => Use::Used,
     }
 }
 

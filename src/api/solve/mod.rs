@@ -2,7 +2,8 @@
 //!
 //! Each probe is the whole calculation of a changed request, so every rule of validity holds for it. The search doubles
 //! and then bisects: the need does not fall while micro-batch and sequence grow, nor rise by more than padding while GPUs
-//! are added (`tests/properties.rs`). Nothing stops the search but the limit of the input itself, and then the answer says
+//! are added (`tests/scenarios.rs`); counts of GPUs are looked at one by one below the answer, since padding is no exception
+//! that bisection sees. Nothing stops the search but the limit of the input itself, and then the answer says
 //! so. How a probe is made lives here; the search itself in [`search`], the cards in [`cards`].
 
 mod cards;

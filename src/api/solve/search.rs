@@ -122,46 +122,44 @@ pub fn fewest(question: &Question) -> Solution {
         beyond,
         step: question.step,
         shortfall_bytes: None,
-        reason: None,
+        reason: (value > LOOKED_AT).then(|| {
+            format!(
+                "Fewer than {} GPUs were not looked at one by one: there the need is larger, but for padding.",
+                (value - LOOKED_AT).saturating_mul(question.step)
+            )
+        }),
     }
 }
 
-/// Padding of shards makes the need rise by a few hundred bytes from one count to the next, so the counts below the one
-/// that bisection found are looked at as well.
-const LOOK_BELOW: u64 = 8;
+/// Padding of shards can make the need rise from one count to the next: a gathered weight is as many shards as there are
+/// ranks, and shards are whole rows. So each count below the one that bisection found is looked at too, up to this many.
+const LOOKED_AT: u64 = 256;
 
 /// The first value (in steps) at which the level is met, and the probe one step below.
 fn first(question: &Question, level: Level) -> Option<(u64, Option<Probe>)> {
     let limit = question.limit();
-    let mut failed = (0, None);
-    let mut met = 1;
-    loop {
-        let probe = question.probe(met);
-        if level.met(&probe) {
-            break;
-        }
+    let (mut failed, mut met) = (0, 1);
+    while !level.met(&question.probe(met)) {
         if met >= limit {
             return None;
         }
-        failed = (met, Some(probe));
+        failed = met;
         met = met.saturating_mul(2).min(limit);
     }
-    while met - failed.0 > 1 {
-        let middle = u64::midpoint(failed.0, met);
-        let probe = question.probe(middle);
-        if level.met(&probe) {
+    while met - failed > 1 {
+        let middle = u64::midpoint(failed, met);
+        if level.met(&question.probe(middle)) {
             met = middle;
         } else {
-            failed = (middle, Some(probe));
+            failed = middle;
         }
     }
-    for below in (met.saturating_sub(LOOK_BELOW).max(1)..met).rev() {
-        if level.met(&question.probe(below)) {
-            met = below;
-            failed = (below - 1, (below > 1).then(|| question.probe(below - 1)));
-        }
-    }
-    Some((met, failed.1))
+    let below = met.saturating_sub(LOOKED_AT).max(1)..met;
+    let first = below
+        .into_iter()
+        .find(|value| level.met(&question.probe(*value)))
+        .unwrap_or(met);
+    Some((first, (first > 1).then(|| question.probe(first - 1))))
 }
 
 fn nothing(question: &Question, at: Probe, reason: String) -> Solution {

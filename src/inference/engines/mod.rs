@@ -1,6 +1,7 @@
 //! The engines, one folder each. An engine turns a job into an [`Estimate`] of the fullest GPU.
 
 pub mod transformers;
+pub mod vllm;
 
 use super::estimate::Estimate;
 use super::job::InferenceJob;
@@ -10,11 +11,14 @@ use super::job::InferenceJob;
 pub enum Engine {
     /// `generate` of Hugging Face Transformers.
     Transformers(transformers::Options),
+    /// vLLM.
+    Vllm(vllm::Options),
 }
 
 /// What the fullest GPU holds.
 pub fn evaluate(job: &InferenceJob) -> Estimate {
     match &job.engine {
         Engine::Transformers(options) => transformers::evaluate(job, options),
+        Engine::Vllm(options) => vllm::evaluate(job, options),
     }
 }

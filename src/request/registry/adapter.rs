@@ -160,13 +160,13 @@ pub(super) static BASE_FORMAT: Input = input(
             &["bnb_8bit"],
             "bitsandbytes, a byte per weight and a scale per output; inputs of its products stay through recomputation without re-entering.",
         ),
-        Choice::new("gptq_int4", "GPTQ int4", &["gptq"], "Groups of 128 with fp16 scales."),
-        Choice::new("gptq_int8", "GPTQ int8", &[], "A byte per weight, groups of 128 with fp16 scales."),
+        Choice::new("gptq_int4", "GPTQ int4", &["gptq"], "Four bits per weight, groups with fp16 scales."),
+        Choice::new("gptq_int8", "GPTQ int8", &[], "A byte per weight, groups with fp16 scales."),
         Choice::new(
             "awq_int4",
             "AWQ int4",
             &["awq"],
-            "AutoAWQ, groups of 128 with fp16 scales; backward repeats the expanded matrix for every sequence.",
+            "AutoAWQ, groups with fp16 scales; backward repeats the expanded matrix for every sequence.",
         ),
     ]),
 )
@@ -280,3 +280,16 @@ pub(super) static CHECKPOINT_REENTRANT: Input = Input::new(
     Evidence::Source,
     "pytorch torch/utils/checkpoint.py; transformers modeling_utils.py, gradient_checkpointing_enable",
 ));
+
+pub(super) static BASE_GROUP_SIZE: Input = input(
+    InputId::BaseGroupSize,
+    "training.base_group_size",
+    "--base-group-size",
+    "gs",
+    "Weights per scale",
+    InputKind::Integer { min: 0, max: 1_048_576 },
+)
+.fixed("128")
+.advanced()
+.help("Weights of GPTQ and AWQ that share a scale and a zero. 0 stands for one scale per output, which some published files have.")
+.cite(Citation::new(Evidence::Source, "AutoGPTQ/AutoGPTQ quantization/config.py, group_size"));

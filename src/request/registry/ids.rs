@@ -4,8 +4,9 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    Input, adapter, engine, hardware, inference, inference_run, model, model_details, optimizer, parallelism,
-    training,
+use super::{
+    Input, adapter, engine, hardware, inference, inference_run, model, model_details, offload, parallelism, training,
+};
 };
 
 macro_rules! registry {
@@ -95,6 +96,7 @@ registry! {
     LoraDropout => adapter::LORA_DROPOUT,
     AdapterDtype => adapter::ADAPTER_DTYPE,
     BaseFormat => adapter::BASE_FORMAT,
+    BaseGroupSize => adapter::BASE_GROUP_SIZE,
     KbitPrepared => adapter::KBIT_PREPARED,
     KbitNormsOnly => adapter::KBIT_NORMS_ONLY,
     ModulesToSave => adapter::MODULES_TO_SAVE,
@@ -179,6 +181,26 @@ registry! {
     OutputScores => inference_run::OUTPUT_SCORES,
     ExpertsImplementation => inference_run::EXPERTS_IMPLEMENTATION,
     AssistantModel => inference_run::ASSISTANT_MODEL,
+    VllmQuantization => inference_vllm::VLLM_QUANTIZATION,
+    EntryPoint => inference_vllm::ENTRY_POINT,
+    VllmGeneration => inference_vllm::GENERATION,
+    MaxModelLen => inference_vllm::MAX_MODEL_LEN,
+    MaxBatchedTokens => inference_vllm::MAX_NUM_BATCHED_TOKENS,
+    MaxSequences => inference_vllm::MAX_NUM_SEQS,
+    BlockSize => inference_vllm::BLOCK_SIZE,
+    PrefixCaching => inference_vllm::ENABLE_PREFIX_CACHING,
+    EnforceEager => inference_vllm::ENFORCE_EAGER,
+    ChunkedPrefill => inference_vllm::ENABLE_CHUNKED_PREFILL,
+    SamplerKernel => inference_vllm::SAMPLER,
+    CacheMemory => inference_vllm::KV_CACHE_MEMORY_GB,
+    SwapSpace => inference_vllm::SWAP_SPACE_GB,
+    ServerDataParallel => inference_vllm::DATA_PARALLEL_SIZE,
+    ServerExpertParallel => inference_vllm::ENABLE_EXPERT_PARALLEL,
+    DecodeContextParallel => inference_vllm::DECODE_CONTEXT_PARALLEL_SIZE,
+    MaxLoras => inference_vllm::MAX_LORAS,
+    MaxLoraRank => inference_vllm::MAX_LORA_RANK,
+    SpeculativeTokens => inference_vllm::NUM_SPECULATIVE_TOKENS,
+    StateDtype => inference_vllm::MAMBA_SSM_CACHE_DTYPE,
     WeightDecay => training::WEIGHT_DECAY,
     LearningRate => training::LEARNING_RATE,
     WarmupSteps => training::WARMUP_STEPS,

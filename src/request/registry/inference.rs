@@ -46,8 +46,7 @@ pub(super) static ENGINE_TYPE: Input = input(
             "vLLM",
             &[],
             "Takes a share of the card, measures what it needs, and makes the rest one pool of cache blocks.",
-        )
-        .planned(),
+        ),
         Choice::new("tgi", "TGI", &[], "Text Generation Inference.").planned(),
         Choice::new(
             "tensorrt_llm",

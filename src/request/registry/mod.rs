@@ -10,6 +10,7 @@ mod hardware;
 mod ids;
 mod inference;
 mod inference_run;
+mod inference_vllm;
 mod kind;
 mod model;
 mod model_details;

@@ -333,6 +333,12 @@ pub(super) static FUSED_KERNELS: Input = input(
             "RMSNorm keeps its input only, rotation is in place.",
         ),
         Choice::new(
+            "norm_rotary_adapter",
+            "norm, rotary and adapters",
+            &["foak_quantised"],
+            "As the former, and a quantised layer with its adapter is one operation that keeps inputs instead of dropout masks (unsloth, fms-acceleration).",
+        ),
+        Choice::new(
             "liger",
             "Liger (norm, rotary, gated activation)",
             &[],

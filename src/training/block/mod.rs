@@ -46,6 +46,8 @@ pub struct Setting {
     pub stream: DType,
     /// Whether keys and values are repeated for every query head before the flash-attn package sees them.
     pub repeated_keys: bool,
+    /// Whether matrix products take a workspace anew each time.
+    pub passing_workspace: bool,
     /// Whether experts run one after another, each on the tokens that chose it.
     pub looped_experts: bool,
 }
@@ -95,6 +97,7 @@ impl Setting {
             stream: types.weights,
             repeated_keys: job.transformers_version < (4, 48)
                 && Reference::repeats_keys(&job.network.model_type),
+            passing_workspace: job.torch_version >= (2, 15) && job.compute_capability >= 90,
             looped_experts: job.transformers_version < (5, 0),
         }
     }
@@ -134,6 +137,7 @@ pub fn record(layer: &Layer, setting: &Setting, trained: bool) -> Block {
             adapter: setting.adapter,
             outside: setting.outside,
             sequences: setting.sequences,
+            passing_workspace: setting.passing_workspace,
         },
         setting,
     };

@@ -34,7 +34,7 @@ impl Fsdp1 {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));
                 if let (true, Some(last)) = (units.reshard, units.below(plan, depth)) {
-                    held.push((last.gathered, 1));
+                    held.extend(last.weights().map(|entry| (entry, 1)));
                 }
             }
             Moment::Layer(layer) | Moment::Reduced(layer) => {
@@ -42,13 +42,13 @@ impl Fsdp1 {
                 held.push((units.root.gradients, 1));
                 held.extend(units.kept(plan, layer));
                 if let Some(unit) = units.of(plan, layer) {
-                    held.push((unit.gathered, 1));
+                    held.extend(unit.weights().map(|entry| (entry, 1)));
                     if matches!(moment, Moment::Reduced(_)) {
                         held.push((unit.gradients, 2));
                     }
                 }
                 if let (true, Some(below)) = (units.reshard, units.below(plan, layer)) {
-                    held.push((below.gathered, 1));
+                    held.extend(below.weights().map(|entry| (entry, 1)));
                 }
                 self.shards.layers_from(plan, layer + 1, &mut held);
             }

@@ -61,6 +61,8 @@ impl Shards {
 pub struct Unit {
     /// Its weights, gathered.
     pub gathered: EntryId,
+    /// Its packed matrices, gathered with them.
+    pub packed: Option<EntryId>,
     /// The output of its all-gather before it is copied out (FSDP2).
     pub output: EntryId,
     /// Its fresh gradients, whole.
@@ -71,6 +73,13 @@ pub struct Unit {
     pub reduction: EntryId,
     /// The output of its reduce-scatter.
     pub reduced: EntryId,
+}
+
+impl Unit {
+    /// Its weights while it is gathered.
+    pub fn weights(&self) -> impl Iterator<Item = EntryId> + use<> {
+        std::iter::once(self.gathered).chain(self.packed)
+    }
 }
 
 /// The units of a network: each kind of layer, and the root with both ends.
@@ -88,6 +97,7 @@ impl Units {
     /// Registers the entries.
     pub fn new(plan: &Plan<'_>, reshard: bool, sheet: &mut Sheet) -> Self {
         let mut unit = |part: &Part, place: &str| {
+            let packed = part.packed_item(plan.job).map(|item| sheet.item(item, place));
             let mut entry = |trained: bool, kind: Kind, dtype| {
                 let piece = if trained { &part.trained } else { &part.plain };
                 sheet.item(piece.item(kind, dtype, plan.shards), place)
@@ -97,12 +107,14 @@ impl Units {
                 sharded: true,
                 ..buffer("fsdp.reduced", "output of a reduce-scatter", Group::Gradients)
             };
+            let gathered = entry(
+                false,
+                buffer("fsdp.gathered", "gathered weights", Group::ModelParams),
+                computed,
+            );
             Unit {
-                gathered: entry(
-                    false,
-                    buffer("fsdp.gathered", "gathered weights", Group::ModelParams),
-                    computed,
-                ),
+                gathered,
+                packed,
                 output: entry(
                     false,
                     buffer("fsdp.all_gather", "output of an all-gather", Group::ModelParams),
@@ -182,7 +194,7 @@ impl Units {
             .iter()
             .zip(counts)
             .filter(|(_, count)| *count > 0)
-            .map(|(unit, count)| (unit.gathered, count))
+            .flat_map(|(unit, count)| unit.weights().map(move |entry| (entry, count)))
             .collect()
     }
 }

@@ -54,14 +54,20 @@ impl Recorder {
         } else {
             self.cast(input, adapter.dtype, &names::ADAPTER_INPUT)
         };
-        let dropped = self.dropout(own, adapter.dropout);
+        let dropped = if adapter.fused {
+            self.dropped_without_mask(input, own, adapter.dropout)
+        } else {
+            self.dropout(own, adapter.dropout)
+        };
         let added = if adapter.decomposed {
             let operands = [input.storage, own.storage, dropped.storage, base.storage];
             self.decomposed(dropped, base, operands, adapter)
         } else {
             let output = self.low_rank(dropped, base.shape, adapter);
             let operands = [input, own, dropped, base, output];
-            self.tape.pass(&operands.map(|operand| operand.storage), &[]);
+            let workspace = self.workspace();
+            self.tape
+                .pass(&operands.map(|operand| operand.storage), workspace.as_slice());
             self.scale(output, None, &names::ADAPTER_OUTPUT)
         };
         let added = if quantised && self.types.autocast.is_none() && !adapter.decomposed {
@@ -70,7 +76,20 @@ impl Recorder {
             added
         };
         let sum = self.add(base, added, &names::ADAPTER_OUTPUT);
+        if quantised && self.types.autocast.is_some() {
+            return sum;
+        }
         self.cast(sum, base.dtype, &names::ADAPTER_OUTPUT)
+    }
+
+    /// Dropout inside an operation that finds the mask again in what it keeps: its input as it came, and the dropped one.
+    fn dropped_without_mask(&mut self, input: Var, own: Var, probability: f64) -> Var {
+        let edge = self.new_gradient(own, &names::DROPOUT_OUTPUT);
+        let node = self.tape.node(&[edge], &[input.storage], &[]);
+        if probability <= 0.0 {
+            return Var { node, ..own };
+        }
+        self.output(&names::DROPOUT_OUTPUT, own.shape, own.dtype, node)
     }
 
     fn low_rank(&mut self, input: Var, shape: Shape, adapter: Adapter) -> Var {
@@ -93,6 +112,12 @@ impl Recorder {
         output
     }
 
+    /// The workspace of a matrix product, where it is taken anew for each.
+    fn workspace(&self) -> Option<Storage> {
+        self.passing_workspace
+            .then(|| Storage::new(&names::PRODUCT_WORKSPACE, matrix(33_554_432), DType::Int8))
+    }
+
     /// `(m/‖W + BA‖ − 1)·Wx + m/‖W + BA‖·BAx·scale` (DoRA): the norm of each row is taken as a constant, its length `m`
     /// trains. With dropout `Wx` is computed anew from the dropped input, with a copy of the matrix in the input's type.
     fn decomposed(
@@ -110,8 +135,16 @@ impl Recorder {
         let quantised = adapter.base.is_quantised();
         let copied = quantised || input.dtype != self.types.weights;
         let one = |elements, dtype| Storage::new(&names::DIRECTIONS, matrix(elements), dtype);
+        // The identity of all inputs before autocast's copy of it is let go, and the product of both matrices.
+        let squared = inputs.saturating_mul(inputs);
+        let mut making = vec![one(squared, adapter.dtype), one(elements, product)];
+        if product != adapter.dtype {
+            making.push(one(squared, product));
+        }
+        making.extend(self.workspace());
+        self.tape.pass(&operands, &making);
         // An identity of all inputs, the product of both matrices, it scaled, its sum with the matrix, and the copy of that.
-        let mut moment = vec![one(inputs.saturating_mul(inputs), product)];
+        let mut moment = vec![one(squared, product)];
         moment.extend([one(elements, input.dtype); 3]);
         if copied {
             moment.push(Storage::new(

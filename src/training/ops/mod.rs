@@ -46,6 +46,9 @@ pub struct Recorder {
     pub outside: bool,
     /// Sequences of the micro-batch.
     pub sequences: u64,
+    /// Whether every matrix product takes a workspace of 32 MiB and gives it back (torch 2.15 on Hopper and later,
+    /// aten/src/ATen/cuda/CublasHandlePool.cpp).
+    pub passing_workspace: bool,
 }
 
 /// The edge to an operand that wants no gradient: none is computed.
@@ -135,7 +138,7 @@ impl Recorder {
             Some(adapter) if adapter.base.is_quantised() && self.stored_low(name, adapter) => {
                 match adapter.base {
                     BaseFormat::Int8 => return self.product_in_int8(input, weights, shape, name),
-                    BaseFormat::Awq => return self.product_in_awq(input, weights, shape, name),
+                    BaseFormat::Awq { .. } => return self.product_in_awq(input, weights, shape, name),
                     _ => {}
                 }
                 // Computed in 16 bits, and given back in the input's type.

@@ -130,11 +130,13 @@ impl Tape {
         if start.held {
             state.hold(first);
         }
-        if !held.is_empty() {
+        // A pass that is recomputed runs when it is entered, or when the first of its saved tensors is asked for.
+        let mut lazy = !held.is_empty() && !start.held;
+        if !held.is_empty() && start.held {
             self.forwards(&mut state, &mut body);
         }
-        for id in &self.saved {
-            state.hold(*id);
+        if !lazy {
+            self.saved.iter().for_each(|id| state.hold(*id));
         }
         let mut incoming: Vec<Vec<u32>> = vec![Vec::new(); self.nodes.len()];
         if let Some(slot) = start.node.and_then(|node| incoming.get_mut(node as usize)) {
@@ -148,6 +150,12 @@ impl Tape {
             let Some(gradient) = gradients.first().copied() else {
                 continue;
             };
+            let saved = self.saved.get(node.saved.range()).unwrap_or_default();
+            if lazy && !saved.is_empty() {
+                self.forwards(&mut state, &mut body);
+                self.saved.iter().for_each(|id| state.hold(*id));
+                lazy = false;
+            }
             let peak = match node.stage {
                 Stage::Body => &mut body,
                 Stage::Head => &mut head,
@@ -158,7 +166,6 @@ impl Tape {
                 state.observe(peak);
                 continue;
             }
-            let saved = self.saved.get(node.saved.range()).unwrap_or_default();
             if node.in_place {
                 saved.iter().for_each(|id| state.release(*id));
             }

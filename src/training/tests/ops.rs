@@ -24,6 +24,7 @@ fn recorder(types: Types) -> (Recorder, Var) {
         adapter: None,
         outside: false,
         sequences: 1,
+        passing_workspace: false,
     };
     (recorder, input)
 }

@@ -7,7 +7,7 @@ use leptos::prelude::*;
 
 use super::super::format::{exact, gib_number, grouped, readable};
 use super::groups;
-use crate::api::{Answer, InstantRow, LedgerRow};
+use crate::api::{self, Answer, InstantRow, LedgerRow};
 use crate::units::Bytes;
 
 /// The ledger of the fullest GPU.

@@ -24,8 +24,8 @@ const ESSENTIAL: [InputId; 8] = [
 /// Inputs with a control of their own elsewhere.
 const ELSEWHERE: [InputId; 1] = [InputId::HfConfig];
 
-/// The groups below the essential questions, in the order of how often they are needed.
-const GROUPS: [FormGroup; FormGroup::ALL.len()] = [
+/// The groups of training below the essential questions, in the order of how often they are needed.
+const GROUPS: [FormGroup; 15] = [
     FormGroup::Precision,
     FormGroup::Activations,
     FormGroup::Optimizer,

@@ -1,0 +1,190 @@
+//! What only vLLM reads, with the rules between its arguments.
+
+use super::super::given::Given;
+use super::super::resolve::{Model, Report};
+use crate::inference::engines::vllm::Options;
+use crate::inference::vllm::{Adapters, EntryPoint, Release, SamplerKernel, Version, newest, release};
+use crate::model::{Mixer, Network};
+use crate::request::InputId;
+use crate::units::Bytes;
+use crate::warn::Issue;
+
+/// The arguments of a start; `None` where the version is refused.
+pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Options> {
+    let (release, version) = released(given, report)?;
+    let typed = |id| given.get(id).and_then(|_| given.integer(id));
+    let toggled = |id| given.get(id).and_then(|_| given.toggle(id));
+    let v1 = generation(given, release, version, report);
+    let network = &model.network;
+    let options = Options {
+        release,
+        v1,
+        entry: match given.choice(InputId::EntryPoint) {
+            Some("library") => EntryPoint::Library,
+            _ => EntryPoint::Server,
+        },
+        data: given.integer(InputId::ServerDataParallel).unwrap_or(1),
+        context: given.integer(InputId::DecodeContextParallel).unwrap_or(1),
+        expert: given.toggle(InputId::ServerExpertParallel) == Some(true),
+        utilization: given
+            .get(InputId::GpuMemoryUtilization)
+            .and_then(|_| given.number(InputId::GpuMemoryUtilization)),
+        cache_memory: given
+            .get(InputId::CacheMemory)
+            .and_then(|_| given.number(InputId::CacheMemory))
+            .map(Bytes::from_gib),
+        max_model_len: typed(InputId::MaxModelLen),
+        batched_tokens: typed(InputId::MaxBatchedTokens),
+        sequences: typed(InputId::MaxSequences),
+        block_size: typed(InputId::BlockSize),
+        chunked_prefill: toggled(InputId::ChunkedPrefill),
+        prefix_caching: toggled(InputId::PrefixCaching).unwrap_or(v1),
+        eager: given.toggle(InputId::EnforceEager) == Some(true),
+        sampler: match given.choice(InputId::SamplerKernel) {
+            Some("sort") => Some(SamplerKernel::Sort),
+            Some("flashinfer") => Some(SamplerKernel::FlashInfer),
+            Some("triton") => Some(SamplerKernel::Triton),
+            _ => None,
+        },
+        adapters: adapters(given),
+        drafts: given.integer(InputId::SpeculativeTokens).unwrap_or(0),
+        state_bytes: match given.choice(InputId::StateDtype) {
+            Some("float32") => 4,
+            Some(_) => 2,
+            None if asks_for_fp32_states(network) => 4,
+            None => 2,
+        },
+    };
+    assume(given, &options, report);
+    check(given, &options, network, version, report);
+    Some(options)
+}
+
+/// The release with the version that was asked for.
+fn released(given: &Given, report: &mut Report) -> Option<(&'static Release, Version)> {
+    let Some(text) = given.text(InputId::ServerVersion) else {
+        let row = newest()?;
+        report.assume(
+            InputId::ServerVersion,
+            row.from.clone(),
+            "the newest version that was read",
+        );
+        return Some((row, Version::parse(&row.from)?));
+    };
+    let found = Version::parse(&text).and_then(|version| Some((release(version)?, version)));
+    if found.is_none() {
+        report.add(
+            Issue::error(
+                "out_of_range",
+                InputId::ServerVersion.key(),
+                "vLLM is known from 0.6 on; give a version like 0.11.0.",
+            )
+            .with_value(text),
+        );
+    }
+    found
+}
+
+/// V1 or V0: both exist from 0.7 to 0.10.
+fn generation(given: &Given, release: &Release, version: Version, report: &mut Report) -> bool {
+    match given.choice(InputId::VllmGeneration) {
+        Some("v0") if version >= Version(0, 11, 0) => {
+            report.error(
+                "not_supported_by_engine",
+                InputId::VllmGeneration,
+                "V0 was removed in vLLM 0.11.",
+            );
+            false
+        }
+        Some("v1") if version < Version(0, 7, 0) => {
+            report.error(
+                "not_supported_by_engine",
+                InputId::VllmGeneration,
+                "V1 came with vLLM 0.7.",
+            );
+            true
+        }
+        Some(name) => name == "v1",
+        None => release.v1,
+    }
+}
+
+fn adapters(given: &Given) -> Option<Adapters> {
+    let slots = given.integer(InputId::MaxLoras).unwrap_or(0);
+    let rank = given.integer(InputId::MaxLoraRank).unwrap_or(16);
+    (slots > 0).then_some(Adapters { slots, rank })
+}
+
+/// The published configurations of Qwen3.5 and later and of Nemotron 3 ask for fp32 (vllm `model_executor/models/config.py`).
+fn asks_for_fp32_states(network: &Network) -> bool {
+    let kind = network.model_type.as_str();
+    kind.starts_with("qwen3_5") || kind == "nemotron_h" || kind == "kimi_linear"
+}
+
+fn assume(given: &Given, options: &Options, report: &mut Report) {
+    if !given.has(InputId::GpuMemoryUtilization) {
+        report.assume(
+            InputId::GpuMemoryUtilization,
+            options.release.utilization,
+            "the default of this version",
+        );
+    }
+}
+
+/// What vLLM itself refuses, or what has no meaning in this combination.
+fn check(given: &Given, options: &Options, network: &Network, version: Version, report: &mut Report) {
+    let tensor = given.integer(InputId::ServerTensorParallel).unwrap_or(1);
+    if !tensor.is_multiple_of(options.context.max(1)) {
+        report.error(
+            "not_divisible",
+            InputId::DecodeContextParallel,
+            "Decode context parallelism must divide the tensor parallel size.",
+        );
+    }
+    if options.sampler == Some(SamplerKernel::Triton) && version < Version(0, 17, 0) {
+        report.error(
+            "not_supported_by_engine",
+            InputId::SamplerKernel,
+            "The Triton sampler came with vLLM 0.17.",
+        );
+    }
+    if options.drafts > 0 && network.next_token_tensors.is_empty() {
+        report.error(
+            "not_supported_by_model",
+            InputId::SpeculativeTokens,
+            "This model has no next-token layers that could draft.",
+        );
+    }
+    if options.expert && network.kinds.iter().all(|layer| layer.moe().is_none()) {
+        report.warn(
+            "not_used",
+            InputId::ServerExpertParallel,
+            "The model has no experts to divide.",
+        );
+    }
+    if given.has(InputId::MaxLoraRank) && options.adapters.is_none() {
+        report.warn("not_used", InputId::MaxLoraRank, "There are no LoRA slots.");
+    }
+    if given.has(InputId::StateDtype) && !network.kinds.iter().any(|layer| has_state(&layer.mixer)) {
+        report.warn(
+            "not_used",
+            InputId::StateDtype,
+            "The model keeps no recurrent states.",
+        );
+    }
+    if given.has(InputId::SharedPrefixTokens) && !options.prefix_caching {
+        report.warn(
+            "not_used",
+            InputId::SharedPrefixTokens,
+            "Without prefix caching every sequence holds its own copy.",
+        );
+    }
+}
+
+fn has_state(mixer: &Mixer) -> bool {
+    match mixer {
+        Mixer::Several(parts) => parts.iter().any(has_state),
+        Mixer::None | Mixer::Attention(_) | Mixer::Latent(_) => false,
+        _ => true,
+    }
+}

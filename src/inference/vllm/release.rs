@@ -1,0 +1,168 @@
+//! What differs between releases of vLLM: defaults, sampler kernel, accounting and words of the log. The facts stand in
+//! `assets/engines/vllm.json`, so that a new release is a row there.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+/// A release number; development suffixes are dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32, pub u32);
+
+impl Version {
+    /// Reads `0.11.0`, `0.18.1rc1.dev93+g1234` or `v0.9`; `None` where there are not two numbers. Builds from source that
+    /// carry no release number (`0.1.dev18496`) are taken as newer than every row.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim().trim_start_matches('v');
+        if text.starts_with("0.1.dev") {
+            return Some(Self(u32::MAX, 0, 0));
+        }
+        let mut parts = text.split('.').map(|part| {
+            let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse::<u32>().ok()
+        });
+        let major = parts.next()??;
+        let minor = parts.next()??;
+        Some(Self(major, minor, parts.next().flatten().unwrap_or(0)))
+    }
+}
+
+/// The kernel that filters and samples: it decides the bytes per logit of the profile run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SamplerKernel {
+    /// PyTorch's sort of every row.
+    Sort,
+    /// FlashInfer's rejection sampling.
+    FlashInfer,
+    /// vLLM's own Triton kernel (from 0.17).
+    Triton,
+}
+
+/// How vLLM was started: the two have different defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EntryPoint {
+    /// `vllm serve`.
+    #[default]
+    Server,
+    /// The class `LLM`.
+    Library,
+}
+
+/// Defaults of the scheduler for GPUs from a size on.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    /// Least total memory.
+    pub from_gib: f64,
+    /// Parts of device names to which it does not apply.
+    pub excludes: Vec<String>,
+    /// `max_num_batched_tokens` of the server.
+    pub server: u64,
+    /// `max_num_batched_tokens` of the class `LLM`.
+    pub library: u64,
+    /// `max_num_seqs`.
+    pub sequences: u64,
+}
+
+/// The facts of one release and of those after it up to the next row.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// First version.
+    pub from: String,
+    /// Whether the engine V1 is the default.
+    pub v1: bool,
+    /// Default of `gpu_memory_utilization`.
+    pub utilization: f64,
+    /// Whether an estimate of the captured graphs is taken from the budget.
+    pub graphs_in_budget: bool,
+    /// Sampler kernel without an explicit setting.
+    pub sampler: SamplerKernel,
+    /// Sampler kernel in the official images, where they differ.
+    pub sampler_of_images: Option<SamplerKernel>,
+    /// Whether layers with windows and states have groups of their own.
+    pub hybrid_manager: bool,
+    /// Whether latent attention is cached as a latent.
+    pub latent_cache: bool,
+    /// To what a latent vector is rounded up by V0, in bytes.
+    pub latent_page_multiple: u64,
+    /// Whether "GPU KV cache size" is concurrency times length instead of blocks times block size.
+    pub tokens_follow_concurrency: bool,
+    /// Tokens per chunk of V0 where chunked prefill turns on by itself.
+    pub chunk_tokens: u64,
+    /// Decimals of the printed weights.
+    pub printed_decimals: usize,
+    /// Defaults of V1 by size of the GPU, the largest first.
+    pub tiers: Vec<Tier>,
+    /// How the line on loaded weights reads.
+    pub weights_line: String,
+    /// Where this was read.
+    pub source: String,
+}
+
+/// The file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Releases {
+    /// What changed in the file, by date.
+    pub changelog: Vec<String>,
+    /// The rows, the oldest first.
+    pub releases: Vec<Release>,
+}
+
+/// All rows with their changelog.
+pub fn releases() -> &'static Releases {
+    static ALL: OnceLock<Releases> = OnceLock::new();
+    ALL.get_or_init(|| {
+        serde_json::from_str(include_str!("../../../assets/engines/vllm.json")).unwrap_or_default()
+    })
+}
+
+/// The facts of a version: those of the newest row that is not newer. `None` before 0.6, which is not covered.
+pub fn release(version: Version) -> Option<&'static Release> {
+    releases()
+        .releases
+        .iter()
+        .rev()
+        .find(|row| Version::parse(&row.from).is_some_and(|from| from <= version))
+}
+
+/// The newest row.
+pub fn newest() -> Option<&'static Release> {
+    releases().releases.last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_with_their_suffixes() {
+        assert_eq!(
+            Version::parse("0.18.1rc1.dev93+gb73b5b062"),
+            Some(Version(0, 18, 1))
+        );
+        assert_eq!(Version::parse("v0.9"), Some(Version(0, 9, 0)));
+        assert_eq!(Version::parse("0.6.4.post1"), Some(Version(0, 6, 4)));
+        assert_eq!(Version::parse("dev"), None);
+        assert!(Version::parse("0.1.dev18496+gd4e0675a7") > Version::parse("0.33.0"));
+    }
+
+    #[test]
+    fn rows_are_in_order_and_cite_what_was_read() {
+        let all = releases();
+        assert!(!all.changelog.is_empty());
+        let versions: Vec<_> = all.releases.iter().map(|row| Version::parse(&row.from)).collect();
+        assert!(versions.len() > 5 && versions.is_sorted(), "{versions:?}");
+        assert!(all.releases.iter().all(|row| row.source.contains("0.")));
+    }
+
+    #[test]
+    fn a_version_follows_the_row_before_it() {
+        let of = |text: &str| release(Version::parse(text).expect("a version")).map(|row| row.from.as_str());
+        assert_eq!(of("0.10.1.1"), Some("0.9.1"));
+        assert_eq!(of("0.40.0"), Some("0.33.0"));
+        assert_eq!(of("0.5.5"), None);
+    }
+}

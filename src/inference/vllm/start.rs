@@ -1,0 +1,245 @@
+//! A start of the engine: weights, dummy pass, budget, cache, graphs, in this order, with what is printed
+//! (vllm `v1/worker/gpu_worker.py` determine_available_memory, `v1/core/kv_cache_utils.py`; V0 `worker/worker.py`).
+//!
+//!   requested = total x utilization;   cache = requested - weights - activations - non-torch - graphs in the budget
+
+use super::cache::{Layout, Pool};
+use super::job::{Job, Settings};
+use super::log;
+use super::profile::{Profile, profile};
+use super::tensors::{Weights, all_weights, stages};
+use crate::memory::Interval;
+use crate::units::Bytes;
+
+/// Why the engine does not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Less memory is free than the engine wants to use.
+    NotFree,
+    /// The weights alone do not fit on the card.
+    OutOfMemory,
+    /// Nothing is left for the cache.
+    NoBlocks,
+    /// One sequence of the longest context does not fit.
+    TooLong,
+}
+
+/// What one GPU of the tightest pipeline stage holds, and what the log says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// The arguments after defaults.
+    pub settings: Settings,
+    /// What the engine may use of the total.
+    pub requested: Bytes,
+    /// Weights, with their bounds.
+    pub weights: Interval,
+    /// Weights by part.
+    pub weight_parts: Weights,
+    /// Weights of each pipeline stage, as its first rank prints them.
+    pub stages: Vec<Bytes>,
+    /// The activation peak.
+    pub profile: Profile,
+    /// What is held outside torch since the first snapshot.
+    pub non_torch: Interval,
+    /// Captured graphs; inside the budget where the release says so.
+    pub graphs: Interval,
+    /// The cache in bytes: low, expected, high; negative where nothing is left.
+    pub cache: [i64; 3],
+    /// The division of the cache.
+    pub layout: Layout,
+    /// Blocks, tokens and concurrency of the expected cache.
+    pub pool: Pool,
+    /// The longest sequence that the expected pool holds.
+    pub longest: u64,
+    /// Why it does not start.
+    pub failure: Option<Failure>,
+    /// The log's lines on memory; the last one is the error where it does not start.
+    pub log: Vec<String>,
+}
+
+/// GiB as intervals in a table read better than in code.
+fn gib(low: f64, expected: f64, high: f64) -> Interval {
+    Interval::new(
+        Bytes::from_gib(low),
+        Bytes::from_gib(expected),
+        Bytes::from_gib(high),
+    )
+}
+
+/// Held outside torch after the first snapshot: kernels as they are loaded, NCCL and custom all-reduce. One GPU under V1:
+/// 0.13 GiB on Hopper (vllm-202 to vllm-205), 0.02 before it (vllm-012, vllm-058); under V0 a median of 0.11 over twelve
+/// profiles; 0.66 on MI300X. Several ranks: 0.55 on Hopper (vllm-204), 0.15 to 0.19 on A100 (vllm-004, vllm-006), 0.2 with
+/// sixteen (vllm-184). Unified memory also counts what the host allocates: 1.4 to 4 GiB beside weights and cache.
+fn non_torch(job: &Job<'_>) -> Interval {
+    let hopper = job.device.capability.is_some_and(|capability| capability >= 90)
+        || ["h100", "h200", "h800", "h20"]
+            .iter()
+            .any(|part| job.device.name.contains(part));
+    let device = &job.device;
+    match (
+        job.mesh.tensor.saturating_mul(job.mesh.pipeline),
+        device.amd,
+        device.unified,
+    ) {
+        (_, _, true) => gib(0.1, 1.0, 3.0),
+        (_, true, _) => gib(0.2, 0.66, 1.0),
+        (0 | 1, ..) => match (job.v1, hopper) {
+            (true, true) => gib(0.02, 0.13, 0.35),
+            (true, false) => gib(0.0, 0.02, 0.2),
+            (false, _) => gib(0.02, 0.11, 0.35),
+        },
+        _ if hopper => gib(0.15, 0.55, 1.0),
+        _ => gib(0.05, 0.18, 0.6),
+    }
+}
+
+/// Captured graphs: measured only. 0.54 GiB over 41 starts of V1 on one GPU, 0.18 over ten of V0; about 0.15 more for each
+/// doubling of ranks; up to 3 GiB above 60 layers. The capture can also return cached blocks.
+fn graphs(job: &Job<'_>, settings: &Settings) -> Interval {
+    if job.eager {
+        return Interval::exact(Bytes::ZERO);
+    }
+    let doublings = f64::from(job.mesh.tensor.max(1).ilog2());
+    let expected = match (job.v1, settings.sequences) {
+        (true, 1) => 0.14,
+        (true, _) => 0.5 + 0.15 * doublings,
+        (false, _) => 0.18 + 0.1 * doublings,
+    };
+    let high = if job.network.depth() > 60 { 3.0 } else { 1.7 };
+    gib(0.0, expected, expected.max(high))
+}
+
+/// Signed difference in bytes.
+fn signed(bytes: Bytes) -> i64 {
+    i64::try_from(bytes.get()).unwrap_or(i64::MAX)
+}
+
+/// Starts the engine on paper.
+pub fn start(job: &Job<'_>) -> Start {
+    start_with(job, &all_weights(job))
+}
+
+/// The same with the weights of its stages, which lengths and numbers of sequences do not change.
+pub fn start_with(job: &Job<'_>, loaded: &[Weights]) -> Start {
+    let settings = Settings::of(job);
+    let sizes = stages(job.network.order.len(), job.mesh.pipeline);
+    let count = sizes.len();
+    let mut from = 0;
+    let mut tightest: Option<Start> = None;
+    let mut weights = Vec::with_capacity(count);
+    for (stage, size) in sizes.into_iter().enumerate() {
+        let range = from..from + size;
+        from += size;
+        let parts = loaded.get(stage).copied().unwrap_or_default();
+        let one = stage_start(job, settings, range, parts, stage + 1 == count);
+        weights.push(one.weights.expected);
+        tightest = Some(match tightest {
+            Some(other) if other.pool.blocks <= one.pool.blocks && other.cache[1] <= one.cache[1] => other,
+            Some(other) if other.pool.blocks < one.pool.blocks => other,
+            _ => one,
+        });
+    }
+    let mut found = tightest.unwrap_or_else(|| stage_start(job, settings, 0..0, Weights::default(), true));
+    found.stages = weights;
+    found.log = log::lines(job, &found);
+    found
+}
+
+fn stage_start(
+    job: &Job<'_>,
+    settings: Settings,
+    range: std::ops::Range<usize>,
+    weight_parts: Weights,
+    last: bool,
+) -> Start {
+    let weights = weights(job, weight_parts);
+    let profile = profile(job, &settings, last);
+    let layout = Layout::of(job, &settings, range, last);
+    let non_torch = non_torch(job);
+    let graphs = graphs(job, &settings);
+    let of_total = |total: Bytes| total.scaled(settings.utilization);
+    let in_budget = match job.release.graphs_in_budget && job.v1 {
+        true => graphs,
+        false => Interval::exact(Bytes::ZERO),
+    };
+    let requested = of_total(job.device.total.expected);
+    let left = |requested: Bytes, held: [Bytes; 4]| {
+        held.into_iter()
+            .fold(signed(requested), |left, part| left.saturating_sub(signed(part)))
+    };
+    let cache = match job.cache_memory {
+        Some(bytes) => [signed(bytes); 3],
+        None => [
+            left(
+                of_total(job.device.total.low),
+                [weights.high, profile.peak.high, non_torch.high, in_budget.high],
+            ),
+            left(
+                requested,
+                [
+                    weights.expected,
+                    profile.peak.expected,
+                    non_torch.expected,
+                    in_budget.expected,
+                ],
+            ),
+            left(
+                of_total(job.device.total.high),
+                [weights.low, profile.peak.low, non_torch.low, in_budget.low],
+            ),
+        ],
+    };
+    let bytes = u64::try_from(cache[1]).unwrap_or(0);
+    let pool = layout.pool(bytes, job);
+    let longest = layout.longest(pool.blocks, job.max_model_len);
+    let free = job.device.total.expected.saturating_sub(job.device.in_use);
+    let failure = if free < requested && job.cache_memory.is_none() {
+        Some(Failure::NotFree)
+    } else if weights.expected > free {
+        Some(Failure::OutOfMemory)
+    } else if layout.block_bytes == 0 {
+        None
+    } else if cache[1] <= 0 || pool.blocks == 0 {
+        Some(Failure::NoBlocks)
+    } else if longest < job.max_model_len {
+        Some(Failure::TooLong)
+    } else {
+        None
+    };
+    Start {
+        settings,
+        requested,
+        weights,
+        weight_parts,
+        stages: Vec::new(),
+        profile,
+        non_torch,
+        graphs,
+        cache,
+        layout,
+        pool,
+        longest,
+        failure,
+        log: Vec::new(),
+    }
+}
+
+/// Kernels that HIP loads before the second reading, in GiB (vllm-166: 15.3047 printed, 14.9902 in segments).
+const HIP_KERNELS: f64 = 0.31;
+
+/// Weights with a drafter of their own and their bounds: 0.05 % over 90 % of the published figures; from 0.17 on up to 0.12
+/// GiB more, because another counter is read. On ROCm the counter is the driver's, so segments and loaded kernels are in it
+/// (vllm `platforms/rocm.py` get_current_memory_usage).
+fn weights(job: &Job<'_>, parts: Weights) -> Interval {
+    let drafter = job.speculation.weights;
+    if job.device.amd {
+        let expected = parts.reserved + Bytes::from_gib(HIP_KERNELS) + drafter;
+        return Interval::new(parts.allocated + drafter, expected, expected.scaled(1.01));
+    }
+    let expected = parts.allocated + drafter;
+    let more = match job.release.printed_decimals {
+        0..=2 => Bytes::from_gib(0.12),
+        _ => expected.scaled(0.0005),
+    };
+    Interval::new(expected.scaled(0.9995), expected, expected + more)
+}

@@ -1,0 +1,470 @@
+//! The weights of one rank as vLLM creates them: projections fused, heads and experts divided, keys and values copied where
+//! there are more ranks than heads, the vocabulary padded to 64 rows; in the order of creation, on which the allocator's
+//! tails depend (vllm `model_executor/layers/{linear,vocab_parallel_embedding,fused_moe}`, `models/*.py`).
+
+use super::caching::Caching;
+use super::format::{Matrix, WeightFormat, bias_rows};
+use super::job::{Job, Mesh};
+use crate::model::{Layer, Mixer, Role, Split, Tensor};
+use crate::units::{Bytes, DType};
+
+/// Rows of embedding and head are padded to a multiple of this (`DEFAULT_VOCAB_PADDING_SIZE`).
+const VOCABULARY: u64 = 64;
+
+/// The weights of one pipeline stage on one rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weights {
+    /// Bytes in blocks of the allocator: what the log prints.
+    pub allocated: Bytes,
+    /// Bytes in segments of the allocator.
+    pub reserved: Bytes,
+    /// The sum of the tensors.
+    pub raw: Bytes,
+    /// Tables of rotary embeddings among them.
+    pub rotary: Bytes,
+    /// 16-bit copies of absorbed latent projections among them.
+    pub latent_copies: Bytes,
+}
+
+/// The layers of each pipeline stage: even, and what is left over goes to the stages before the last
+/// (vllm `distributed/utils.py` `get_pp_indices`).
+pub fn stages(layers: usize, stages: u64) -> Vec<usize> {
+    let count = usize::try_from(stages.max(1)).unwrap_or(1).min(layers.max(1));
+    let mut sizes = vec![layers / count; count];
+    let left = layers % count;
+    for size in sizes.iter_mut().rev().skip(usize::from(count > 1)).take(left) {
+        *size += 1;
+    }
+    sizes
+}
+
+/// Rows of the vocabulary with padding.
+pub fn padded_vocabulary(rows: u64) -> u64 {
+    rows.div_ceil(VOCABULARY).saturating_mul(VOCABULARY)
+}
+
+/// The weights of every stage.
+pub fn all_weights(job: &Job<'_>) -> Vec<Weights> {
+    let sizes = stages(job.network.order.len(), job.mesh.pipeline);
+    let count = sizes.len();
+    let mut from = 0;
+    sizes
+        .into_iter()
+        .enumerate()
+        .map(|(stage, size)| {
+            let range = from..from + size;
+            from += size;
+            stage_weights(job, range, stage == 0, stage + 1 == count)
+        })
+        .collect()
+}
+
+/// The weights of a stage: its layers in `range`, the embedding on the first stage, head on the last.
+pub fn stage_weights(job: &Job<'_>, range: std::ops::Range<usize>, first: bool, last: bool) -> Weights {
+    let network = job.network;
+    let mut caching = Caching::default();
+    let mut weights = Weights::default();
+    // gpt-oss asks for its table in fp32 (vllm 0.11.0 `models/gpt_oss.py`).
+    let element = match network.model_type.as_str() {
+        "gpt_oss" => DType::Fp32,
+        _ => job.dtype,
+    };
+    if first {
+        let towers = network.towers.iter().filter(|_| job.encoder_tokens.is_some());
+        for tensor in towers.flat_map(|tower| &tower.tensors) {
+            tower(tensor, job, &mut caching);
+        }
+        end(&network.input_tensors, job, &mut caching);
+    }
+    let kinds: Vec<Built> = network.kinds.iter().map(|layer| built(layer, job)).collect();
+    let mut tables: Vec<u64> = Vec::new();
+    let mut copies: Vec<u64> = Vec::new();
+    for kind in network.order.get(range).unwrap_or_default() {
+        let Some(layer) = kinds.get(*kind) else { continue };
+        for size in layer.sizes.iter().take(layer.mixer) {
+            caching.add(*size);
+        }
+        if let Some(width) = layer.rotary.filter(|width| !tables.contains(width)) {
+            tables.push(width);
+            let table = bytes_of(job.rotary_positions().saturating_mul(width), element);
+            weights.rotary += Bytes::new(table);
+            caching.add(table);
+        }
+        for size in layer.sizes.iter().skip(layer.mixer) {
+            caching.add(*size);
+        }
+        copies.extend(layer.copies);
+    }
+    if last {
+        if network.head.tied && !first {
+            end(&network.input_tensors, job, &mut caching);
+        }
+        end(&network.output_tensors, job, &mut caching);
+        if job.draft_layers() > 0 && !network.next_token_tensors.is_empty() {
+            // Recipes in four bits leave next-token layers as they are; FP8 checkpoints convert them.
+            let mut drafter = job.clone();
+            if matches!(job.weights, WeightFormat::Int4 { .. } | WeightFormat::Nvfp4) {
+                drafter.weights = WeightFormat::Native;
+            }
+            for size in group(&network.next_token_tensors, None, &drafter).0 {
+                caching.add(size);
+            }
+        }
+    }
+    for copy in copies.into_iter().filter(|copy| *copy > 0) {
+        weights.latent_copies += Bytes::new(copy);
+        caching.add(copy);
+    }
+    weights.allocated = caching.allocated();
+    weights.reserved = caching.reserved();
+    weights.raw = caching.requested();
+    weights
+}
+
+/// What a layer of one kind creates.
+struct Built {
+    /// Sizes in order.
+    sizes: Vec<u64>,
+    /// How many of them come before the rotary table.
+    mixer: usize,
+    /// Elements of a row of the rotary table.
+    rotary: Option<u64>,
+    /// Absorbed copies of a latent projection.
+    copies: [u64; 2],
+}
+
+fn built(layer: &Layer, job: &Job<'_>) -> Built {
+    let (sizes, mixer) = group(&layer.tensors, Some(layer), job);
+    let (rotary, copies) = mixer_extras(&layer.mixer, job);
+    Built {
+        sizes,
+        mixer,
+        rotary,
+        copies,
+    }
+}
+
+fn mixer_extras(mixer: &Mixer, job: &Job<'_>) -> (Option<u64>, [u64; 2]) {
+    match mixer {
+        Mixer::Attention(attention) => (attention.rotary.then_some(attention.rotary_dim), [0; 2]),
+        Mixer::Latent(latent) => {
+            let heads = latent.heads.div_ceil(job.mesh.tensor.max(1));
+            let absorbed = |width: u64| match job.release.latent_cache {
+                true => bytes_of(
+                    heads.saturating_mul(width).saturating_mul(latent.kv_rank),
+                    job.dtype,
+                ),
+                false => 0,
+            };
+            (
+                Some(latent.rope_dim),
+                [absorbed(latent.nope_dim), absorbed(latent.value_dim)],
+            )
+        }
+        Mixer::Several(parts) => parts
+            .iter()
+            .map(|part| mixer_extras(part, job))
+            .find(|(rotary, _)| rotary.is_some())
+            .unwrap_or_default(),
+        _ => (None, [0; 2]),
+    }
+}
+
+/// Where a tensor stands in the order of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Mixer,
+    HeadNorm,
+    Router,
+    FeedForward,
+    Experts,
+    LayerNorm,
+}
+
+fn class(tensor: &Tensor) -> Class {
+    let name = tensor.name.as_str();
+    let of_mixer = [
+        "attn.",
+        "attention.",
+        "mixer.",
+        "mamba.",
+        "temporal_block.",
+        "conv.",
+    ]
+    .iter()
+    .any(|part| name.contains(part));
+    match tensor.role {
+        Role::Router => Class::Router,
+        Role::RoutedExpert => Class::Experts,
+        Role::FeedForward | Role::SharedExpert => Class::FeedForward,
+        Role::Norm if name.contains("q_norm") || name.contains("k_norm") => Class::HeadNorm,
+        Role::Norm | Role::Bias if of_mixer => Class::Mixer,
+        Role::Norm => Class::LayerNorm,
+        Role::Bias if name.contains("router") || name.contains(".gate.") => Class::Router,
+        Role::Bias if name.contains("norm") => Class::LayerNorm,
+        Role::Bias => Class::FeedForward,
+        _ => Class::Mixer,
+    }
+}
+
+/// The name under which a tensor is fused with its neighbours.
+fn fused(name: &str) -> String {
+    let mut name = name.to_string();
+    for (part, whole) in [
+        (".q_proj.", ".qkv."),
+        (".k_proj.", ".qkv."),
+        (".v_proj.", ".qkv."),
+        (".gate_proj.", ".gate_up."),
+        (".up_proj.", ".gate_up."),
+        (".in_proj_qkv.", ".in_proj_qkvz."),
+        (".in_proj_z.", ".in_proj_qkvz."),
+        (".in_proj_b.", ".in_proj_ba."),
+        (".in_proj_a.", ".in_proj_ba."),
+    ] {
+        if name.contains(part) {
+            name = name.replace(part, whole);
+            break;
+        }
+    }
+    name
+}
+
+/// A tensor on this rank, possibly fused of several.
+struct Piece {
+    class: Class,
+    name: String,
+    matrix: Option<Matrix>,
+    elements: u64,
+    gate_up: bool,
+    quantised: bool,
+    parts: u64,
+}
+
+/// The sizes of a group of tensors in order, and how many of them belong to the mixer.
+fn group(tensors: &[Tensor], layer: Option<&Layer>, job: &Job<'_>) -> (Vec<u64>, usize) {
+    let mut pieces: Vec<Piece> = Vec::with_capacity(tensors.len());
+    for tensor in tensors {
+        let piece = piece(tensor, layer, job);
+        let sibling = pieces
+            .iter_mut()
+            .find(|other| other.name == piece.name && other.class == piece.class);
+        match sibling {
+            Some(other) if piece.class != Class::Experts => join(other, &piece),
+            _ => pieces.push(piece),
+        }
+    }
+    pieces.sort_by_key(|piece| piece.class);
+    let mut sizes = Vec::with_capacity(pieces.len() * 2);
+    let mut scales = Vec::new();
+    let mut mixer = 0;
+    for piece in &pieces {
+        if piece.class == Class::LayerNorm {
+            sizes.append(&mut scales);
+        }
+        match (piece.quantised, piece.matrix) {
+            (true, Some(matrix)) => {
+                let format = kernel_format(job, piece.class);
+                let stored = format.store(matrix, job.dtype, piece.gate_up);
+                sizes.push(stored.weight);
+                let late = if piece.class == Class::Experts {
+                    &mut scales
+                } else {
+                    &mut sizes
+                };
+                late.extend(stored.extras.into_iter().filter(|extra| *extra > 0));
+            }
+            _ => sizes.push(bytes_of(piece.elements, job.dtype)),
+        }
+        if let (Some(slots), Some(matrix)) = (job.adapters, piece.matrix)
+            && matches!(piece.class, Class::Mixer | Class::FeedForward)
+        {
+            sizes.extend(slots.sizes(matrix, piece.parts, job.dtype));
+        }
+        if piece.class == Class::Mixer {
+            mixer = sizes.len();
+        }
+    }
+    sizes.append(&mut scales);
+    (sizes, mixer)
+}
+
+/// FP8 blocks of GPUs whose kernels multiply in 16 bits: Marlin repeats the scales for each output (vllm
+/// `layers/quantization/utils/marlin_utils_fp8.py`): all linears before Ada, experts on GB10 and consumer Blackwell (derived
+/// from vllm-017, which holds 1.56 % more than its experts).
+fn kernel_format(job: &Job<'_>, class: Class) -> WeightFormat {
+    match (job.weights, job.device.capability) {
+        (WeightFormat::Fp8Block, Some(0..89)) => WeightFormat::Fp8BlockMarlin,
+        (WeightFormat::Fp8Block, Some(120..130)) if class == Class::Experts => WeightFormat::Fp8BlockMarlin,
+        (format, _) => format,
+    }
+}
+
+fn join(whole: &mut Piece, part: &Piece) {
+    whole.parts += 1;
+    whole.elements = whole.elements.saturating_add(part.elements);
+    whole.matrix = match (whole.matrix, part.matrix) {
+        (Some(one), Some(other)) if one.columns == other.columns => Some(Matrix {
+            rows: one.rows.saturating_add(other.rows),
+            ..one
+        }),
+        _ => None,
+    };
+}
+
+fn piece(tensor: &Tensor, layer: Option<&Layer>, job: &Job<'_>) -> Piece {
+    let class = class(tensor);
+    let shape = local_shape(tensor, layer, &job.mesh);
+    let gate_up = tensor.name.contains("gate_up") || tensor.name.contains("w13");
+    let expert_bias = tensor.role == Role::RoutedExpert && tensor.name.ends_with("bias");
+    let stack = shape
+        .iter()
+        .fold(tensor.copies, |product, axis| product.saturating_mul(*axis));
+    let matrix = tensor
+        .is_linear_weight()
+        .then(|| matrix(tensor, &shape, gate_up))
+        .flatten();
+    let elements = match (expert_bias, shape.as_slice()) {
+        (true, [experts, rows]) => experts.saturating_mul(bias_rows(job.weights, *rows, gate_up)),
+        _ => stack,
+    };
+    Piece {
+        class,
+        name: fused(&tensor.name),
+        matrix,
+        elements,
+        gate_up,
+        parts: 1,
+        quantised: covers(job, tensor) && !expert_bias,
+    }
+}
+
+/// A matrix with its rows as output features. Stacks whose divided axis is the last for gate and up, or the middle one for
+/// down, are stored the other way round (gpt-oss).
+fn matrix(tensor: &Tensor, shape: &[u64], gate_up: bool) -> Option<Matrix> {
+    match *shape {
+        [rows, columns] => Some(Matrix {
+            copies: tensor.copies.max(1),
+            rows,
+            columns,
+        }),
+        [experts, first, second] => {
+            let turned = match tensor.split {
+                Split::Axis(2) => gate_up,
+                Split::Axis(1) => !gate_up && tensor.name.contains("down"),
+                _ => false,
+            };
+            let (rows, columns) = if turned { (second, first) } else { (first, second) };
+            Some(Matrix {
+                copies: experts,
+                rows,
+                columns,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether a format stores this tensor: matrices of mixers, feed-forwards and experts, never routers, convolutions, gates of
+/// one column and the narrow projections that published checkpoints list as not converted.
+fn covers(job: &Job<'_>, tensor: &Tensor) -> bool {
+    let format = job.weights;
+    let narrow = [
+        ".in_proj_a.",
+        ".in_proj_b.",
+        "shared_expert_gate",
+        "conv1d",
+        "weights_proj",
+    ];
+    let role = match tensor.role {
+        Role::RoutedExpert => true,
+        Role::Mixer | Role::FeedForward | Role::SharedExpert => !format.experts_only(),
+        _ => false,
+    };
+    format != WeightFormat::Native
+        && role
+        && tensor.is_linear_weight()
+        && !narrow.iter().any(|part| tensor.name.contains(part))
+        && !job
+            .left_out
+            .iter()
+            .any(|part| tensor.name.contains(part.as_str()))
+}
+
+/// A tensor's shape on one rank.
+fn local_shape(tensor: &Tensor, layer: Option<&Layer>, mesh: &Mesh) -> Vec<u64> {
+    let mut shape = tensor.shape.clone();
+    let ranks = mesh.tensor.max(1);
+    if tensor.role == Role::RoutedExpert && mesh.expert {
+        let group = ranks.saturating_mul(mesh.data.max(1));
+        if let [experts, _, ..] = shape.as_mut_slice() {
+            *experts = experts.div_ceil(group);
+        }
+        return shape;
+    }
+    let Split::Axis(axis) = tensor.split else {
+        return shape;
+    };
+    let Some(size) = shape.get_mut(usize::from(axis)) else {
+        return shape;
+    };
+    let attention = layer.and_then(|layer| match &layer.mixer {
+        Mixer::Attention(attention) => Some(attention),
+        Mixer::Several(parts) => parts.iter().find_map(|part| match part {
+            Mixer::Attention(attention) => Some(attention),
+            _ => None,
+        }),
+        _ => None,
+    });
+    let name = tensor.name.as_str();
+    let of_keys = name.contains(".k_proj.") || name.contains(".v_proj.");
+    let all_three = name.contains("qkv") || name.contains("query_key_value") || name.contains("c_attn");
+    match attention {
+        Some(attention) if of_keys => {
+            let heads = attention.kv_heads.max(1);
+            *size = (*size / heads).saturating_mul((heads / ranks).max(1));
+        }
+        Some(attention) if attention.fused_qkv && axis == 0 && all_three => {
+            let queries = (attention.heads / ranks)
+                .max(1)
+                .saturating_mul(attention.head_dim);
+            let both = attention.head_dim.saturating_add(attention.value_dim);
+            *size = queries.saturating_add((attention.kv_heads / ranks).max(1).saturating_mul(both));
+        }
+        _ => *size = size.div_ceil(ranks),
+    }
+    shape
+}
+
+fn bytes_of(elements: u64, element: DType) -> u64 {
+    element.bytes_of(crate::units::Count::new(elements)).get()
+}
+
+fn end(tensors: &[Tensor], job: &Job<'_>, caching: &mut Caching) {
+    for tensor in tensors {
+        let elements = match (tensor.role, tensor.shape.as_slice()) {
+            (Role::Embedding | Role::Head, [rows, rest @ ..]) => rest.iter().fold(
+                padded_vocabulary(*rows) / job.mesh.tensor.max(1),
+                |product, axis| product.saturating_mul(*axis),
+            ),
+            _ => tensor.elements().get(),
+        };
+        caching.add(bytes_of(elements, job.dtype));
+    }
+}
+
+/// A tensor of a tower: the matrices of its blocks are divided as those of the text are, the rest is copied.
+fn tower(tensor: &Tensor, job: &Job<'_>, caching: &mut Caching) {
+    let ranks = job.mesh.tensor.max(1);
+    let divided = ["blocks", "layers", "merger"]
+        .iter()
+        .any(|part| tensor.name.contains(part))
+        && tensor.shape.len() >= 2;
+    let one: u64 = tensor
+        .shape
+        .iter()
+        .fold(1, |product: u64, axis| product.saturating_mul(*axis));
+    let size = if divided { one.div_ceil(ranks) } else { one };
+    for _ in 0..tensor.copies.min(4096) {
+        caching.add(bytes_of(size, job.dtype));
+    }
+}
