@@ -339,11 +339,7 @@ fn judge(gate: &Gate) -> Vec<String> {
     let inside = share(inside, lines.len());
     let width = percentile(&widths, 50.0).unwrap_or(f64::INFINITY);
     println!(
-<<<<<<< HEAD
-        "{}: {} records, {mapped:.1} % mapped, median {median:.2} %, p90 {p90:.2} %, inside {inside:.1} %, width {width:.1} %, failed {failed_expected:.1} / {failed_high:.1} %",
-=======
-        "{}: {} records, {mapped:.1} % mapped, median {median:.2} %, p90 {p90:.2} %, p95 {p95:.2} %, inside {inside:.1} %, width {width:.1} %",
->>>>>>> main
+        "{}: {} records, {mapped:.1} % mapped, median {median:.2} %, p90 {p90:.2} %, p95 {p95:.2} %, inside {inside:.1} %, width {width:.1} %, failed {failed_expected:.1} / {failed_high:.1} %",
         gate.select,
         records.len()
     );

@@ -17,11 +17,8 @@ pub mod report;
 pub mod software;
 pub mod statistics;
 pub mod trace;
-<<<<<<< HEAD
 pub mod verdicts;
-=======
 pub mod vllm;
->>>>>>> main
 
 pub use evidence::{calculate, calculate_inference, evidence, optimize_batch_size};
 pub use markdown::markdown;

@@ -5,12 +5,8 @@ use super::quantity::{Measurement, Quantity, measurements};
 use super::question::{Differences, Question};
 use super::record::{EngineName, Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
-<<<<<<< HEAD
 use super::verdicts::{self, Judged};
-use super::{deepspeed, extras, published, trace};
-=======
 use super::{deepspeed, extras, published, trace, vllm};
->>>>>>> main
 use crate::api;
 use crate::request::{Answer, InputId, Meters, Range};
 use crate::units::Bytes;
@@ -65,14 +61,10 @@ pub fn answer(question: &Question) -> Result<Answer, String> {
     })
 }
 
-<<<<<<< HEAD
 fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option<Judged>), String> {
-=======
-fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, String> {
     if record.format == Format::Vllm && record.engine() == EngineName::Vllm {
-        return vllm::lines(record, measured);
+        return vllm::lines(record, measured).map(|lines| (lines, None));
     }
->>>>>>> main
     let question = question(record)?;
     let answer = answer(&question)?;
     let known = record.format == Format::Training && question.request.get(InputId::Gpu).is_some();

@@ -278,10 +278,7 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
         .and_then(Value::as_u64)
         .ok_or("the adapter's rank is not stated")?;
     question.set(InputId::LoraRank, rank);
-<<<<<<< HEAD
     question.set(InputId::LoraTargets, targets(peft.get("targets"))?);
-=======
-    question.set(InputId::LoraTargets, trace::targets(peft.get("targets"))?);
     // As their model cards say of the main branch: one scale per output.
     let ungrouped = [
         "TheBloke/Llama-2-70B-GPTQ",
@@ -293,7 +290,6 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
     {
         question.set(InputId::BaseGroupSize, 0);
     }
->>>>>>> main
     // The baseline leaves the preparation of a 4-bit model to TRL, which does nothing to one that FSDP divides.
     let baseline = extra(record, "framework_config").is_some_and(|config| config.contains("baseline"));
     if baseline && base.is_some() && record.text("strategy") == Some("single") {
@@ -421,15 +417,12 @@ fn activations(question: &mut Question, record: &Record) -> Result<(), String> {
     };
     question.set(InputId::Loss, kind);
     let config = extra(record, "framework_config").unwrap_or_default();
-<<<<<<< HEAD
     if liger(record) {
         question.set(InputId::Loss, "fused");
         question.set(InputId::FusedKernels, "liger");
         return Ok(());
     }
-=======
     let bigcode = says(record, "model", "bigcode");
->>>>>>> main
     question.set(
         InputId::FusedKernels,
         // "liger" in these names is the loss alone, and GPT-BigCode's rules replace nothing but the loss.

@@ -4,9 +4,8 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-use super::{
-    Input, adapter, engine, hardware, inference, inference_run, model, model_details, offload, parallelism, training,
-};
+    Input, adapter, engine, hardware, inference, inference_run, inference_vllm, model, model_details,
+    optimizer, parallelism, training,
 };
 
 macro_rules! registry {
