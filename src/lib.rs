@@ -11,6 +11,7 @@ pub mod inference;
 pub mod js;
 pub mod memory;
 pub mod model;
+pub mod parallel;
 pub mod request;
 pub mod training;
 #[cfg(feature = "web")]

@@ -26,7 +26,7 @@ fn file(name: &str) -> Vec<Record> {
 fn every_record_is_read_in_its_format() {
     for (name, count, format) in [
         ("torch-trace.jsonl", 271, Format::TorchTrace),
-        ("torch-trace-variants.jsonl", 420, Format::TorchTrace),
+        ("torch-trace-variants.jsonl", 460, Format::TorchTrace),
         ("options-trace.jsonl", 111, Format::TorchTrace),
         ("deepspeed-trace.jsonl", 24, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
@@ -156,6 +156,27 @@ fn select(name: &str) -> Vec<Record> {
             "torch-trace.jsonl",
             Box::new(move |record| strategy(record, "fsdp1")),
         ),
+        "trace-tp" => (
+            "torch-trace.jsonl",
+            Box::new(|record| record.engine() == EngineName::Tp),
+        ),
+        "variants-tp" => (
+            "torch-trace-variants.jsonl",
+            Box::new(|record| record.engine() == EngineName::Tp),
+        ),
+        "published-tp-reserved" => (
+            "training.jsonl",
+            Box::new(move |record| {
+                record.engine() == EngineName::Tp
+                    && record.whole("pp").unwrap_or(1) == 1
+                    && !record
+                        .object("extra")
+                        .is_some_and(|extra| extra.contains_key("float8_linear"))
+                    && record.text("quantity") == Some("max_reserved")
+                    && record.text("confidence") != Some("low")
+                    && !record.flag("oom")
+            }),
+        ),
         "trace-hsdp" => (
             "torch-trace.jsonl",
             Box::new(move |record| strategy(record, "hsdp")),
@@ -207,6 +228,7 @@ fn select(name: &str) -> Vec<Record> {
             }),
         ),
         "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
+        "trace-inference" => ("transformers-inference-trace.jsonl", Box::new(|_| true)),
         "published-adapters" => (
             "training.jsonl",
             Box::new(move |record| {

@@ -87,7 +87,6 @@ fn gpus_follow_from_the_mesh_where_they_are_not_given() {
 #[test]
 fn parallel_sizes_of_other_engines_are_refused() {
     for name in [
-        "tensor_parallel_size",
         "pipeline_parallel_size",
         "context_parallel_size",
         "expert_parallel_size",
@@ -98,6 +97,74 @@ fn parallel_sizes_of_other_engines_are_refused() {
             "{name}: {found:?}"
         );
     }
+}
+
+/// What is said of tensor parallelism on these GPUs, beside warnings on other inputs.
+fn divided(engine: Value, gpus: u64, parallelism: Value, training: Value) -> Vec<String> {
+    let asked = json!({"model": {"id": "llama-3.1-8b"}, "engine": engine, "parallelism": parallelism,
+        "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": gpus}, "training": training});
+    let found = api::validate(&Request::from_json(&asked).expect("a request"));
+    let errors = found.iter().filter(|issue| issue.is_error());
+    errors
+        .map(|issue| format!("{} {}", issue.code, issue.path))
+        .collect()
+}
+
+#[test]
+fn tensor_parallelism_goes_alone_or_with_fsdp2() {
+    let tensor = json!({"tensor_parallel_size": 8});
+    let refused = "unsupported_combination parallelism.tensor_parallel_size";
+    for (engine, gpus, expected) in [
+        (json!({"type": "pytorch_ddp"}), 8, vec![]),
+        (json!({"type": "fsdp"}), 32, vec![]),
+        (json!({"type": "pytorch_ddp"}), 16, vec![refused]),
+        (json!({"type": "fsdp", "fsdp_version": "1"}), 16, vec![refused]),
+    ] {
+        assert_eq!(
+            divided(engine.clone(), gpus, tensor.clone(), json!({"seq_length": 2048})),
+            expected,
+            "{engine}"
+        );
+    }
+}
+
+#[test]
+fn tensor_parallelism_divides_heads_and_tokens() {
+    let alone = json!({"type": "pytorch_ddp"});
+    let ask = |size: u64, more: Value, training: Value| {
+        let mut parallelism = json!({"tensor_parallel_size": size});
+        for (key, value) in more.as_object().expect("fields") {
+            parallelism[key] = value.clone();
+        }
+        divided(alone.clone(), size, parallelism, training)
+    };
+    let length = json!({"seq_length": 2048});
+    let heads = "not_divisible parallelism.tensor_parallel_size";
+    assert_eq!(ask(3, json!({}), length.clone()), [heads]);
+    // 32 heads, but 8 key/value heads, which the plan never copies.
+    assert_eq!(ask(16, json!({}), length.clone()), [heads]);
+    let sequence = json!({"sequence_parallel": true});
+    assert_eq!(ask(8, sequence.clone(), length.clone()), Vec::<String>::new());
+    assert_eq!(
+        ask(8, sequence.clone(), json!({"seq_length": 2044})),
+        ["not_divisible parallelism.sequence_parallel"]
+    );
+    assert_eq!(
+        ask(
+            8,
+            json!({"loss_parallel": true, "tensor_parallel_plan": "transformers"}),
+            length.clone()
+        ),
+        ["unsupported_combination parallelism.loss_parallel"]
+    );
+    assert_eq!(
+        ask(8, sequence, json!({"seq_length": 2048, "loss": "chunked"})),
+        ["unsupported_combination training.loss"]
+    );
+    assert_eq!(
+        ask(8, json!({}), json!({"seq_length": 2048, "adapter": "lora"})),
+        ["unsupported_combination training.adapter"]
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@
 pub mod deepspeed;
 pub mod evidence;
 pub mod extras;
+pub mod inference;
 pub mod markdown;
 pub mod predict;
 pub mod published;
@@ -17,6 +18,7 @@ pub mod report;
 pub mod software;
 pub mod statistics;
 pub mod trace;
+pub mod transformers;
 pub mod verdicts;
 pub mod vllm;
 

@@ -6,7 +6,7 @@ use super::question::{Differences, Question};
 use super::record::{EngineName, Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
 use super::verdicts::{self, Judged};
-use super::{deepspeed, extras, published, trace, vllm};
+use super::{deepspeed, extras, inference, published, trace, transformers, vllm};
 use crate::api;
 use crate::request::{Answer, InputId, Meters, Range};
 use crate::units::Bytes;
@@ -41,9 +41,8 @@ pub fn question(record: &Record) -> Result<Question, String> {
         Format::Training => published::question(record),
         Format::DeepSpeedTrace => deepspeed::question(record),
         Format::TrainingExtras => extras::question(record),
-        Format::TransformersInference | Format::Vllm | Format::Serving => {
-            Err("inference is not built yet".into())
-        }
+        Format::TransformersInference => transformers::question(record),
+        Format::Vllm | Format::Serving => Err("this engine is not built yet".into()),
         Format::SavedActivations | Format::SmallestCard => Err("a table for unit tests, not a run".into()),
         Format::Unknown => Err("the fields are of no known format".into()),
     }
@@ -66,6 +65,9 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option
         return vllm::lines(record, measured).map(|lines| (lines, None));
     }
     let question = question(record)?;
+    if !record.engine().trains() {
+        return inference::lines(record, &question, measured).map(|lines| (lines, None));
+    }
     let answer = answer(&question)?;
     let known = record.format == Format::Training && question.request.get(InputId::Gpu).is_some();
     let lines: Result<Vec<Line>, String> = measured

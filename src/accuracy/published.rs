@@ -34,9 +34,9 @@ fn refuse_what_is_not_built(record: &Record, engine: EngineName) -> Result<(), S
         | EngineName::Ddp
         | EngineName::Fsdp1
         | EngineName::Fsdp2
-        | EngineName::DeepSpeed => {}
+        | EngineName::DeepSpeed
+        | EngineName::Tp => {}
         EngineName::Hsdp => return Err("hybrid sharding is not built yet".into()),
-        EngineName::Tp => return Err("tensor parallelism is not built yet".into()),
         other => return Err(format!("engine {} is not built yet", other.key())),
     }
     if record.text("offload").is_some() || says(record, "act_ckpt", "offload") {
@@ -48,9 +48,17 @@ fn refuse_what_is_not_built(record: &Record, engine: EngineName) -> Result<(), S
         ("cp", "context"),
         ("ep", "expert"),
     ] {
-        if record.whole(key).is_some_and(|size| size > 1) {
+        let built = key == "tp" && engine == EngineName::Tp;
+        if !built && record.whole(key).is_some_and(|size| size > 1) {
             return Err(format!("{name} parallelism is not built yet"));
         }
+    }
+    let float8 = record
+        .object("extra")
+        .and_then(|extra| extra.get("float8_linear"))
+        .and_then(Value::as_bool);
+    if engine == EngineName::Tp && float8 == Some(true) {
+        return Err("float8 linear layers under tensor parallelism are not built yet".into());
     }
     let strategy = record.text("strategy").unwrap_or_default();
     if strategy.contains("device_map") || strategy.contains("sequence parallel") {
@@ -88,7 +96,22 @@ fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<
         EngineName::Ddp | EngineName::DeepSpeed => record.whole("dp").or(record.whole("n_gpus")),
         _ => record.whole("dp_shard").or(record.whole("n_gpus")),
     };
-    question.set(InputId::NumGpus, ranks.ok_or("the number of GPUs is not stated")?);
+    let ranks = ranks.ok_or("the number of GPUs is not stated")?;
+    let tensor = if engine == EngineName::Tp {
+        record
+            .whole("tp")
+            .ok_or("the tensor-parallel size is not stated")?
+    } else {
+        1
+    };
+    question.set(InputId::NumGpus, ranks.saturating_mul(tensor));
+    if engine == EngineName::Tp {
+        // torchtitan's defaults: sequence parallelism with tensor parallelism, and loss parallelism.
+        question.set(InputId::TensorParallelSize, tensor);
+        question.set(InputId::TensorParallelPlan, "torch");
+        question.set(InputId::SequenceParallel, record.flag("sp"));
+        question.set(InputId::LossParallel, true);
+    }
     if let Some(stage) = zero_stage(record) {
         question.set(InputId::EngineType, "deepspeed");
         question.set(InputId::ZeroStage, stage);
@@ -96,7 +119,7 @@ fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<
         question.set(InputId::EngineType, "fsdp");
         question.set(InputId::FsdpVersion, "1");
         question.set(InputId::ShardingStrategy, "full_shard");
-    } else if engine == EngineName::Fsdp2 {
+    } else if matches!(engine, EngineName::Fsdp2 | EngineName::Tp) {
         question.set(InputId::EngineType, "fsdp");
         let never = extra(record, "reshard_after_forward") == Some("never");
         question.set(InputId::ReshardAfterForward, !never);

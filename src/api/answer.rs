@@ -57,6 +57,7 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
         ledger: rows_of(ledger, binding),
         model: model_summary(&job.model),
         engine: match job.training.engine {
+            _ if job.training.tensor.is_some() => "tp",
             Engine::Single => "single",
             Engine::Ddp { .. } => "ddp",
             Engine::DeepSpeed(_) => "deepspeed",

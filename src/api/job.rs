@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::given::{Given, default_of};
-use super::resolve::{self, Card, EngineChoice, Mesh, Model, Report, Step};
+use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Step};
 use crate::request::{Assumed, InputDefault, InputId, MultiNodeInfo, Request, Section};
 use crate::training::{Compile, Layout, Objective, TrainingJob};
 use crate::units::DType;
@@ -87,10 +87,17 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     resolve::note_released(model.as_ref(), report);
     let sequence = sequence(given, model.as_ref(), report);
     if let Some(mesh) = mesh {
-        resolve::splits(mesh, model.as_ref(), given, sequence, report);
+        resolve::splits(mesh, (engine.id, model.as_ref()), given, sequence, report);
     }
     sections(given, report);
     let (model, mesh, card) = (model?, mesh?, card?);
+    let Divided { network, tensor } = resolve::divide(
+        given,
+        (engine, settings),
+        (mesh, &model, sequence),
+        (&step, adapter),
+        report,
+    );
     let Step {
         micro_batch,
         accumulation,
@@ -117,7 +124,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     };
     let adapter = adapter.map(|adapter| resolve::replaceable(adapter, &model.network, report));
     let training = TrainingJob {
-        network: model.network.clone(),
+        network,
         micro_batch: sequences,
         sequence_length: sequence,
         accumulation_steps: accumulation,
@@ -148,6 +155,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         },
         sync_each_micro_batch: given.toggle(InputId::SyncEachMicroBatch).unwrap_or(true),
         adapter,
+        tensor,
         objective,
         reentrant: given
             .toggle(InputId::CheckpointReentrant)

@@ -50,6 +50,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     let as_run = |interval: Interval| compiled.map_or(interval, |compiled| compiled.adjust(interval, rest));
     let allocated = as_run(eager);
     let pattern = match training.engine {
+        Engine::Single if training.tensor.is_some() => Pattern::Divided,
         Engine::Single => Pattern::Single,
         Engine::Ddp { .. } => Pattern::Replicated,
         Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } | Engine::DeepSpeed(_) => Pattern::Sharded,
@@ -113,13 +114,14 @@ fn extremes(job: &TrainingJob, peak: Bytes) -> (Bytes, Bytes) {
     (with(mean).min(peak), with(job.sequence_length).max(peak))
 }
 
-/// Communicators with more than one rank: that of the data-parallel group, and with replicas that among them.
+/// Communicators with more than one rank: that of the data-parallel group, with replicas that among them, and that of the
+/// tensor-parallel group.
 fn communicators(job: &TrainingJob) -> u64 {
     let replicas = match job.engine {
         Engine::Fsdp1 { replicas, .. } | Engine::Fsdp2 { replicas, .. } => replicas,
         Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => 1,
     };
-    u64::from(job.data_parallel > replicas) + u64::from(replicas > 1)
+    u64::from(job.data_parallel > replicas) + u64::from(replicas > 1) + u64::from(job.tensor.is_some())
 }
 
 /// How far the allocated peak can lie below and above what is expected, as shares of it.

@@ -78,11 +78,26 @@ pub struct KvPool {
     pub max_concurrency: f64,
 }
 
+/// One GPU of a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceEstimate {
+    /// Weights before rounding to blocks.
+    pub weights: Bytes,
+    /// Keys, values and states at the end.
+    pub cache: Bytes,
+    /// Peak of the pass over the prompt, in allocated blocks.
+    pub prefill: Bytes,
+    /// Peak of the steps of the answer.
+    pub decode: Bytes,
+}
+
 /// What an engine says about the fullest GPU.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate {
     /// Every tensor that torch's allocator holds, by instant; for an engine with a pool the asked cache, not the pool.
     pub ledger: Ledger,
+    /// Every GPU of one copy, where they differ; else the one that stands for all. Empty where an engine's GPUs are alike.
+    pub devices: Vec<DeviceEstimate>,
     /// The parts; they add up to the need.
     pub parts: Vec<Part>,
     /// `max_memory_allocated`.

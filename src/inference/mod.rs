@@ -12,5 +12,5 @@ pub mod vllm;
 pub mod weights;
 
 pub use engines::{Engine, evaluate};
-pub use estimate::{Estimate, KvPool, Part, PartId};
+pub use estimate::{DeviceEstimate, Estimate, KvPool, Part, PartId};
 pub use job::{Device, InferenceJob};

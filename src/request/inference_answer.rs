@@ -54,6 +54,19 @@ pub struct Pool {
     pub max_concurrency: f64,
 }
 
+/// One GPU of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceRow {
+    /// Weights before rounding to blocks of the allocator.
+    pub weights_bytes: Bytes,
+    /// Keys, values and states at the end.
+    pub cache_bytes: Bytes,
+    /// Peak of the pass over the prompt.
+    pub prefill_peak_bytes: Bytes,
+    /// Peak of the steps of the answer.
+    pub decode_peak_bytes: Bytes,
+}
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InferenceAnswer {
@@ -69,6 +82,8 @@ pub struct InferenceAnswer {
     pub breakdown: InferenceBreakdown,
     /// Weights, cache, state, activations, workspaces, graphs, non-torch, context.
     pub parts: Vec<PartRow>,
+    /// Every GPU of one copy, where they differ; else the one that stands for all. Empty where an engine's GPUs are alike.
+    pub devices: Vec<DeviceRow>,
     /// Whether the verdict is "fits" or "tight".
     pub fits_on_gpu: bool,
     /// The verdict.

@@ -10,7 +10,7 @@ use super::ops::Recorder;
 use super::plan::fresh_gradients;
 use super::preference::preference;
 use super::tape::{
-    Edge, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients,
+    Edge, NodeId, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients,
 };
 use super::{LossKind, Objective, Projection, TrainingJob};
 use crate::model::Network;
@@ -113,12 +113,11 @@ fn record(network: &Network, setting: &Setting, with_norm: bool, copies: Copies)
     let (tape, mut hidden) = Tape::new(setting.hidden_state(), true);
     let mut recorder = recorder(setting, tape);
     if let (true, Some(norm)) = (with_norm, network.final_norm) {
+        let before = recorder.tape.distribute(setting.sequence_divided());
         hidden = recorder.norm(hidden, norm.kind, 1);
+        recorder.tape.distribute(before);
     }
-    recorder.tape.enter(Stage::Head);
-    let shape = recorder.rows(&names::VOCABULARY, network.vocabulary);
-    let mut logits = recorder.linear(hidden, shape, &names::LOGITS, Projection::Head);
-    recorder.tape.enter(Stage::Loss);
+    let mut logits = head(network, setting, &mut recorder, hidden);
     if network.head.softcap {
         logits = recorder.scale(logits, None, &names::LOGITS_CAPPED);
         logits = recorder.keeping_result(logits, &names::LOGITS_CAPPED);
@@ -145,7 +144,9 @@ fn record(network: &Network, setting: &Setting, with_norm: bool, copies: Copies)
     };
     referred.extend(input.storage);
     referred.dedup();
-    let start = if copies.in_place {
+    let start = if setting.loss_divided() {
+        divided_cross_entropy(&mut recorder, input, &mut referred)
+    } else if copies.in_place {
         // The gradient is the kernel's input itself.
         Start {
             node: input.node,
@@ -160,6 +161,72 @@ fn record(network: &Network, setting: &Setting, with_norm: bool, copies: Copies)
         start,
         referred,
         outputs,
+    }
+}
+
+/// The head's product. Divided by columns it makes this rank's part of the logits, which is gathered where the loss wants
+/// all of them.
+fn head(network: &Network, setting: &Setting, recorder: &mut Recorder, hidden: Var) -> Var {
+    let input = if !setting.head_divided() {
+        hidden
+    } else if setting.sequence_divided() {
+        recorder.gathered_rows(hidden)
+    } else {
+        recorder.entering(hidden, &names::LINEAR_INPUT)
+    };
+    recorder.tape.enter(Stage::Head);
+    let all = recorder.rows(&names::VOCABULARY, network.vocabulary);
+    let own = if setting.head_divided() {
+        recorder.rows(&names::VOCABULARY, setting.part(network.vocabulary))
+    } else {
+        all
+    };
+    let logits = recorder.linear(input, own, &names::LOGITS, Projection::Head);
+    recorder.tape.enter(Stage::Loss);
+    if setting.head_divided() && !setting.loss_divided() {
+        recorder.gathered_columns(logits, all, &names::LOGITS)
+    } else {
+        logits
+    }
+}
+
+/// Cross entropy over a part of the vocabulary (torch 2.15, distributed/tensor/parallel/loss.py): the log-softmax is
+/// written out, with logits, shifted logits and exponentials at once, and keeps its result. The backward of the loss is
+/// that of both: a tensor of zeros with one value per row, and `grad − exp(result)·sum` in two steps.
+fn divided_cross_entropy(recorder: &mut Recorder, logits: Var, referred: &mut Vec<StorageId>) -> Start {
+    let logits = match recorder.types.autocast {
+        Some(_) => recorder.cast(logits, DType::Fp32, &names::LOGITS_FP32),
+        None => logits,
+    };
+    let storage = |name| Storage::new(name, logits.shape, logits.dtype);
+    let result = recorder.tape.store(storage(&names::LOG_PROBABILITIES));
+    referred.push(recorder.tape.store(storage(&names::LOG_SOFTMAX_PART)));
+    let edge = Recorder::same_gradient(logits);
+    let softmax = recorder.tape.node(&[edge], &[Some(result)], &[]);
+    let likelihood = Edge {
+        target: softmax.map_or(Target::Discarded, Target::Node),
+        made: Some(Storage::gradient(
+            &names::LOG_PROBABILITIES,
+            logits.shape,
+            logits.dtype,
+        )),
+    };
+    let parts = [storage(&names::LOG_SOFTMAX_PART); 2];
+    let node = recorder.tape.node(&[likelihood], &[Some(result)], &parts);
+    start(node)
+}
+
+/// Backward begins with one number.
+fn start(node: Option<NodeId>) -> Start {
+    let scalar = Shape {
+        axis: &names::ONE,
+        width: 1,
+        rows: Rows::One,
+    };
+    Start {
+        node,
+        gradient: Storage::gradient(&names::LOGITS, scalar, DType::Fp32),
+        held: false,
     }
 }
 
@@ -186,16 +253,7 @@ fn cross_entropy(recorder: &mut Recorder, logits: Var) -> Start {
         )),
     };
     let node = recorder.tape.node(&[likelihood], &[Some(result)], &[]);
-    let scalar = Shape {
-        axis: &names::ONE,
-        width: 1,
-        rows: Rows::One,
-    };
-    Start {
-        node,
-        gradient: Storage::gradient(&names::LOGITS, scalar, DType::Fp32),
-        held: false,
-    }
+    start(node)
 }
 
 pub(super) fn alive(played: &Played, ids: &[u32]) -> Vec<Storage> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::Network;
+use crate::parallel::{Division, Way};
 use crate::units::DType;
 
 /// Types of weights, gradients, optimizer states and arithmetic.
@@ -382,10 +383,21 @@ pub enum FusedKernels {
     NormRotaryActivation,
 }
 
+/// Tensor parallelism by DTensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TensorParallel {
+    /// The plan, the ranks, and which of them.
+    pub division: Division,
+    /// Whether the residual stream and its norms are divided along the sequence.
+    pub sequence: bool,
+    /// Whether the loss is computed on each rank's part of the vocabulary.
+    pub loss: bool,
+}
+
 /// Everything that decides the memory of one training step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingJob {
-    /// The network.
+    /// The network, as one rank computes it.
     pub network: Arc<Network>,
     /// Sequences per rank and micro-batch.
     pub micro_batch: u64,
@@ -431,6 +443,8 @@ pub struct TrainingJob {
     pub sync_each_micro_batch: bool,
     /// Adapters; `None` where all weights train.
     pub adapter: Option<Adapter>,
+    /// Tensor parallelism; `None` where no matrix is divided.
+    pub tensor: Option<TensorParallel>,
     /// What is trained for.
     pub objective: Objective,
     /// Whether recomputed layers run a backward pass of their own (`use_reentrant`).
@@ -443,6 +457,14 @@ impl TrainingJob {
     /// Whether a second copy of the weights computes the reference's log-probabilities.
     pub const fn reference_weights(&self) -> bool {
         matches!(self.objective, Objective::Preference(_)) && self.adapter.is_none()
+    }
+
+    /// Whether FSDP2 cuts a rank's rows out of an embedding's gradient, which tensor parallelism leaves whole.
+    pub fn cuts_embedding(&self) -> bool {
+        let divided = |tensor: TensorParallel| tensor.division.plan.embedding == Way::Divided;
+        matches!(self.engine, Engine::Fsdp2 { .. })
+            && self.tensor.is_some_and(divided)
+            && !self.network.head.tied
     }
 
     /// Tokens per micro-batch on one rank.

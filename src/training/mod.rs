@@ -27,7 +27,7 @@ pub use evaluate::evaluate;
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, Layout, LogProbabilities, LossKind,
     Modules, Objective, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation, Targets,
-    TrainingJob, Widened, Zero,
+    TensorParallel, TrainingJob, Widened, Zero,
 };
 
 pub use prepared::Prepared;

@@ -34,6 +34,11 @@ names! {
     NORM_SCALE: Activations, "norm.scale", "reciprocal root or mean of a norm, one per row";
     NORM_NORMALISED: Activations, "norm.normalised", "normalised input before the norm's weight";
     NORM_OUTPUT: Activations, "norm.output", "output of a norm";
+    GATHERED: Activations, "tensor_parallel.gathered", "hidden states of all tokens, gathered from the ranks";
+    OWN_COLUMNS: Activations, "tensor_parallel.own", "this rank's columns of a gathered tensor";
+    REDUCED: Activations, "tensor_parallel.reduced", "hidden states summed over the ranks";
+    LOG_SOFTMAX_PART: Activations, "log_softmax.part", "intermediate of the log-softmax over a part of the vocabulary";
+    EMBEDDING_SUMS: Overhead, "embedding.partial_sums", "partial sums of the embedding's gradient";
     LINEAR_INPUT: Activations, "linear.cast_input", "16-bit copy of a linear layer's input";
     WEIGHT: ModelParams, "weight", "weight matrices of the layer";
     ADAPTER: ModelParams, "adapter", "adapters of the layer";

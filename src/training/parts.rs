@@ -92,10 +92,11 @@ impl Part {
         blocks: bool,
         shards: u64,
     ) -> Self {
+        let before = job.tensor.map_or(1, |tensor| tensor.division.ranks);
         let piece = |tensors: &[&Tensor]| match job.engine {
             Engine::Fsdp1 { .. } => Piece::flat(tensors.iter().copied(), shards),
             Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) | Engine::Fsdp2 { .. } => {
-                Piece::new(tensors.iter().copied(), shards)
+                Piece::new(tensors.iter().copied(), shards).cut_before(before)
             }
         };
         let tensors: Vec<&Tensor> = tensors.collect();

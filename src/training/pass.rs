@@ -111,6 +111,8 @@ pub struct Pass<'a> {
     head_backward: Held,
     /// The gradient that arrives at a layer.
     gradient: Held,
+    /// The gradient that arrives at the embedding, of all tokens, and the partial sums of its backward.
+    whole_gradient: Held,
     /// The logits, where the program still refers to them.
     outputs: Held,
 }
@@ -122,10 +124,7 @@ impl<'a> Pass<'a> {
         let setting = &plan.setting;
         let ending = ending(job, setting);
         let (forward, backward) = shared(plan);
-        let gradient = Storage {
-            gradient: true,
-            ..setting.hidden_state()
-        };
+        let gradient = |of: Storage| Storage { gradient: true, ..of };
         let hidden = sheet.storages([setting.hidden_state()], "");
         let passing = plan.order.last().and_then(|kind| plan.layers.get(*kind));
         let passing = passing.is_some_and(|layer| {
@@ -141,7 +140,11 @@ impl<'a> Pass<'a> {
             reference_forward: sheet.storages(ending.reference_forward, place),
             loss_backward: sheet.storages(ending.loss_backward, place),
             head_backward: sheet.storages(ending.head_backward, place),
-            gradient: sheet.storages([gradient], ""),
+            gradient: sheet.storages([gradient(setting.hidden_state())], ""),
+            whole_gradient: sheet.storages(
+                std::iter::once(gradient(setting.whole_hidden_state())).chain(after_gradient(job, setting)),
+                "",
+            ),
             outputs: sheet.storages(ending.after, place),
             plan,
         }
@@ -188,7 +191,7 @@ impl<'a> Pass<'a> {
                 self.with_saved(layer, false, &[&self.reduced(), &self.inputs_above(layer + 1)])
             }
             Point::Embedding => [
-                self.gradient.as_slice(),
+                self.whole_gradient.as_slice(),
                 &self.outputs,
                 &self.outside(),
                 &self.inputs_above(0),
@@ -317,4 +320,44 @@ fn shared(plan: &Plan<'_>) -> (Vec<Storage>, Vec<Storage>) {
         }
     }
     (forward, backward)
+}
+
+/// Up to so many tokens the embedding's backward adds rows one by one.
+const FEW_TOKENS: u64 = 3072;
+/// Rows that one thread adds up to a partial sum.
+const ROWS_PER_THREAD: u64 = 10;
+
+/// Partial sums of the embedding's gradient in fp32: one per ten tokens and one per token that can differ (torch 2.15,
+/// aten/src/ATen/native/cuda/EmbeddingBackwardKernel.cu, `embedding_backward_cuda_kernel`; Embedding.cu for the bound).
+/// They are gone when the gradient of a tied head is added, which takes more unless there are nearly as many tokens as
+/// words.
+fn partial_sums(job: &TrainingJob, setting: &Setting) -> Option<Storage> {
+    let trained = job.adapter.is_none() && !job.network.head.tied && setting.tokens > FEW_TOKENS;
+    trained.then(|| {
+        let segments = setting.tokens / ROWS_PER_THREAD + setting.tokens.min(job.network.vocabulary);
+        let shape = Shape {
+            axis: &names::WIDTH,
+            width: setting.hidden.next_multiple_of(32),
+            rows: Rows::Tokens(segments),
+        };
+        Storage::new(&names::EMBEDDING_SUMS, shape, DType::Fp32)
+    })
+}
+
+/// What backward of the embedding makes beside its gradient: partial sums, which are gone when FSDP2 cuts this rank's rows
+/// out of a gradient of all rows.
+fn after_gradient(job: &TrainingJob, setting: &Setting) -> Option<Storage> {
+    let sums = partial_sums(job, setting);
+    if !job.cuts_embedding() {
+        return sums;
+    }
+    let shape = Shape {
+        axis: &names::WEIGHTS,
+        width: setting
+            .part(job.network.vocabulary)
+            .saturating_mul(setting.hidden),
+        rows: Rows::One,
+    };
+    let own = Storage::gradient(&names::WEIGHT, shape, setting.types.weights);
+    sums.filter(|sums| sums.bytes() > own.bytes()).or(Some(own))
 }

@@ -85,15 +85,15 @@ pub struct Piece {
     factors: Vec<Option<(u64, u64)>>,
     /// Rows and columns of those that are matrices of a layer, two axes and no more: what Muon and GaLore treat apart.
     hidden: Vec<Option<(u64, u64)>>,
-    /// Ranks that share them.
-    ranks: u64,
+    /// Whether they are shards cut out of whole tensors.
+    cut: bool,
 }
 
 impl Piece {
     /// Of these tensors on `ranks` ranks.
     pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, ranks: u64) -> Self {
         let mut piece = Self {
-            ranks,
+            cut: ranks > 1,
             ..Self::default()
         };
         for tensor in tensors {
@@ -117,8 +117,16 @@ impl Piece {
             factors: vec![None],
             hidden: vec![None],
             elements,
-            ranks,
+            cut: ranks > 1,
         }
+    }
+
+    /// The same, divided among tensor-parallel ranks before. What a whole tensor leaves behind has room for the gradient
+    /// and the two moments of a shard where there are four ranks or more; with fewer, these get segments of their own.
+    #[must_use]
+    pub const fn cut_before(mut self, ranks: u64) -> Self {
+        self.cut = self.cut || ranks >= 4;
+        self
     }
 
     /// Tensors.
@@ -246,9 +254,9 @@ impl Piece {
             .map(|(place, elements)| (*elements, self.matrix(place)))
     }
 
-    /// Ranks that share the tensors.
-    pub const fn ranks(&self) -> u64 {
-        self.ranks
+    /// Whether the tensors are shards of whole ones.
+    pub const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// One state of bitsandbytes: fp32 for small tensors, else a byte per element and a scale per block; paged states of
@@ -292,7 +300,7 @@ impl Piece {
             elements: place.and_then(|at| self.local.get(at).copied()).unwrap_or(0),
             factors: shape(&self.factors),
             hidden: shape(&self.hidden),
-            ranks: self.ranks,
+            cut: self.cut,
         }
     }
 
@@ -300,7 +308,7 @@ impl Piece {
     /// them; whole tensors get segments of their own.
     pub fn block(&self, elements: u64, dtype: DType) -> Bytes {
         let bytes = Bytes::new(elements.saturating_mul(dtype.bits()).div_ceil(8));
-        if self.ranks > 1 {
+        if self.cut {
             bytes.align_up(BLOCK)
         } else {
             allocator::block(bytes)

@@ -117,7 +117,7 @@ fn adafactor(pieces: Pieces<'_>) -> Temporaries {
 fn muon(pieces: Pieces<'_>, workspace: Bytes) -> Option<Temporaries> {
     let one = |(piece, dtype): (&Piece, DType), elements: u64, (rows, columns): (u64, u64)| {
         let short = rows.min(columns);
-        let grams = if piece.ranks() > 1 { 3 } else { 2 };
+        let grams = if piece.is_cut() { 3 } else { 2 };
         piece.block(elements, dtype)
             + piece.block(elements, DType::Bf16) * 2
             + piece.block(short.saturating_mul(short), DType::Bf16) * grams

@@ -15,7 +15,8 @@ use crate::accuracy;
 use crate::api::Issue;
 use crate::api::{self, Strictness};
 use crate::api::{
-    Answer, EngineId, INPUTS, Input, InputDefault, InputId, InputKind, ModelReport, Request, Section,
+    Answer, Assumed, Capacity, EngineId, INPUTS, InferenceAnswer, Input, InputDefault, InputId, InputKind,
+    ModelReport, Request, Section, ServerId, Task,
 };
 
 /// Everything that the page remembers.
@@ -53,6 +54,9 @@ impl Default for Page {
 /// The answer to the question as it stands.
 type Current = Result<Arc<Answer>, Arc<Vec<Issue>>>;
 
+/// The answer to the inference question as it stands.
+type Serving = Result<Arc<InferenceAnswer>, Arc<Vec<Issue>>>;
+
 /// The store and the answer. A handle: copies refer to the same page.
 #[derive(Clone, Copy)]
 pub struct Form {
@@ -62,6 +66,10 @@ pub struct Form {
     pub current: Memo<Current>,
     /// The last valid answer.
     pub answer: Memo<Option<Arc<Answer>>>,
+    /// The answer to the inference question as it stands.
+    pub serving: Memo<Serving>,
+    /// The last valid answer to it.
+    pub served: Memo<Option<Arc<InferenceAnswer>>>,
     /// The last valid model, also where the rest of the question is not valid.
     pub model: Memo<Option<Arc<ModelReport>>>,
 }
@@ -71,11 +79,24 @@ pub fn provide(page: Page) -> Form {
     let page = Store::new(page);
     let current: Memo<Current> = Memo::new(move |_| {
         page.request().with(|request| {
-            accuracy::calculate(request, Strictness::default())
+            accuracy::calculate(&part(request, Task::Training), Strictness::default())
                 .map(Arc::new)
                 .map_err(Arc::new)
         })
     });
+    let serving: Memo<Serving> = Memo::new(move |_| {
+        page.request().with(|request| {
+            accuracy::calculate_inference(&part(request, Task::Inference), Strictness::default())
+                .map(Arc::new)
+                .map_err(Arc::new)
+        })
+    });
+    let served = Memo::new(
+        move |last: Option<&Option<Arc<InferenceAnswer>>>| match serving.get() {
+            Ok(answer) => Some(answer),
+            Err(_) => last.cloned().flatten(),
+        },
+    );
     let answer = Memo::new(move |last: Option<&Option<Arc<Answer>>>| match current.get() {
         Ok(answer) => Some(answer),
         Err(_) => last.cloned().flatten(),
@@ -99,10 +120,21 @@ pub fn provide(page: Page) -> Form {
         page,
         current,
         answer,
+        serving,
+        served,
         model,
     };
     provide_context(form);
     form
+}
+
+/// The part of what is typed that belongs to a kind of question; unknown keys and shapes stay with both.
+fn part(request: &Request, task: Task) -> Request {
+    let mut own = request.clone();
+    for input in INPUTS.iter().filter(|input| !input.section.belongs_to(task)) {
+        own.clear(input.id);
+    }
+    own
 }
 
 /// The inputs that name where an architecture comes from.
@@ -134,7 +166,23 @@ pub fn use_form() -> Form {
 impl Form {
     /// Whether the shown answer belongs to an earlier input.
     pub fn stale(self) -> bool {
-        self.current.with(Result::is_err)
+        match self.task() {
+            Task::Training => self.current.with(Result::is_err),
+            Task::Inference => self.serving.with(Result::is_err),
+        }
+    }
+
+    /// Which kind of question the shown tab asks.
+    pub fn task(self) -> Task {
+        match self.page.tab().get() {
+            Tab::Inference => Task::Inference,
+            Tab::Training | Tab::MultiNode | Tab::Accuracy => Task::Training,
+        }
+    }
+
+    /// The inference engine that is chosen, where what is typed names one.
+    pub fn server(self) -> Option<ServerId> {
+        self.chosen(InputId::ServerType).and_then(ServerId::from_key)
     }
 
     /// What is typed for an input.
@@ -173,7 +221,12 @@ impl Form {
 
     /// The engine that is chosen, where what is typed names one.
     pub fn engine(self) -> Option<EngineId> {
-        let input = InputId::EngineType.input();
+        self.chosen(InputId::EngineType).and_then(EngineId::from_key)
+    }
+
+    /// The value of a choice with a fixed default, where what is typed names one.
+    fn chosen(self, id: InputId) -> Option<&'static str> {
+        let input = id.input();
         let typed = self
             .page
             .request()
@@ -182,12 +235,11 @@ impl Form {
             return None;
         };
         let name = typed.as_deref().unwrap_or(default).to_ascii_lowercase();
-        let choice = input
-            .kind
-            .choices()
+        let choices = input.kind.choices();
+        let choice = choices
             .iter()
             .find(|choice| choice.value == name || choice.aliases.contains(&name.as_str()))?;
-        EngineId::from_key(choice.value)
+        Some(choice.value)
     }
 
     /// What is wrong with an input, or must be known about it, at present.
@@ -202,13 +254,17 @@ impl Form {
 
     /// What is wrong with, or must be known about, a place of the question.
     pub fn issues_where(self, about: impl Fn(&Issue) -> bool) -> Vec<Issue> {
-        self.current.with(|current| {
-            let issues = match current {
-                Ok(answer) => answer.warnings.as_slice(),
-                Err(issues) => issues.as_slice(),
-            };
-            issues.iter().filter(|issue| about(issue)).cloned().collect()
-        })
+        let chosen = |issues: &[Issue]| issues.iter().filter(|issue| about(issue)).cloned().collect();
+        match self.task() {
+            Task::Training => self.current.with(|current| match current {
+                Ok(answer) => chosen(&answer.warnings),
+                Err(issues) => chosen(issues),
+            }),
+            Task::Inference => self.serving.with(|current| match current {
+                Ok(answer) => chosen(&answer.warnings),
+                Err(issues) => chosen(issues),
+            }),
+        }
     }
 
     /// Whether anything is typed for an input.
@@ -242,14 +298,23 @@ impl Form {
                 .model
                 .with(|model| model.as_ref().map(|report| parameters(total(report))));
         }
-        self.answer.with(|answer| {
-            let answer = answer.as_deref()?;
+        let told = |capacity: &Capacity, assumed: &[Assumed]| {
             if id == InputId::GpuMemoryGb {
-                return Some(gib_number(answer.capacity.visible.expected_bytes));
+                return Some(gib_number(capacity.visible.expected_bytes));
             }
-            let assumed = answer.assumed.iter().find(|assumed| assumed.path == key)?;
+            let assumed = assumed.iter().find(|assumed| assumed.path == key)?;
             (!assumed.value.is_null()).then(|| plain(&assumed.value))
-        })
+        };
+        match self.task() {
+            Task::Training => self.answer.with(|answer| {
+                let answer = answer.as_deref()?;
+                told(&answer.capacity, &answer.assumed)
+            }),
+            Task::Inference => self.served.with(|answer| {
+                let answer = answer.as_deref()?;
+                told(&answer.capacity, &answer.assumed)
+            }),
+        }
     }
 
     /// Whether an architecture field is typed over what the model's source says.

@@ -13,7 +13,8 @@ test("every input of the registry changes the answer, a warning or an error", as
     const { question, value } = change(key);
     // Through an empty page, so that every question starts from nothing that the last one left open.
     await ask(page, "#tab=accuracy");
-    await ask(page, await link(question));
+    const own = await link(question);
+    await ask(page, key.startsWith("inference.") ? own.replace("#", "#tab=inference&") : own);
     const before = await outcome(page);
     try {
       await set(page, key, value);
@@ -30,6 +31,6 @@ test("every input of the registry changes the answer, a warning or an error", as
 async function ask(page, fragment) {
   await page.evaluate((fragment) => { location.hash = fragment; }, fragment);
   await page.waitForFunction((tab) => document.querySelector(tab)?.getAttribute("aria-selected") === "true",
-    fragment.startsWith("#tab=") ? "#tab-accuracy" : "#tab-training");
+    `#tab-${/^#tab=([a-z-]+)/.exec(fragment)?.[1] ?? "training"}`);
   await page.evaluate(() => new Promise(requestAnimationFrame));
 }

@@ -7,7 +7,8 @@ use crate::inference::capacity::capacity;
 use crate::inference::{Estimate, PartId, evaluate};
 use crate::memory::meters::Fit;
 use crate::request::{
-    Component, InferenceAnswer, InferenceBreakdown, Meters, PartRow, Pool, ServerId, Validation, Verdict,
+    Component, DeviceRow, InferenceAnswer, InferenceBreakdown, Meters, PartRow, Pool, ServerId, Validation,
+    Verdict,
 };
 use crate::units::Bytes;
 use crate::warn::Issue;
@@ -43,6 +44,16 @@ pub fn answer(question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
         total_memory_all_gpus_bytes: total * question.gpus,
         breakdown: breakdown(&estimate),
         parts: parts(&estimate),
+        devices: estimate
+            .devices
+            .iter()
+            .map(|device| DeviceRow {
+                weights_bytes: device.weights,
+                cache_bytes: device.cache,
+                prefill_peak_bytes: device.prefill,
+                decode_peak_bytes: device.decode,
+            })
+            .collect(),
         fits_on_gpu: estimate.fit != Fit::DoesNotFit,
         verdict: match estimate.fit {
             Fit::Fits => Verdict::Fits,

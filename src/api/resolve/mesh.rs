@@ -148,7 +148,13 @@ fn fix(id: InputId, value: u64) -> Map<String, Value> {
 }
 
 /// What the mesh must divide, by the sizes of the model, or by those that were typed where it could not be resolved.
-pub fn splits(mesh: Mesh, model: Option<&Model>, given: &Given, sequence: u64, report: &mut Report) {
+pub fn splits(
+    mesh: Mesh,
+    (engine, model): (EngineId, Option<&Model>),
+    given: &Given,
+    sequence: u64,
+    report: &mut Report,
+) {
     let size = |id: InputId| {
         let field = model.and_then(|model| model.fields.iter().find(|field| field.path == id.key()));
         match (model, field) {
@@ -157,8 +163,10 @@ pub fn splits(mesh: Mesh, model: Option<&Model>, given: &Given, sequence: u64, r
         }
     };
     let mut refuse = |code: &'static str, id: InputId, message: String| report.error(code, id, message);
-    let heads = size(InputId::NumAttentionHeads);
-    let kv_heads = size(InputId::NumKeyValueHeads);
+    // What PyTorch's plans must divide follows from the plan.
+    let planned = model.is_some() && matches!(engine, EngineId::PytorchDdp | EngineId::Fsdp);
+    let heads = size(InputId::NumAttentionHeads).filter(|_| !planned);
+    let kv_heads = size(InputId::NumKeyValueHeads).filter(|_| !planned);
     if let Some(heads) = heads.filter(|heads| heads % mesh.tensor != 0) {
         refuse(
             "not_divisible",

@@ -13,6 +13,7 @@ mod observe;
 mod precision;
 pub(super) mod source;
 mod step;
+mod tensor;
 mod usage;
 mod width;
 
@@ -23,6 +24,7 @@ pub use mesh::{Mesh, mesh, nodes, splits};
 pub use model::{Model, model, note_released};
 pub use precision::precision;
 pub use step::{Step, step};
+pub use tensor::{Divided, divide};
 pub use usage::{other_question, unused};
 
 pub(super) use combinations::zero;

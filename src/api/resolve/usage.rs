@@ -192,6 +192,10 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             "Only stage 3 gathers weights.",
         ),
         InputId::GradientAsBucketView => when(ranks > 1, "On one GPU there are no gradient buckets."),
+        InputId::TensorParallelPlan | InputId::LossParallel => when(
+            given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1,
+            "Without tensor parallelism nothing is divided by a plan.",
+        ),
         InputId::ReduceDtype => when(
             engine == EngineId::Fsdp,
             "Only FSDP has a reduction type of its own.",

@@ -31,7 +31,7 @@ pub struct Shard {
     pub input: bool,
     /// Whether it has what stands after them.
     pub output: bool,
-    /// Whether embeddings and head are divided, too.
+    /// Whether the token embedding is divided, too.
     pub vocabulary: bool,
     /// Whether head and embedding are one tensor although the stage has both only in part: a tied head on another stage
     /// than the embedding is a copy.
@@ -166,10 +166,10 @@ fn quantised_bytes(shape: &[u64], format: &Quantisation, compute: DType) -> Byte
 /// The shape of a tensor on a rank: the axis of tensor parallelism divided, rounded up.
 pub fn shape_on_rank(tensor: &Tensor, shard: &Shard) -> Vec<u64> {
     let mut shape = tensor.shape.clone();
-    let ends = matches!(tensor.role, Role::Embedding | Role::Head);
+    let embedding = matches!(tensor.role, Role::Embedding | Role::PositionEmbedding);
     if let Split::Axis(axis) = tensor.split
         && shard.tensor > 1
-        && (shard.vocabulary || !ends)
+        && (shard.vocabulary || !embedding)
         && let Some(length) = shape.get_mut(usize::from(axis))
     {
         *length = length.div_ceil(shard.tensor);

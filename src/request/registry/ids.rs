@@ -137,6 +137,8 @@ registry! {
     VirtualPipelineSize => parallelism::VIRTUAL_PIPELINE,
     ContextParallelSize => parallelism::CONTEXT,
     SequenceParallel => parallelism::SEQUENCE,
+    TensorParallelPlan => parallelism::PLAN,
+    LossParallel => parallelism::LOSS,
     ExpertParallelSize => parallelism::EXPERT,
     ExpertTensorParallelSize => parallelism::EXPERT_TENSOR,
     Gpu => hardware::GPU,

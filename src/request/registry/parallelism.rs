@@ -1,12 +1,29 @@
 //! Inputs of section `parallelism`: the sizes of the mesh.
 
-use super::{EngineId, FormGroup, Input, InputId, InputKind, Section};
+use super::{Choice, EngineId, FormGroup, Input, InputId, InputKind, Section};
+use crate::cite::{Citation, Evidence};
 
 const MEGATRON: &[EngineId] = &[EngineId::MegatronLm, EngineId::MegatronDeepspeed];
 const MODEL_PARALLEL: &[EngineId] = &[
     EngineId::MegatronLm,
     EngineId::MegatronDeepspeed,
     EngineId::Deepspeed,
+];
+
+/// PyTorch's engines, which divide matrices by DTensor.
+const PYTORCH: &[EngineId] = &[EngineId::PytorchDdp, EngineId::Fsdp];
+const TENSOR_PARALLEL: &[EngineId] = &[
+    EngineId::PytorchDdp,
+    EngineId::Fsdp,
+    EngineId::MegatronLm,
+    EngineId::MegatronDeepspeed,
+    EngineId::Deepspeed,
+];
+const SEQUENCE_PARALLEL: &[EngineId] = &[
+    EngineId::PytorchDdp,
+    EngineId::Fsdp,
+    EngineId::MegatronLm,
+    EngineId::MegatronDeepspeed,
 ];
 
 const fn size(
@@ -49,8 +66,57 @@ pub(super) static TENSOR: Input = size(
     "tp",
     "Tensor parallel",
 )
-.only(MODEL_PARALLEL)
-.help("Ranks that share each matrix. Must divide the attention heads. PyTorch DDP and FSDP are answered with 1.");
+.only(TENSOR_PARALLEL)
+.help("Ranks that share each matrix. Must divide the attention heads, and in PyTorch the key/value heads. FSDP2 divides the shards again; DDP and FSDP1 are answered with 1.");
+
+pub(super) static PLAN: Input = Input::new(
+    InputId::TensorParallelPlan,
+    (Section::Parallelism, FormGroup::Parallelism),
+    "parallelism.tensor_parallel_plan",
+    "--tensor-parallel-plan",
+    "tpp",
+    "Tensor parallel plan",
+    InputKind::Choice(&[
+        Choice::new(
+            "transformers",
+            "transformers (tp_plan)",
+            &["hf", "auto"],
+            "The plan of the model's family in transformers: hidden states and norms whole on every rank, logits gathered.",
+        ),
+        Choice::new(
+            "torch",
+            "torchtitan (parallelize_module)",
+            &["torchtitan"],
+            "torchtitan's plan for Llama: hidden states along the sequence and the loss over parts of the vocabulary where they are switched on.",
+        ),
+    ]),
+)
+.derived("torchtitan's where sequence or loss parallelism is on, else that of transformers")
+.only(PYTORCH)
+.advanced()
+.help("Which matrices are divided by columns or rows, which tensors stay whole and which are gathered.")
+.cite(Citation::new(
+    Evidence::Source,
+    "transformers 5.23 distributed/tensor_parallel.py; pytorch/torchtitan models/llama3/parallelize.py",
+));
+
+pub(super) static LOSS: Input = Input::new(
+    InputId::LossParallel,
+    (Section::Parallelism, FormGroup::Parallelism),
+    "parallelism.loss_parallel",
+    "--loss-parallel",
+    "tlp",
+    "Loss parallel",
+    InputKind::Toggle,
+)
+.fixed("false")
+.only(PYTORCH)
+.advanced()
+.help("With torchtitan's plan each rank computes the loss on its part of the vocabulary, so that no rank holds all logits. torchtitan's own default is on.")
+.cite(Citation::new(
+    Evidence::Source,
+    "torch 2.15 distributed/tensor/parallel/loss.py",
+));
 
 pub(super) static PIPELINE: Input = size(
     InputId::PipelineParallelSize,
@@ -94,9 +160,9 @@ pub(super) static SEQUENCE: Input = Input::new(
     InputKind::Toggle,
 )
 .fixed("false")
-.only(MEGATRON)
+.only(SEQUENCE_PARALLEL)
 .advanced()
-.help("With tensor parallelism, the parts between the matrices are divided along the sequence as well. Without it, it is switched off with a warning.");
+.help("With tensor parallelism, the parts between the matrices are divided along the sequence as well (in PyTorch by torchtitan's plan). Without it, it is switched off with a warning.");
 
 pub(super) static EXPERT: Input = size(
     InputId::ExpertParallelSize,

@@ -1,6 +1,7 @@
 //! Softmax attention: projections, norms on queries and keys, rotation, the kernel, the output projection.
 
 use super::Layout;
+use super::split::Group;
 use crate::model::{Attention, QkNorm, Span};
 use crate::training::ops::{Eager, Heads, Masking, Recorder};
 use crate::training::tape::{Axis, Name, Rows, Shape, Storage, Var};
@@ -12,22 +13,38 @@ impl Layout<'_> {
         let query_width = attention.heads * attention.head_dim;
         let key_width = attention.kv_heads * attention.head_dim;
         let value_width = attention.kv_heads * attention.value_dim;
+        let input = self.branch(input);
         let (query, key, value) = if attention.fused_qkv {
             self.fused_projection(input, [query_width, key_width, value_width])
         } else {
-            let query = self.project(input, &names::QUERIES, query_width, &names::QUERY);
-            let key = self.project(input, &names::KEYS, key_width, &names::KEY);
+            let query = self.first(
+                Group::Attention,
+                input,
+                (&names::QUERIES, query_width),
+                &names::QUERY,
+            );
+            let key = self.first(Group::Attention, input, (&names::KEYS, key_width), &names::KEY);
             let value = if attention.shared_kv {
                 key
             } else {
-                self.project(input, &names::VALUES, value_width, &names::VALUE)
+                self.first(
+                    Group::Attention,
+                    input,
+                    (&names::VALUES, value_width),
+                    &names::VALUE,
+                )
             };
             (query, key, value)
         };
         let (key, value, kv_heads) = self.indexed(attention, key, value);
-        let gate = attention
-            .output_gate
-            .then(|| self.project(input, &names::QUERIES, query_width, &names::OUTPUT_GATE));
+        let gate = attention.output_gate.then(|| {
+            self.first(
+                Group::Attention,
+                input,
+                (&names::QUERIES, query_width),
+                &names::OUTPUT_GATE,
+            )
+        });
         let (query, key) = if self.setting.reference.norms_rotated {
             let (query, key) = self.rotate_both(attention, query, (key, kv_heads));
             self.norm_heads(attention, query, key)
@@ -46,9 +63,7 @@ impl Layout<'_> {
             }
             None => output,
         };
-        let shape = self.hidden();
-        self.recorder
-            .linear(output, shape, &names::BLOCK_OUTPUT, Projection::Output)
+        self.last(Group::Attention, output, self.setting.hidden, Projection::Output)
     }
 
     const fn heads(&self, attention: &Attention, keys: u64) -> Heads {
@@ -88,7 +103,12 @@ impl Layout<'_> {
 
     fn fused_projection(&mut self, input: Var, [query, key, value]: [u64; 3]) -> (Var, Var, Var) {
         let name = &names::QUERY_KEY_VALUE;
-        let whole = self.project(input, &names::QUERIES_KEYS_VALUES, query + key + value, name);
+        let whole = self.first(
+            Group::Attention,
+            input,
+            (&names::QUERIES_KEYS_VALUES, query + key + value),
+            name,
+        );
         if self.setting.reference.slices_projection {
             return (
                 self.recorder.slice(whole, &names::QUERIES, query, name),

@@ -2,6 +2,7 @@
 //! at once (integrations/moe.py, `grouped_mm_experts_forward`). Routing is taken as even.
 
 use super::Layout;
+use super::split::Group;
 use crate::model::{Dense, Moe};
 use crate::training::names;
 use crate::training::ops::{Recorder, promoted};
@@ -19,7 +20,7 @@ impl Layout<'_> {
                 activation: moe.activation.clone(),
                 fused_gate_up: false,
             };
-            let mut beside = self.dense_of(&dense, input, &names::SHARED);
+            let mut beside = self.dense_of(Group::Shared, &dense, input, &names::SHARED);
             if shared.gate {
                 let gate = self.project(input, &names::ONE, 1, &names::OUTPUT_GATE);
                 let open = self.recorder.keeping_result(gate, &names::OUTPUT_GATE);

@@ -1,6 +1,7 @@
 //! Multi-head latent attention: compressed queries, keys and values (transformers 5.23, DeepSeek-V2 and V3).
 
 use super::Layout;
+use super::split::Group;
 use crate::model::{Attention, Latent, NormKind, QkNorm, Span};
 use crate::training::ops::Heads;
 use crate::training::tape::Var;
@@ -16,7 +17,12 @@ impl Layout<'_> {
             }
             None => input,
         };
-        let query = self.project(query_source, &names::QUERIES, heads * width, &names::QUERY);
+        let query = self.first(
+            Group::Attention,
+            query_source,
+            (&names::QUERIES, heads * width),
+            &names::QUERY,
+        );
         let query = self.recorder.split(query, &names::QUERY);
         let query_plain = self
             .recorder
@@ -27,6 +33,7 @@ impl Layout<'_> {
 
         let row = latent.kv_rank + latent.rope_dim;
         let compressed = self.project(input, &names::LATENT_ROW, row, &names::LATENT);
+        let compressed = self.recombined(compressed);
         let compressed = self.recorder.split(compressed, &names::LATENT);
         let key_latent = self.recorder.part(compressed, &names::KEY_RANK, latent.kv_rank);
         let key_rotary = self
@@ -42,7 +49,12 @@ impl Layout<'_> {
             .concatenate(&[query_plain, query_rotary], shape, &names::ROTATED);
 
         let expanded = heads * (latent.nope_dim + latent.value_dim);
-        let keys_values = self.project(key_latent, &names::KEYS_VALUES, expanded, &names::QUERY_KEY_VALUE);
+        let keys_values = self.first(
+            Group::Attention,
+            key_latent,
+            (&names::KEYS_VALUES, expanded),
+            &names::QUERY_KEY_VALUE,
+        );
         let keys_values = self.recorder.split(keys_values, &names::QUERY_KEY_VALUE);
         let key_plain = self
             .recorder
@@ -78,9 +90,7 @@ impl Layout<'_> {
             dropout: 0.0,
         };
         let output = self.kernel(&attention, [query, key, value], sizes, true);
-        let shape = self.hidden();
-        self.recorder
-            .linear(output, shape, &names::BLOCK_OUTPUT, Projection::Output)
+        self.last(Group::Attention, output, self.setting.hidden, Projection::Output)
     }
 
     /// Pairs rotated as complex numbers in fp32 (V2), or as even and odd slices (V3).

@@ -1,7 +1,7 @@
 //! A layer as the reference class of its family computes it, recorded on a tape: norms, mixer, feed-forward, residuals.
 //!
 //! `attention`, `latent`, `linear_time` record mixers, `feed_forward` and `experts` what follows them, `reference` holds
-//! what is particular to a family's class. What one operation keeps is decided in `training::ops`.
+//! what is particular to a family's class, `split` what tensor parallelism puts around products. What one operation keeps is decided in `training::ops`.
 
 mod attention;
 mod experts;
@@ -9,13 +9,14 @@ mod feed_forward;
 mod latent;
 mod linear_time;
 mod reference;
+mod split;
 
 pub use reference::Reference;
 
 use super::names;
 use super::ops::{Recorder, Types};
 use super::tape::{Rows, Shape, Storage, Tape, Var};
-use super::{Adapter, AttentionKernel, FusedKernels, Precision, TrainingJob};
+use super::{Adapter, AttentionKernel, FusedKernels, Precision, TensorParallel, TrainingJob};
 use crate::model::{FeedForward, Layer, Mixer, Norm, Residual};
 use crate::units::DType;
 
@@ -38,6 +39,8 @@ pub struct Setting {
     pub kernels: FusedKernels,
     /// Adapters.
     pub adapter: Option<Adapter>,
+    /// Tensor parallelism.
+    pub tensor: Option<TensorParallel>,
     /// Whether 8-bit products hold their inputs beside what autograd saves.
     pub outside: bool,
     /// Sequences of the micro-batch.
@@ -68,14 +71,24 @@ impl Setting {
         self
     }
 
-    /// The hidden state between layers.
-    pub const fn hidden_state(&self) -> Storage {
+    /// The hidden state of so many tokens.
+    const fn hidden_states(&self, tokens: u64) -> Storage {
         let shape = Shape {
             axis: &names::WIDTH,
             width: self.hidden,
-            rows: Rows::Tokens(self.tokens),
+            rows: Rows::Tokens(tokens),
         };
         Storage::new(&names::HIDDEN_STATE, shape, self.stream)
+    }
+
+    /// The hidden state between layers.
+    pub fn hidden_state(&self) -> Storage {
+        self.hidden_states(self.own_tokens())
+    }
+
+    /// The hidden state of all tokens, where they are gathered.
+    pub const fn whole_hidden_state(&self) -> Storage {
+        self.hidden_states(self.tokens)
     }
 
     /// What a job with these types has in common.
@@ -88,6 +101,7 @@ impl Setting {
             kernel: job.attention,
             reference: Reference::of(&job.network.model_type),
             kernels: job.kernels,
+            tensor: job.tensor,
             adapter: job.adapter.map(|adapter| Adapter {
                 dtype: adapter_type(job, adapter),
                 ..adapter
@@ -207,6 +221,12 @@ impl Layout<'_> {
         let Some(norm) = norm else {
             return input;
         };
+        if self.setting.sequence_divided() {
+            let before = self.recorder.tape.distribute(true);
+            let output = self.recorder.norm(input, norm.kind, 1);
+            self.recorder.tape.distribute(before);
+            return output;
+        }
         let reference = self.setting.reference;
         if reference.centred_norms {
             return self.recorder.centred_norm(input, 1);

@@ -1,8 +1,10 @@
 //! PyTorch `FullyShardedDataParallel` over every layer and the root: flat parameters.
 //!
 //! Read in PyTorch 2.15: torch/distributed/fsdp/_runtime_utils.py and _flat_param.py. The root is gathered from its forward to
-//! its backward; backward gathers the unit below before a unit's gradients are computed (BACKWARD_PRE). A unit's gradients
-//! are concatenated into a flat one while both and the gathered weights exist, then reduced in the compute type.
+//! its backward; backward gathers the unit below before a unit's gradients are computed (BACKWARD_PRE). Beside adapters
+//! that is the unit of one small matrix: PEFT's wrapping policy (utils/other.py, `fsdp_auto_wrap_policy`) gives each a unit of
+//! its own. A unit's gradients are concatenated into a flat one while both and the gathered weights exist, then reduced in the
+//! compute type.
 
 use super::gathered::{Shards, Units};
 use super::{Held, Moment, Plan, Sheet, States};
@@ -24,6 +26,7 @@ impl Fsdp1 {
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let (depth, units) = (plan.order.len(), &self.units);
         let mut held = self.shards.always(plan, units, moment);
+        let prefetches = units.reshard && plan.job.adapter.is_none();
         match moment {
             Moment::Load | Moment::Rest => {}
             Moment::Loss => {
@@ -33,7 +36,7 @@ impl Fsdp1 {
             Moment::Head => {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));
-                if let (true, Some(last)) = (units.reshard, units.below(plan, depth)) {
+                if let (true, Some(last)) = (prefetches, units.below(plan, depth)) {
                     held.extend(last.weights().map(|entry| (entry, 1)));
                 }
             }
@@ -47,7 +50,7 @@ impl Fsdp1 {
                         held.push((unit.gradients, 2));
                     }
                 }
-                if let (true, Some(below)) = (units.reshard, units.below(plan, layer)) {
+                if let (true, Some(below)) = (prefetches, units.below(plan, layer)) {
                     held.extend(below.weights().map(|entry| (entry, 1)));
                 }
                 self.shards.layers_from(plan, layer + 1, &mut held);

@@ -68,7 +68,10 @@ impl Fsdp2 {
             }
             Moment::Embedding => {
                 held.extend(units.root_gathered());
-                held.extend([(units.root.gradients, 1), (units.input.gradients, 1)]);
+                held.push((units.root.gradients, 1));
+                if !plan.job.cuts_embedding() {
+                    held.push((units.input.gradients, 1));
+                }
                 if let Some(first) = units.of(plan, 0) {
                     held.push((first.reduction, 1));
                 }

@@ -2,13 +2,14 @@
 //! activations and the timeline are the same for all and live elsewhere.
 
 mod deepspeed;
+mod embedding;
 mod fsdp1;
 mod fsdp2;
 mod gathered;
 mod replicated;
 
 use super::parts::Part;
-use super::plan::{GRADIENTS, Moment, Plan, extend};
+use super::plan::{GRADIENTS, Moment, Plan, extend, gradients_persist};
 use super::sheet::{EntryId, Held, Item, Sheet};
 use super::states::Kind;
 use super::temporaries::{Weights, temporaries};
@@ -126,14 +127,25 @@ impl States {
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
             sheet.item(part.trained.item(GRADIENTS, part.dtype, shards), place)
         };
+        let input_gradients = gradients(&plan.input, BEFORE, sheet);
+        let embedding = embedding::Embedding::new(plan, sheet);
+        let layer_step = step(plan, &within, "layers", sheet);
+        let mut step = step(plan, &local, "", sheet);
+        step.extend(embedding.iter().flat_map(|embedding| embedding.step(plan)));
         Self {
-            input_gradients: gradients(&plan.input, BEFORE, sheet),
+            input_gradients: match &embedding {
+                Some(embedding) if embedding.stays() => embedding.whole,
+                _ => input_gradients,
+            },
             output_gradients: gradients(&plan.output, AFTER, sheet),
-            layer_step: step(plan, &within, "layers", sheet),
-            step: step(plan, &local, "", sheet),
+            layer_step,
+            step,
             clip: clip(plan, &local, sheet),
             workspaces: workspaces(plan, sheet),
-            tied: tied(plan, sheet),
+            tied: match &embedding {
+                Some(embedding) => embedding.made(plan),
+                None => tied(plan, sheet),
+            },
             weights,
             optimizer,
         }

@@ -7,6 +7,7 @@
 mod activation;
 mod adapter;
 mod attention;
+mod distributed;
 mod norm;
 
 pub use adapter::Matrix;

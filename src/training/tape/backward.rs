@@ -1,6 +1,6 @@
 //! The backward pass over a tape, in the order of torch's engine: the node recorded last runs first, a node's gradients
 //! exist beside what it keeps until it has run, a second gradient for the same tensor is added in place where nobody else
-//! holds the first (torch/csrc/autograd/engine.cpp and input_buffer.cpp of PyTorch 2.15).
+//! holds the first and it is a plain tensor (torch/csrc/autograd/engine.cpp and input_buffer.cpp of PyTorch 2.15).
 
 use super::{NodeId, Stage, Storage, StorageId, Tape, Target};
 
@@ -235,6 +235,7 @@ impl Tape {
             Target::Weight | Target::Summed | Target::Discarded => return state.release(id),
         };
         let collects = self.nodes.get(node).is_some_and(|node| node.collects);
+        let subclass = self.nodes.get(node).is_some_and(|node| node.distributed);
         let Some(slot) = incoming.get_mut(node) else {
             return state.release(id);
         };
@@ -243,7 +244,7 @@ impl Tape {
             slot.push(id);
             return;
         };
-        if state.shared(earlier) {
+        if state.shared(earlier) || subclass {
             let sum = state
                 .storages
                 .get(earlier as usize)

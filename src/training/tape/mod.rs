@@ -96,6 +96,8 @@ struct Node {
     collects: bool,
     /// The gradients are written over what the node keeps.
     in_place: bool,
+    /// Its output is a DTensor: gradients for it are added out of place.
+    distributed: bool,
 }
 
 /// The recorded operations.
@@ -109,6 +111,7 @@ pub struct Tape {
     stage: Stage,
     products: u64,
     kept: Vec<StorageId>,
+    distributed: bool,
     outside: Vec<StorageId>,
     forwards: Vec<Forward>,
     passing: Vec<StorageId>,
@@ -136,6 +139,7 @@ impl Tape {
             stage: Stage::Body,
             products: 0,
             kept: Vec::new(),
+            distributed: false,
             outside: Vec::new(),
             forwards: Vec::new(),
             passing: Vec::new(),
@@ -154,6 +158,11 @@ impl Tape {
     /// Nodes from here on belong to this part.
     pub fn enter(&mut self, stage: Stage) {
         self.stage = stage;
+    }
+
+    /// Outputs of nodes from here on are DTensors, or plain tensors again. Says what they were before.
+    pub const fn distribute(&mut self, distributed: bool) -> bool {
+        std::mem::replace(&mut self.distributed, distributed)
     }
 
     /// A new storage.
@@ -189,6 +198,7 @@ impl Tape {
             stage: self.stage,
             collects: false,
             in_place: false,
+            distributed: self.distributed,
         });
         index(self.nodes.len() - 1)
     }

@@ -1,5 +1,6 @@
 //! Tests of the training room: what layers save, the tape, single operations, states, and the sheet.
 
+mod divided;
 mod ends;
 mod ops;
 mod saved;
@@ -69,6 +70,7 @@ fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> T
         moving_average: None,
         sync_each_micro_batch: true,
         adapter: None,
+        tensor: None,
         objective: Objective::NextToken,
         reentrant: false,
         compute_capability: 90,

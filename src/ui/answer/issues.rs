@@ -1,20 +1,19 @@
 //! Errors and warnings, collected; each leads to the input that it is about.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 
 use super::super::fields::{control_id, fixes, reveal_input};
 use super::super::state::{Form, PageStoreFields};
-use crate::api::{Answer, Input, Issue};
+use crate::api::{Input, Issue, Task};
 
 /// All errors of the present input, and what in the link was not understood.
 pub fn errors(form: Form) -> AnyView {
-    let errors = move || {
-        form.current.with(|current| {
-            current
-                .as_ref()
-                .err()
-                .map(|issues| panel(form, "errors", "Not valid", issues))
-        })
+    let shown = move |issues: &Arc<Vec<Issue>>| panel(form, "errors", "Not valid", issues);
+    let errors = move || match form.task() {
+        Task::Training => form.current.with(|current| current.as_ref().err().map(shown)),
+        Task::Inference => form.serving.with(|current| current.as_ref().err().map(shown)),
     };
     let notes = move || {
         form.page
@@ -25,11 +24,11 @@ pub fn errors(form: Form) -> AnyView {
 }
 
 /// All warnings of an answer.
-pub fn warnings(form: Form, answer: &Answer) -> AnyView {
-    if answer.warnings.is_empty() {
+pub fn warnings(form: Form, warnings: &[Issue]) -> AnyView {
+    if warnings.is_empty() {
         return ().into_any();
     }
-    panel(form, "warnings", "Good to know", &answer.warnings)
+    panel(form, "warnings", "Good to know", warnings)
 }
 
 fn panel(form: Form, id: &'static str, title: &'static str, issues: &[Issue]) -> AnyView {

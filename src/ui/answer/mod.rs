@@ -7,9 +7,12 @@ mod instants;
 mod issues;
 mod ledger;
 mod meters;
+mod serving;
 mod solvers;
 mod validation;
 mod verdict;
+
+pub use serving::serving;
 
 use leptos::prelude::*;
 
@@ -36,8 +39,11 @@ pub fn answer() -> AnyView {
         })
     };
     let warnings = move || {
-        form.answer
-            .with(|answer| answer.as_deref().map(|answer| issues::warnings(form, answer)))
+        form.answer.with(|answer| {
+            answer
+                .as_deref()
+                .map(|answer| issues::warnings(form, &answer.warnings))
+        })
     };
     // The ledger keeps its own state (opened rows, chosen instant), so it is built once and follows the answer.
     let solved = move || has.get().then(|| solvers::solvers(form));

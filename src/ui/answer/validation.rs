@@ -3,11 +3,11 @@
 use leptos::prelude::*;
 
 use super::super::format::decimal;
-use crate::api::{Answer, Validation};
+use crate::api::Validation;
 
 /// "checked on 312 runs", or "not validated".
-pub fn line(answer: &Answer) -> AnyView {
-    let text = match &answer.validation {
+pub fn line(validation: &Validation) -> AnyView {
+    let text = match validation {
         Validation::Records { engine, records, median_percent, p90_percent, worst_percent } => view! {
             <span>
                 <b>{format!("Checked on {records} measured runs")}</b>

@@ -5,11 +5,11 @@ use leptos::prelude::*;
 use super::super::format::{exact, gib, gib_number, grouped};
 use super::super::state::Form;
 use super::{meters, validation};
-use crate::api::{Answer, ModelSource, Verdict};
+use crate::api::{Answer, ModelSource, Range, Verdict};
 use crate::units::Bytes;
 
 /// The class of the verdict's colours.
-fn tone(verdict: Verdict) -> &'static str {
+pub fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Fits => "tone-fits",
         Verdict::Tight => "tone-tight",
@@ -18,7 +18,7 @@ fn tone(verdict: Verdict) -> &'static str {
 }
 
 /// A sign of its own for each verdict, so that colour is never the only one.
-fn sign(verdict: Verdict) -> AnyView {
+pub fn sign(verdict: Verdict) -> AnyView {
     let path = match verdict {
         Verdict::Fits => "M4 12.5l5 5L20 6.5",
         Verdict::Tight => "M12 4v10M12 18.5v.5",
@@ -32,7 +32,8 @@ fn sign(verdict: Verdict) -> AnyView {
     .into_any()
 }
 
-fn title(verdict: Verdict) -> &'static str {
+/// The verdict as a heading.
+pub fn title(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Fits => "Fits",
         Verdict::Tight => "Tight",
@@ -41,11 +42,8 @@ fn title(verdict: Verdict) -> &'static str {
 }
 
 /// The need as a person says it: "56.10 – 63.02 GiB", or one figure where both ends print the same.
-fn need(answer: &Answer) -> String {
-    let (low, high) = (
-        gib_number(answer.need.low_bytes),
-        gib_number(answer.need.high_bytes),
-    );
+pub fn need(need: Range) -> String {
+    let (low, high) = (gib_number(need.low_bytes), gib_number(need.high_bytes));
     if low == high {
         format!("{high} GiB")
     } else {
@@ -76,7 +74,7 @@ pub fn strip(answer: &Answer, stale: bool) -> AnyView {
                 <h2 class="verdict-badge">{sign(answer.verdict)} {title(answer.verdict)}</h2>
                 <p class="verdict-need" title=exact(answer.need.expected_bytes)>
                     <small>"needs "</small>
-                    {need(answer)}
+                    {need(answer.need)}
                     <small>{format!(" of {} per GPU", gib(capacity))}</small>
                 </p>
                 <p class="verdict-brief" aria-hidden="true">
@@ -101,7 +99,7 @@ pub fn glance(answer: &Answer) -> AnyView {
             <h2 id="meters-title">"Three meters"</h2>
             {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
             {facts(answer)}
-            {validation::line(answer)}
+            {validation::line(&answer.validation)}
         </section>
     }
     .into_any()
@@ -188,7 +186,7 @@ pub fn pinned(answer: &Answer, stale: bool) -> AnyView {
             <span class="pinned-text">
                 <span>{title(answer.verdict)} {stale}</span>
                 <span class="pinned-need">
-                    {format!("{} of {}", need(answer), gib_number(answer.capacity.usable_bytes))}
+                    {format!("{} of {}", need(answer.need), gib_number(answer.capacity.usable_bytes))}
                 </span>
             </span>
             <span class="pinned-more">"Answer"</span>
@@ -204,7 +202,7 @@ pub fn spoken(form: Form) -> AnyView {
             Ok(answer) => format!(
                 "{}: needs {} of {} per GPU.",
                 title(answer.verdict),
-                need(answer),
+                need(answer.need),
                 gib(answer.capacity.usable_bytes)
             ),
             Err(issues) => match issues.len() {

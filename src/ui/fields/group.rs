@@ -7,10 +7,10 @@ use leptos::wasm_bindgen::JsCast;
 use super::super::state::{Form, use_form};
 use super::field::{control_id, field};
 use super::messages::message;
-use crate::api::{FormGroup, Input, InputId, Level, Section};
+use crate::api::{FormGroup, Input, InputId, Level, Section, Task};
 
 /// The inputs that everybody sees.
-const ESSENTIAL: [InputId; 8] = [
+const ESSENTIAL: [InputId; 13] = [
     InputId::ModelId,
     InputId::NumParameters,
     InputId::Gpu,
@@ -19,13 +19,18 @@ const ESSENTIAL: [InputId; 8] = [
     InputId::SeqLength,
     InputId::BatchSize,
     InputId::EngineType,
+    InputId::ServerType,
+    InputId::Sequences,
+    InputId::TotalTokens,
+    InputId::WeightFormat,
+    InputId::KvCacheType,
 ];
 
 /// Inputs with a control of their own elsewhere.
 const ELSEWHERE: [InputId; 1] = [InputId::HfConfig];
 
 /// The groups of training below the essential questions, in the order of how often they are needed.
-const GROUPS: [FormGroup; 15] = [
+const GROUPS: [FormGroup; FormGroup::ALL.len()] = [
     FormGroup::Precision,
     FormGroup::Activations,
     FormGroup::Optimizer,
@@ -41,6 +46,11 @@ const GROUPS: [FormGroup; 15] = [
     FormGroup::Attention,
     FormGroup::Experts,
     FormGroup::ExportsOnly,
+    FormGroup::Requests,
+    FormGroup::Formats,
+    FormGroup::Server,
+    FormGroup::ServerSettings,
+    FormGroup::Sharding,
 ];
 
 /// Every group that holds more than the essential questions.
@@ -50,10 +60,15 @@ pub fn groups() -> AnyView {
 
 /// The inputs of a group that mean something to the engine, basic ones first.
 fn inputs(form: Form, group: FormGroup) -> Vec<InputId> {
-    let engine = form.engine();
+    let task = form.task();
+    let (engine, server) = (form.engine(), form.server());
     let mut inputs: Vec<&'static Input> = Input::of_group(group)
         .filter(|input| !ESSENTIAL.contains(&input.id) && !ELSEWHERE.contains(&input.id))
-        .filter(|input| engine.is_none_or(|engine| input.engines.to(engine)))
+        .filter(|input| input.section.belongs_to(task))
+        .filter(|input| match task {
+            Task::Training => engine.is_none_or(|engine| input.engines.to(engine)),
+            Task::Inference => server.is_none_or(|server| input.engines.serves(server)),
+        })
         .collect();
     inputs.sort_by_key(|input| input.level == Level::Advanced);
     inputs.into_iter().map(|input| input.id).collect()
@@ -64,6 +79,8 @@ fn title(group: FormGroup) -> &'static str {
         FormGroup::Source => "Name",
         FormGroup::Hardware => "More on the GPU",
         FormGroup::Workload => "More on the workload",
+        FormGroup::Requests => "More on the requests",
+        FormGroup::Server => "Version of the inference engine",
         FormGroup::Engine => "Versions",
         other => other.title(),
     }

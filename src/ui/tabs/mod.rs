@@ -1,6 +1,7 @@
 //! The four tabs: which there are, the list of them, and their panels.
 
 mod accuracy;
+mod inference;
 mod list;
 mod training;
 mod work;
@@ -88,7 +89,7 @@ pub fn TabPanels() -> impl IntoView {
         let content = move || {
             (shown.get() == tab).then(|| match tab {
                 Tab::Training => training::training(),
-                Tab::Inference => work::inference(),
+                Tab::Inference => inference::inference(),
                 Tab::MultiNode => work::multi_node(),
                 Tab::Accuracy => accuracy::accuracy(),
             })

@@ -2,20 +2,6 @@
 
 use leptos::prelude::*;
 
-/// Inference, in work.
-pub fn inference() -> AnyView {
-    in_work(
-        "Inference is in work",
-        "This tab will answer whether a model can be served on the GPUs, with how long a context and how many requests at once.",
-        &[
-            "Engines: Transformers, vLLM, SGLang, TGI, TensorRT-LLM, llama.cpp, each with its version",
-            "Weight formats to the bit: 16-bit, FP8, AWQ, GPTQ, bitsandbytes, GGUF",
-            "KV cache with grouped heads, latent attention, sliding windows and state space layers",
-            "CUDA graphs, activation peak of the prefill, what the engine reserves at start",
-        ],
-    )
-}
-
 /// Multi-node, in work.
 pub fn multi_node() -> AnyView {
     in_work(
@@ -38,7 +24,7 @@ fn in_work(title: &'static str, intro: &'static str, items: &[&'static str]) -> 
             <h3>"What will come"</h3>
             <ul>{items}</ul>
             <p class="soft">
-                "No figure is shown until it can be checked against measured runs. Training is ready in the first tab."
+                "No figure is shown until it can be checked against measured runs. Training and inference are ready in the first tabs."
             </p>
         </section>
     }

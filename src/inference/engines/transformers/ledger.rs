@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::super::estimate::{Estimate, Part, PartId};
+use super::super::super::estimate::{DeviceEstimate, Estimate, Part, PartId};
 use super::super::super::job::InferenceJob;
 use super::super::super::weights::{Quantisation, Shard, Stored};
-use super::shape::{Pass, heads};
+use super::beside::{dropped, masks, rotary};
+use super::shape::Pass;
 use super::store::LayerStore;
 use super::{Attention, CacheKind, Options, decode, prefill, stage, store};
 use crate::cite::{Citation, Evidence};
@@ -43,15 +44,16 @@ const INSTANTS: [(InstantId, &str); 6] = [
 
 /// The estimate of the fullest GPU.
 pub fn estimate(job: &InferenceJob, options: &Options) -> Estimate {
-    let shards = stage::shards(job);
-    let fullest = shards
+    let all: Vec<Filled> = stage::shards(job)
         .iter()
         .map(|shard| device(job, options, shard))
-        .max_by_key(|device| device.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes));
-    match fullest {
-        Some(device) => finish(job, options, device),
-        None => finish(job, options, Filled::default()),
-    }
+        .collect();
+    let devices: Vec<DeviceEstimate> = all.iter().map(Filled::summary).collect();
+    let fullest = all
+        .into_iter()
+        .max_by_key(|device| device.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes))
+        .unwrap_or_default();
+    finish(job, options, fullest, devices)
 }
 
 /// What one device holds.
@@ -59,8 +61,28 @@ pub fn estimate(job: &InferenceJob, options: &Options) -> Estimate {
 struct Filled {
     ledger: Ledger,
     weights: Bytes,
-    cache: Bytes,
+    /// Cache in decoding at its largest, and at the end.
+    cache: (Bytes, Bytes),
     state: Bytes,
+}
+
+impl Filled {
+    fn summary(&self) -> DeviceEstimate {
+        let most = |instants: &[InstantId]| {
+            let peaks = instants.iter().map(|instant| self.ledger.allocated_at(*instant));
+            peaks.max().unwrap_or(Bytes::ZERO)
+        };
+        DeviceEstimate {
+            weights: self.weights,
+            cache: self.cache.1 + self.state,
+            prefill: most(&[
+                InstantId::PrefillAttention,
+                InstantId::PrefillFeedForward,
+                InstantId::PrefillHead,
+            ]),
+            decode: most(&[InstantId::DecodeLayer, InstantId::DecodeHead]),
+        }
+    }
 }
 
 /// Collects entries.
@@ -136,7 +158,20 @@ fn device(job: &InferenceJob, options: &Options, shard: &Shard) -> Filled {
     let cache_prefill: Bytes = stores.iter().map(|store| store.prefill).sum();
     let cache_end: Bytes = stores.iter().map(|store| store.end).sum();
     let state: Bytes = stores.iter().map(|store| store.state).sum();
-    let held = decode_cache(options, cache_prefill, cache_end);
+    let exact: Bytes = stores.iter().map(|store| store.exact).sum();
+    let one = |of: fn(&LayerStore) -> Bytes| stores.iter().map(of).max().unwrap_or(Bytes::ZERO);
+    // Offloaded: the layer at work, and in decoding the next one, which is fetched ahead.
+    let (cache_prefill, exact, held) = match options.cache {
+        CacheKind::Offloaded => {
+            let end = one(|store| store.end);
+            (one(|store| store.prefill), one(|store| store.exact), end * 2)
+        }
+        _ => (
+            cache_prefill,
+            exact,
+            decode_cache(options, cache_prefill, cache_end),
+        ),
+    };
     let phases = |before: u64, after: u64| {
         [
             (InstantId::PrefillAttention, before),
@@ -182,35 +217,54 @@ fn device(job: &InferenceJob, options: &Options, shard: &Shard) -> Filled {
         "32·B·length",
         &phases(
             pass.rows.saturating_mul(job.prompt).saturating_mul(32),
-            step.rows.saturating_mul(last).saturating_mul(40),
+            step.rows
+                .saturating_mul(last)
+                .saturating_mul(if options.beams > 1 { 90 } else { 40 }),
         ),
     );
-    let tables = rotary(&job.network, pass);
+    let (mask, masked) = masks(job, options, pass);
+    let tables = rotary(&layers, pass);
+    // Only what the layers use: both are gone when the head computes.
+    let layers_only = |before: u64, after: u64| {
+        [
+            (InstantId::PrefillAttention, before),
+            (InstantId::PrefillFeedForward, before),
+            (InstantId::DecodeLayer, after),
+        ]
+    };
+    let recomputed = options.cache == CacheKind::None;
+    let (tables_after, mask_after) = if recomputed {
+        (rotary(&layers, step), masks(job, options, step).0)
+    } else {
+        (0, 0)
+    };
     sheet.add(
         "rotary",
         "rotary tables",
         Group::Activations,
         CLASSES,
         "2·w·d·T",
-        &phases(tables, 0),
+        &layers_only(tables, tables_after),
     );
-    let (mask, masked) = masks(job, options, pass);
     sheet.add(
         "mask",
         "masks over pairs of positions",
         Group::Activations,
         CLASSES,
         "B·S² per kind of layer",
-        &phases(mask, 0),
+        &layers_only(mask, mask_after),
     );
+    let format = stage::replaced(&job.network, &job.weights);
     let most = |of: &dyn Fn(&Layer) -> u64| layers.iter().map(|layer| of(layer)).max().unwrap_or(0);
     let attention = most(&|layer| prefill::attention(job, options, layer, pass, masked));
     let norm = most(&|layer| prefill::norm(layer, pass));
-    let feed = most(&|layer| prefill::feed_forward(job, options, &job.weights, layer, pass)).max(norm);
-    let recomputed = options.cache == CacheKind::None;
+    let feed = most(&|layer| prefill::feed_forward(job, options, &format, layer, pass)).max(norm);
+    // A later device gets its input from the one before, which keeps the residual.
+    let lent = if shard.input { 0 } else { pass.each(pass.h) };
+    let (attention, feed) = (attention.saturating_sub(lent), feed.saturating_sub(lent));
     let decode_layer = if recomputed {
         most(&|layer| {
-            prefill::feed_forward(job, options, &job.weights, layer, step)
+            prefill::feed_forward(job, options, &format, layer, step)
                 .max(prefill::attention(job, options, layer, step, masked))
                 .max(prefill::norm(layer, step))
         })
@@ -221,7 +275,25 @@ fn device(job: &InferenceJob, options: &Options, shard: &Shard) -> Filled {
             .map(|(layer, store)| decode::layer(job, options, layer, *store, step))
             .max()
             .unwrap_or(0)
+            .max(dropped(job, options, &layers))
     };
+    sheet.add(
+        "scores",
+        "fp32 scores of the step before",
+        Group::Activations,
+        GENERATION,
+        "4·V·B",
+        &[InstantId::DecodeLayer, InstantId::DecodeHead].map(|instant| {
+            (
+                instant,
+                if shard.output {
+                    decode::referenced(job, options, step)
+                } else {
+                    0
+                },
+            )
+        }),
+    );
     let (first_head, last_head) = if shard.output {
         (
             prefill::head(job, options, pass),
@@ -274,7 +346,7 @@ fn device(job: &InferenceJob, options: &Options, shard: &Shard) -> Filled {
     Filled {
         ledger: sheet.ledger,
         weights,
-        cache: cache_prefill.max(held),
+        cache: (cache_prefill.max(held), exact),
         state,
     }
 }
@@ -317,11 +389,12 @@ fn assist(job: &InferenceJob, options: &Options, network: &Arc<Network>, sheet: 
     );
 }
 
-/// The cache that is alive in decoding: an offloaded one has two layers on the device.
+/// The cache that is alive in decoding.
 fn decode_cache(options: &Options, prefill: Bytes, end: Bytes) -> Bytes {
     match options.cache {
         // Layers with a window give back the prompt's cache only with the first step.
-        CacheKind::Dynamic => prefill.max(end),
+        // Beam search copies the caches of its beams, which leaves the views behind.
+        CacheKind::Dynamic if options.beams <= 1 => prefill.max(end),
         _ => end,
     }
 }
@@ -372,57 +445,7 @@ fn weigh(job: &InferenceJob, shard: &Shard, sheet: &mut Sheet) -> Bytes {
     stored.iter().map(|one| one.bytes * one.copies).sum()
 }
 
-fn rotary(network: &Network, pass: Pass) -> u64 {
-    let width = network
-        .kinds
-        .iter()
-        .filter_map(|layer| heads(layer, 1))
-        .map(|heads| heads.head)
-        .max()
-        .unwrap_or(0);
-    let tables = if network.model_type.starts_with("gemma3") {
-        2
-    } else {
-        1
-    };
-    pass.each(2 * width * tables)
-}
-
-/// Bytes of the masks, and whether the fused kernel gets one.
-fn masks(job: &InferenceJob, options: &Options, pass: Pass) -> (u64, bool) {
-    let network = &job.network;
-    let windows = network.kinds.iter().filter_map(|layer| heads(layer, 1)?.window);
-    let reached = windows.clone().any(|window| pass.context >= window);
-    let kinds = {
-        let has_window = windows.count() > 0;
-        let has_full = network
-            .kinds
-            .iter()
-            .filter_map(|layer| heads(layer, 1))
-            .any(|heads| heads.window.is_none());
-        u64::from(has_window) + u64::from(has_full)
-    };
-    match options.attention {
-        Attention::Flash => (0, false),
-        Attention::Eager => (
-            pass.pairs().saturating_mul(pass.w).saturating_mul(kinds.max(1)),
-            false,
-        ),
-        Attention::Sdpa | Attention::Math => {
-            let always = network.model_type == "falcon";
-            let chunked = pass.tokens < pass.context;
-            let masked = options.padding || reached || always || chunked;
-            let count = if options.padding {
-                kinds.max(1)
-            } else {
-                u64::from(masked)
-            };
-            (pass.pairs().saturating_mul(count), masked)
-        }
-    }
-}
-
-fn finish(job: &InferenceJob, options: &Options, device: Filled) -> Estimate {
+fn finish(job: &InferenceJob, options: &Options, device: Filled, devices: Vec<DeviceEstimate>) -> Estimate {
     let peak = device.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
     let unvalidated = options.attention == Attention::Flash
         || options.assistant.is_some()
@@ -432,7 +455,7 @@ fn finish(job: &InferenceJob, options: &Options, device: Filled) -> Estimate {
     let reserved = meters::reserved(allocated, Pattern::Single, false);
     let context = meters::context();
     let need = meters::need(allocated, context);
-    let temporaries = peak.saturating_sub(device.weights + device.cache + device.state);
+    let temporaries = peak.saturating_sub(device.weights + device.cache.0 + device.state);
     let exact = Interval::exact;
     let parts = vec![
         Part {
@@ -442,7 +465,7 @@ fn finish(job: &InferenceJob, options: &Options, device: Filled) -> Estimate {
         },
         Part {
             id: PartId::KvCache,
-            bytes: exact(device.cache),
+            bytes: exact(device.cache.0),
             source: CACHES.source,
         },
         Part {
@@ -467,6 +490,7 @@ fn finish(job: &InferenceJob, options: &Options, device: Filled) -> Estimate {
     ];
     Estimate {
         ledger: device.ledger,
+        devices,
         parts,
         allocated,
         reserved,

@@ -5,6 +5,7 @@
 //! `stage` says what the fullest GPU holds of the weights, `store` the cache, `prefill` and `decode` the temporaries of the
 //! two phases, `ledger` puts them together.
 
+mod beside;
 mod decode;
 mod ledger;
 mod prefill;

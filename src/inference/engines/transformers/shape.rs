@@ -3,10 +3,14 @@
 use super::super::super::job::InferenceJob;
 use super::Options;
 use crate::model::{Attention, Dense, FeedForward, Latent, Layer, Mixer, Moe, NormKind};
+use crate::units::DType;
 
 /// cuBLAS takes a workspace of 32 MiB for each product on Hopper and gives it back (torch 2.15
 /// `aten/src/ATen/cuda/CUDABlas.cpp`, traced).
 pub const WORKSPACE: u64 = 32 << 20;
+
+/// What cuBLASLt takes for a product with a bias (torch 2.15 `CUBLASLT_WORKSPACE_SIZE`, traced).
+pub const LT_WORKSPACE: u64 = 1 << 20;
 
 /// Sizes of one pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub struct Pass {
     pub context: u64,
     /// Bytes of an element of the compute type.
     pub w: u64,
+    /// Whether the compute type is fp16, in which LLM.int8 gives its products.
+    pub fp16: bool,
     /// Hidden size.
     pub h: u64,
     /// Ranks of tensor parallelism.
@@ -33,6 +39,7 @@ impl Pass {
             tokens,
             context,
             w: job.compute.bits() / 8,
+            fp16: job.compute == DType::Fp16,
             h: job.network.hidden_size,
             ranks: job.tensor.max(1),
         }
@@ -150,4 +157,21 @@ pub fn has_rms(layer: &Layer) -> bool {
         .norms
         .iter()
         .any(|norm| matches!(norm.kind, NormKind::Rms | NormKind::RmsPlusOne))
+}
+
+/// Whether the feed-forward's products add a bias.
+pub fn biased(layer: &Layer) -> bool {
+    layer
+        .tensors
+        .iter()
+        .any(|tensor| tensor.name.contains("mlp") && tensor.name.ends_with("bias"))
+}
+
+/// Width that is rotated, per head.
+pub fn rotated(layer: &Layer) -> u64 {
+    match (attention(layer), latent(layer)) {
+        (Some(attention), _) if attention.rotary => attention.rotary_dim,
+        (_, Some(latent)) => latent.rope_dim,
+        _ => 0,
+    }
 }

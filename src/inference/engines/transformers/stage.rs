@@ -1,6 +1,7 @@
 //! The weights of the fullest GPU: all of them, a share of every matrix (tp_plan), or whole layers (device_map).
 
 use super::super::super::job::InferenceJob;
+use super::super::super::weights::rank::total;
 use super::super::super::weights::{Quantisation, Shard, Stored, weights_on_rank};
 use crate::model::Network;
 use crate::units::DType;
@@ -9,22 +10,64 @@ use crate::units::DType;
 pub fn shards(job: &InferenceJob) -> Vec<Shard> {
     let mut whole = Shard::whole(&job.network);
     whole.tensor = job.tensor;
+    // The traced plans divide the token embedding as they divide the head.
+    whole.vocabulary = true;
     if job.pipeline <= 1 {
         return vec![whole];
     }
-    let depth = job.network.depth();
+    balanced(job, &whole)
+}
+
+/// accelerate 1.15.0 `utils/modeling.py`, get_balanced_memory and infer_auto_device_map: every device but the last gets an
+/// even share and 1.25 of the largest layer; on the first, room for the largest module stays free. Modules are placed in
+/// order, the last device takes the rest.
+fn balanced(job: &InferenceJob, whole: &Shard) -> Vec<Shard> {
+    let network = &job.network;
+    let depth = network.depth();
     let devices = job.pipeline.min(depth.max(1));
-    (0..devices)
-        .map(|device| Shard {
-            layers: (
-                depth.saturating_mul(device) / devices,
-                depth.saturating_mul(device.saturating_add(1)) / devices,
-            ),
-            input: device == 0,
-            output: device.saturating_add(1) == devices,
-            ..whole.clone()
-        })
-        .collect()
+    let of = |shard: &Shard| total(&stored(network, &job.weights, job.compute, shard)).get();
+    let part = |layers: (u64, u64), input: bool, output: bool| Shard {
+        layers,
+        input,
+        output,
+        ..whole.clone()
+    };
+    let layers: Vec<u64> = (0..depth)
+        .map(|layer| of(&part((layer, layer.saturating_add(1)), false, false)))
+        .collect();
+    let input = of(&part((0, 0), true, false));
+    let output = of(&part((0, 0), false, true));
+    let all = layers.iter().fold(input.saturating_add(output), |sum, bytes| {
+        sum.saturating_add(*bytes)
+    });
+    let largest = layers.iter().copied().max().unwrap_or(0);
+    let share = (all / devices).saturating_add(largest.saturating_add(largest / 4));
+    let reserve = largest.max(input).max(output);
+    let mut shards = Vec::new();
+    let mut next = 0_u64;
+    for device in 0..devices {
+        let last = device.saturating_add(1) == devices;
+        let mut room = if device == 0 {
+            share.saturating_sub(reserve).saturating_sub(input)
+        } else {
+            share
+        };
+        let first = next;
+        while next < depth {
+            let bytes = usize::try_from(next)
+                .ok()
+                .and_then(|at| layers.get(at))
+                .copied()
+                .unwrap_or(0);
+            if !last && bytes > room {
+                break;
+            }
+            room = room.saturating_sub(bytes);
+            next = next.saturating_add(1);
+        }
+        shards.push(part((first, next), device == 0, last));
+    }
+    shards
 }
 
 /// The stored tensors of a part.

@@ -15,6 +15,8 @@ pub struct LayerStore {
     pub prefill: Bytes,
     /// Bytes while the answer grows from its second token on, at the end.
     pub end: Bytes,
+    /// The same before rounding to blocks.
+    pub exact: Bytes,
     /// Bytes of the state that does not grow.
     pub state: Bytes,
     /// Elements per token, all rows.
@@ -44,14 +46,14 @@ pub fn layer(job: &InferenceJob, options: &Options, layer: &Layer) -> LayerStore
         CacheKind::Static => (within(job.length()), within(job.length())),
         _ => (job.prompt, within(last)),
     };
-    let tensors = |tokens: u64, quantised: u64| {
+    let tensors = |tokens: u64, quantised: u64, rounded: fn(Bytes) -> Bytes| {
         [cache.keys, cache.values]
             .into_iter()
             .map(|elements| {
                 let each = elements.saturating_mul(rows);
                 let plain = tokens.saturating_sub(quantised);
-                stored(each.saturating_mul(plain), CacheType::Compute, w)
-                    + stored(each.saturating_mul(quantised), job.cache, w)
+                stored(each.saturating_mul(plain), CacheType::Compute, w, rounded)
+                    + stored(each.saturating_mul(quantised), job.cache, w, rounded)
             })
             .sum()
     };
@@ -66,8 +68,9 @@ pub fn layer(job: &InferenceJob, options: &Options, layer: &Layer) -> LayerStore
         CacheType::Grouped(_) => tokens,
     };
     LayerStore {
-        prefill: tensors(prefill, quantised(prefill, false)),
-        end: tensors(end, quantised(end, true)),
+        prefill: tensors(prefill, quantised(prefill, false), block),
+        end: tensors(end, quantised(end, true), block),
+        exact: tensors(end, quantised(end, true), |bytes| bytes),
         state,
         per_token: cache.per_token().saturating_mul(rows),
         kept: end,
@@ -75,15 +78,15 @@ pub fn layer(job: &InferenceJob, options: &Options, layer: &Layer) -> LayerStore
 }
 
 /// Bytes of one cached tensor.
-fn stored(elements: u64, kind: CacheType, w: u64) -> Bytes {
+fn stored(elements: u64, kind: CacheType, w: u64, rounded: fn(Bytes) -> Bytes) -> Bytes {
     match kind {
-        CacheType::Compute => block(Bytes::new(elements.saturating_mul(w))),
-        CacheType::Fp8 => block(Bytes::new(elements)),
+        CacheType::Compute => rounded(Bytes::new(elements.saturating_mul(w))),
+        CacheType::Fp8 => rounded(Bytes::new(elements)),
         // Packed integers, and a 16-bit scale and shift per 64 values (optimum-quanto 0.2.7).
         CacheType::Grouped(bits) => {
             let packed = Bytes::new(elements.saturating_mul(bits).div_ceil(8));
             let scales = Bytes::new(elements.div_ceil(64).saturating_mul(2));
-            block(packed) + block(scales) + block(scales)
+            rounded(packed) + rounded(scales) + rounded(scales)
         }
     }
 }

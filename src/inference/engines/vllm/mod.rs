@@ -259,6 +259,7 @@ fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Star
         Some(_) => need,
     };
     Estimate {
+        devices: Vec::new(),
         ledger,
         parts,
         allocated: torch,
@@ -311,9 +312,16 @@ pub fn capacity(
         0 => 0,
         most => most.saturating_add(1),
     };
+    // No tensor shrinks by more than the number of ranks grows, so most sizes need no start.
+    let total = asked.device.total.high;
+    let held = loaded
+        .iter()
+        .map(|stage| stage.raw.get())
+        .fold(0, u64::saturating_add);
+    let least = |size: u64| held.saturating_mul(asked.tensor.min(size)) / size.max(1);
     let gpus = [1, 2, 4, 8, 16, 32, 64]
         .into_iter()
-        .filter(|size| shardable(*size))
+        .filter(|size| shardable(*size) && Bytes::new(least(*size)) <= total)
         .find(|size| {
             let mut divided = asked.clone();
             divided.tensor = *size;

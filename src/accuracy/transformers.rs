@@ -1,0 +1,87 @@
+//! From a trace of Transformers' `generate` (`transformers-inference-trace.jsonl`) to a question.
+
+use serde_json::Value;
+
+use super::question::Question;
+use super::record::Record;
+use crate::request::InputId;
+
+/// The question of a trace, or why it cannot be asked.
+pub fn question(record: &Record) -> Result<Question, String> {
+    let text = |key: &str| record.text(key).unwrap_or_default();
+    if text("grad_mode") == "grad" {
+        return Err("autograd kept its tensors: no input describes that".into());
+    }
+    let mut question = Question::default();
+    let config = record.object("arch").ok_or("no architecture")?;
+    question.set(InputId::HfConfig, super::trace::hf_config(config)?);
+    question.set(InputId::ServerType, "huggingface");
+    question.set_some(InputId::ServerVersion, record.text("transformers"));
+    question.set(InputId::ServerDtype, text("dtype"));
+    question.set(
+        InputId::ServerAttention,
+        match (text("attention"), text("sdpa_kernel")) {
+            ("eager", _) => "eager",
+            (_, "math") => "math",
+            _ => "sdpa",
+        },
+    );
+    question.set(InputId::Padding, record.flag("padding"));
+    question.set_some(InputId::Sequences, record.whole("batch"));
+    question.set_some(InputId::PromptTokens, record.whole("prompt_tokens"));
+    question.set_some(InputId::NewTokens, record.whole("new_tokens"));
+    question.set_some(InputId::NumBeams, record.whole("beams"));
+    question.set(InputId::DoSample, record.flag("sampling"));
+    question.set_some(InputId::SamplingTopK, record.whole("top_k"));
+    question.set_some(InputId::SamplingTopP, record.number("top_p"));
+    question.set(InputId::OutputScores, record.flag("output_scores"));
+    question.set_some(InputId::PrefillChunk, record.whole("prefill_chunk"));
+    question.set(InputId::AllLogits, text("logits") == "all");
+    cache(&mut question, record)?;
+    weights(&mut question, record)?;
+    let ranks = record.whole("tensor_parallel").unwrap_or(1);
+    let stages = record.whole("pipeline_devices").unwrap_or(1);
+    question.set(InputId::ServerTensorParallel, ranks);
+    question.set(InputId::ServerPipelineParallel, stages);
+    question.set(InputId::NumGpus, ranks.saturating_mul(stages));
+    if text("experts_implementation") == "batched_mm" {
+        question.set(InputId::ExpertsImplementation, "batched_mm");
+    }
+    Ok(question)
+}
+
+fn cache(question: &mut Question, record: &Record) -> Result<(), String> {
+    let offloaded = record.flag("cache_offloaded");
+    let windows = record
+        .object("arch")
+        .is_some_and(|arch| arch.get("sliding_window").is_some_and(Value::is_u64));
+    if windows && record.fields.get("cache_from_config").and_then(Value::as_bool) == Some(false) {
+        return Err(
+            "a cache that was made without the configuration knows no windows: no input describes that"
+                .into(),
+        );
+    }
+    match record.text("cache").unwrap_or("dynamic") {
+        "dynamic" if offloaded => question.set(InputId::CacheImplementation, "offloaded"),
+        "dynamic" => {}
+        "static" => question.set(InputId::CacheImplementation, "static"),
+        "quanto4" => question.set(InputId::KvCacheType, "int4"),
+        "quanto2" => question.set(InputId::KvCacheType, "int2"),
+        "fp8" => question.set(InputId::KvCacheType, "fp8"),
+        "none" => question.set(InputId::UseKvCache, false),
+        other => return Err(format!("the cache {other} is not known")),
+    }
+    Ok(())
+}
+
+fn weights(question: &mut Question, record: &Record) -> Result<(), String> {
+    let format = match record.text("weight_quant") {
+        None => return Ok(()),
+        Some("int8") => "bnb_int8",
+        Some("nf4" | "fp4") => "nf4",
+        Some("nf4_dq") => "nf4_double",
+        Some(other) => return Err(format!("weights in {other} are not known")),
+    };
+    question.set(InputId::WeightFormat, format);
+    Ok(())
+}

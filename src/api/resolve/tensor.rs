@@ -1,0 +1,278 @@
+//! Tensor parallelism of PyTorch's engines: the plan, what it can be combined with, and what must divide what.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::super::given::Given;
+use super::{EngineChoice, Mesh, Model, Report, Step};
+use crate::model::{Dense, FeedForward, Mixer, Network, Role, Split, Tensor};
+use crate::parallel::{Division, Plan, PlanKind, Unplanned, Way};
+use crate::request::{EngineId, InputId};
+use crate::training::{Adapter, Engine, FusedKernels, LossKind, Optimizer, TensorParallel};
+use crate::warn::Issue;
+
+/// The network as the first rank computes it, with how it is divided.
+pub struct Divided {
+    /// The network of one rank.
+    pub network: Arc<Network>,
+    /// How it is divided.
+    pub tensor: Option<TensorParallel>,
+}
+
+/// Divides the network where the mesh asks for it.
+pub fn divide(
+    given: &Given,
+    engine: (EngineChoice, Engine),
+    (mesh, model, sequence): (Mesh, &Model, u64),
+    (step, adapter): (&Step, Option<Adapter>),
+    report: &mut Report,
+) -> Divided {
+    let whole = Divided {
+        network: model.network.clone(),
+        tensor: None,
+    };
+    if mesh.tensor <= 1 || !matches!(engine.0.id, EngineId::PytorchDdp | EngineId::Fsdp) {
+        return whole;
+    }
+    refuse_engine(engine.1, report);
+    if given.choice(InputId::Objective) == Some("preference") {
+        refuse(
+            report,
+            InputId::Objective,
+            "The plans were derived for one model and next-token training, not for a pair with a reference.",
+            "Train for next tokens, or take no tensor parallelism.",
+        );
+    }
+    let Some((kind, sequence_parallel, loss)) = kind(given, report) else {
+        return whole;
+    };
+    refuse_step(kind, (sequence_parallel, loss), (step, adapter), report);
+    if kind == PlanKind::Transformers && engine.0.transformers < (5, 0) {
+        report.error(
+            "not_available_yet",
+            InputId::TransformersVersion,
+            "The plans were read in transformers 5.23; what older versions leave whole was not.",
+        );
+    }
+    let network = match kind {
+        PlanKind::Torch => untied(&model.network, report),
+        PlanKind::Transformers => model.network.clone(),
+    };
+    let plan = match Plan::of(kind, &network) {
+        Ok(plan) => plan,
+        Err(why) => {
+            report.add(unplanned(why, &network.model_type));
+            return whole;
+        }
+    };
+    let division = Division {
+        plan,
+        ranks: mesh.tensor,
+        rank: 0,
+    };
+    divisible(division, &network, sequence_parallel.then_some(sequence), report);
+    Divided {
+        network: Arc::new(division.local(&network)),
+        tensor: Some(TensorParallel {
+            division,
+            sequence: sequence_parallel,
+            loss,
+        }),
+    }
+}
+
+fn refuse(report: &mut Report, id: InputId, message: &str, hint: &str) {
+    report.add(Issue::error("unsupported_combination", id.key(), message).with_hint(hint));
+}
+
+/// DTensors go with FSDP2 or alone.
+fn refuse_engine(engine: Engine, report: &mut Report) {
+    match engine {
+        Engine::Ddp { .. } => refuse(
+            report,
+            InputId::TensorParallelSize,
+            "DDP's buckets hold plain tensors: tensor parallelism is answered alone or with FSDP2.",
+            "Take the engine fsdp, or as many GPUs as the tensor parallel size.",
+        ),
+        Engine::Fsdp1 { .. } => refuse(
+            report,
+            InputId::TensorParallelSize,
+            "FSDP1 flattens parameters, so the shards of tensor parallelism are lost in them.",
+            "Take FSDP version 2.",
+        ),
+        _ => {}
+    }
+}
+
+/// The plan, whether the sequence is divided, and whether the loss is.
+fn kind(given: &Given, report: &mut Report) -> Option<(PlanKind, bool, bool)> {
+    let on = |id| given.toggle(id).unwrap_or(false);
+    let (sequence, loss) = (on(InputId::SequenceParallel), on(InputId::LossParallel));
+    let kind = match given.choice(InputId::TensorParallelPlan) {
+        Some("torch") => PlanKind::Torch,
+        Some(_) => PlanKind::Transformers,
+        None => {
+            let (word, kind) = if sequence || loss {
+                ("torch", PlanKind::Torch)
+            } else {
+                ("transformers", PlanKind::Transformers)
+            };
+            report.assume(
+                InputId::TensorParallelPlan,
+                Value::from(word),
+                "by sequence and loss parallelism",
+            );
+            kind
+        }
+    };
+    let divided = [
+        (InputId::SequenceParallel, sequence),
+        (InputId::LossParallel, loss),
+    ];
+    for (id, on) in divided {
+        if on && kind == PlanKind::Transformers {
+            refuse(
+                report,
+                id,
+                "The plans of transformers keep hidden states whole and gather the logits.",
+                "Take torchtitan's plan, or switch it off.",
+            );
+            return None;
+        }
+    }
+    Some((kind, sequence, loss))
+}
+
+/// What the plans have no place for, or what was not derived with them.
+fn refuse_step(
+    kind: PlanKind,
+    (sequence, loss): (bool, bool),
+    (step, adapter): (&Step, Option<Adapter>),
+    report: &mut Report,
+) {
+    if adapter.is_some() {
+        refuse(
+            report,
+            InputId::Adapter,
+            "The plans name the model's own linear layers, not the adapters beside them.",
+            "Train all weights, or take no tensor parallelism.",
+        );
+    }
+    match step.loss {
+        LossKind::FusedLinear | LossKind::Chunked { .. } => refuse(
+            report,
+            InputId::Loss,
+            "This loss multiplies with the head's whole matrix, which tensor parallelism divides.",
+            "Take the plain loss.",
+        ),
+        LossKind::FusedInPlace if loss => refuse(
+            report,
+            InputId::Loss,
+            "The in-place kernel wants all logits, which loss parallelism divides.",
+            "Take the plain loss, or switch loss parallelism off.",
+        ),
+        LossKind::FusedInPlace | LossKind::Plain => {}
+    }
+    if sequence && kind == PlanKind::Torch && step.kernels != FusedKernels::None {
+        refuse(
+            report,
+            InputId::FusedKernels,
+            "Fused norm kernels take plain tensors; sequence parallelism makes DTensors of the norms' inputs.",
+            "Take none, or switch sequence parallelism off.",
+        );
+    }
+    if !matches!(
+        step.optimizer,
+        Optimizer::AdamW | Optimizer::Sgd { momentum: false }
+    ) {
+        report.error(
+            "not_available_yet",
+            InputId::Optimizer,
+            "With tensor parallelism AdamW and SGD without momentum are answered: the states of others on DTensors were not derived.",
+        );
+    }
+}
+
+fn unplanned(why: Unplanned, model_type: &str) -> Issue {
+    let (code, message) = match why {
+        Unplanned::Refused => (
+            "unsupported_combination",
+            format!(
+                "The class of {model_type} has no plan for tensor parallelism, and transformers refuses it."
+            ),
+        ),
+        Unplanned::Unread => (
+            "not_available_yet",
+            format!("The plan of {model_type} in transformers is not among those that were read."),
+        ),
+        Unplanned::Misses => (
+            "unsupported_combination",
+            format!(
+                "torchtitan's plan for Llama names two RMSNorms, separate projections and a dense gated feed-forward; layers of {model_type} are others."
+            ),
+        ),
+    };
+    Issue::error(code, InputId::TensorParallelPlan.key(), message)
+        .with_hint("Take the other plan, or a tensor parallel size of 1.")
+}
+
+/// `parallelize_module` gives every module parameters of its own, so a tied head is tied no longer.
+fn untied(network: &Arc<Network>, report: &mut Report) -> Arc<Network> {
+    if !network.head.tied {
+        return network.clone();
+    }
+    report.warn(
+        "tie_is_lost",
+        InputId::TensorParallelPlan,
+        "Embedding and head are tied, but parallelize_module gives each a parameter of its own: both are counted.",
+    );
+    let mut own = (**network).clone();
+    own.head.tied = false;
+    let shape = [own.vocabulary, own.hidden_size];
+    own.output_tensors
+        .push(Tensor::new("lm_head.weight", &shape, Role::Head, Split::Axis(0)));
+    Arc::new(own)
+}
+
+/// Heads must be whole on every rank; torch's own styles also want equal widths and tokens.
+fn divisible(division: Division, network: &Network, sequence: Option<u64>, report: &mut Report) {
+    let ranks = division.ranks;
+    let mut first: Option<String> = None;
+    let mut want = |count: u64, what: &str| {
+        if !count.is_multiple_of(ranks) && first.is_none() {
+            first = Some(format!("{count} {what} cannot be divided by {ranks}."));
+        }
+    };
+    let torch = division.plan.kind == PlanKind::Torch;
+    for layer in &network.kinds {
+        match &layer.mixer {
+            Mixer::Attention(attention) if division.plan.attention == Way::Divided => {
+                want(attention.heads, "attention heads");
+                want(
+                    attention.kv_heads,
+                    "key/value heads, which the plan divides and never copies,",
+                );
+            }
+            Mixer::Latent(latent) if division.plan.attention == Way::Divided => {
+                want(latent.heads, "attention heads");
+            }
+            _ => {}
+        }
+        if let FeedForward::Dense(Dense { width, .. }) = &layer.feed_forward
+            && torch
+        {
+            want(*width, "columns of the feed-forward");
+        }
+    }
+    if let Some(message) = first {
+        report.error("not_divisible", InputId::TensorParallelSize, message);
+    }
+    if let Some(length) = sequence.filter(|length| !length.is_multiple_of(ranks)) {
+        report.error(
+            "not_divisible",
+            InputId::SequenceParallel,
+            format!("A sequence of {length} tokens cannot be divided by {ranks}."),
+        );
+    }
+}

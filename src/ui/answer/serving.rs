@@ -1,0 +1,295 @@
+//! The answer to an inference question: verdict, parts with a bar, capacity both ways, instants, start-up log, warnings.
+
+use leptos::prelude::*;
+
+use super::super::format::{decimal, exact, gib, gib_number, grouped, share};
+use super::super::state::use_form;
+use super::{issues, meters, validation, verdict};
+use crate::api::InferenceAnswer;
+use crate::units::Bytes;
+
+/// The answer column of the inference tab.
+pub fn serving() -> AnyView {
+    let form = use_form();
+    let has = Memo::new(move |_| form.served.with(Option::is_some));
+    let top = move || {
+        let stale = form.stale();
+        form.served
+            .with(|answer| answer.as_deref().map(|answer| strip(answer, stale)))
+    };
+    let part = move |view: fn(&InferenceAnswer) -> AnyView| {
+        move || form.served.with(|answer| answer.as_deref().map(view))
+    };
+    let warnings = move || {
+        form.served.with(|answer| {
+            answer
+                .as_deref()
+                .map(|answer| issues::warnings(form, &answer.warnings))
+        })
+    };
+    let empty = move || {
+        (!has.get()).then(|| {
+            view! {
+                <section class="panel empty-answer">
+                    <h2>"No answer yet"</h2>
+                    <p>"Choose a model, or correct the fields that are marked."</p>
+                </section>
+            }
+        })
+    };
+    let spoken = Memo::new(move |_| {
+        form.serving.with(|current| match current {
+            Ok(answer) => format!(
+                "{}: needs {} of {} per GPU.",
+                verdict::title(answer.verdict),
+                verdict::need(answer.need),
+                gib(answer.capacity.usable_bytes)
+            ),
+            Err(_) => "An input is not valid; the answer is that of the previous input.".to_owned(),
+        })
+    });
+    view! {
+        <div class="answer-top">{top}</div>
+        {empty}
+        <div class="answer-details" class:stale=move || form.stale()>
+            {issues::errors(form)}
+            {part(capacity)}
+            {part(parts)}
+            {part(instants)}
+            {part(start_up)}
+            {part(glance)}
+            {warnings}
+            {part(ledger)}
+        </div>
+        <div class="visually-hidden" role="status" id="spoken-answer">{move || spoken.get()}</div>
+    }
+    .into_any()
+}
+
+fn strip(answer: &InferenceAnswer, stale: bool) -> AnyView {
+    let note = stale.then(|| {
+        view! {
+            <p class="stale-note" id="stale-note">
+                "This answer belongs to the previous input. Correct the marked field to update it."
+            </p>
+        }
+    });
+    let failure = answer
+        .failure
+        .clone()
+        .map(|line| view! { <p class="stale-note">"The engine prints: " <code>{line}</code></p> });
+    view! {
+        <section
+            class=format!("verdict-strip {}", verdict::tone(answer.verdict))
+            class:stale=stale
+            id="verdict"
+            aria-label="Verdict"
+            data-verdict=answer.verdict.key()
+            data-stale=if stale { "true" } else { "false" }
+        >
+            <div class="verdict-line">
+                <h2 class="verdict-badge">{verdict::sign(answer.verdict)} {verdict::title(answer.verdict)}</h2>
+                <p class="verdict-need" title=exact(answer.need.expected_bytes)>
+                    <small>"needs "</small>
+                    {verdict::need(answer.need)}
+                    <small>{format!(" of {} per GPU", gib(answer.capacity.usable_bytes))}</small>
+                </p>
+            </div>
+            {failure}
+            {note}
+        </section>
+    }
+    .into_any()
+}
+
+/// What fits: sequences, length, GPUs, tokens.
+fn capacity(answer: &InferenceAnswer) -> AnyView {
+    let gpus = answer
+        .fewest_gpus
+        .map_or_else(|| "none of those tried".to_owned(), grouped);
+    let rows: Vec<(&'static str, String)> = [
+        Some((
+            "Most sequences of this length",
+            grouped(answer.max_supported_batch_size),
+        )),
+        Some((
+            "Longest sequence with so many at once, in tokens",
+            grouped(answer.max_context_len),
+        )),
+        Some(("Tokens that the cache can hold", grouped(answer.kv_pool_tokens))),
+        answer
+            .pool
+            .as_ref()
+            .map(|pool| ("Maximum concurrency", decimal(pool.max_concurrency))),
+        Some(("Fewest GPUs that hold one copy", gpus)),
+        Some(("Copies on these GPUs", grouped(answer.replicas))),
+        answer
+            .estimated_throughput_tokens_per_sec
+            .map(|rate| ("New tokens per second, at most", decimal(rate))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let rows = rows
+        .into_iter()
+        .map(|(label, value)| view! { <tr><th scope="row">{label}</th><td class="number">{value}</td></tr> })
+        .collect_view();
+    view! {
+        <section class="panel" aria-labelledby="capacity-title">
+            <h2 id="capacity-title">"What fits"</h2>
+            <table class="breakdown-table" id="capacity-table"><tbody>{rows}</tbody></table>
+        </section>
+    }
+    .into_any()
+}
+
+/// The colour of a part: those of the training breakdown that mean the nearest thing.
+fn colour(id: &str) -> &'static str {
+    match id {
+        "weights" => "group-model_params",
+        "kv_cache" | "state" => "group-optimizer_states",
+        "activations" => "group-activations",
+        _ => "group-overhead",
+    }
+}
+
+fn parts(answer: &InferenceAnswer) -> AnyView {
+    let capacity = answer.capacity.usable_bytes;
+    let total: Bytes = answer.parts.iter().map(|part| part.bytes.expected_bytes).sum();
+    let scale = total.max(capacity);
+    let shown = || {
+        answer
+            .parts
+            .iter()
+            .filter(|part| part.bytes.high_bytes > Bytes::ZERO)
+    };
+    let bars = shown()
+        .map(|part| {
+            view! {
+                <div
+                    class=format!("stack-part {}", colour(part.id))
+                    style=format!("width:{}", share(part.bytes.expected_bytes, scale))
+                    title=format!("{}: {}", part.label, gib(part.bytes.expected_bytes))
+                ></div>
+            }
+        })
+        .collect_view();
+    let rows = shown()
+        .map(|part| {
+            view! {
+                <tr>
+                    <th scope="row" title=part.source.clone()>{part.label}</th>
+                    <td class="number">{gib_number(part.bytes.low_bytes)}</td>
+                    <td class="number" title=exact(part.bytes.expected_bytes)>{gib_number(part.bytes.expected_bytes)}</td>
+                    <td class="number">{gib_number(part.bytes.high_bytes)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="panel" aria-labelledby="breakdown-title">
+            <h2 id="breakdown-title">"What takes the memory"</h2>
+            <div class="stack-frame" aria-hidden="true">
+                <div class="stack">{bars}</div>
+                <span class="capacity-mark" style=format!("left:{}", share(capacity, scale))></span>
+            </div>
+            <table class="breakdown-table" id="breakdown-table">
+                <thead>
+                    <tr>
+                        <th scope="col">"On the fullest GPU"</th>
+                        <th scope="col" class="number">"low"</th>
+                        <th scope="col" class="number">"GiB"</th>
+                        <th scope="col" class="number">"high"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </section>
+    }
+    .into_any()
+}
+
+fn instants(answer: &InferenceAnswer) -> AnyView {
+    let rows = answer
+        .instants
+        .iter()
+        .map(|instant| {
+            let mark = instant.binding.then_some(" (tightest)");
+            view! {
+                <tr>
+                    <th scope="row">{instant.label.clone()} {mark}</th>
+                    <td class="number" title=exact(instant.allocated_bytes)>{gib_number(instant.allocated_bytes)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="panel" aria-labelledby="instants-title">
+            <h2 id="instants-title">"From loading to the last token"</h2>
+            <table class="breakdown-table" id="instants-table">
+                <thead>
+                    <tr><th scope="col">"Instant"</th><th scope="col" class="number">"GiB allocated"</th></tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </section>
+    }
+    .into_any()
+}
+
+fn start_up(answer: &InferenceAnswer) -> AnyView {
+    if answer.start_up.is_empty() {
+        return ().into_any();
+    }
+    let text = answer.start_up.join("\n");
+    view! {
+        <section class="panel" aria-labelledby="start-up-title">
+            <h2 id="start-up-title">"Start-up as the engine logs it"</h2>
+            <pre tabindex="0">{text}</pre>
+        </section>
+    }
+    .into_any()
+}
+
+fn glance(answer: &InferenceAnswer) -> AnyView {
+    view! {
+        <section class=format!("panel glance {}", verdict::tone(answer.verdict)) aria-labelledby="meters-title">
+            <h2 id="meters-title">"Three meters"</h2>
+            {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
+            {validation::line(&answer.validation)}
+        </section>
+    }
+    .into_any()
+}
+
+fn ledger(answer: &InferenceAnswer) -> AnyView {
+    let rows = answer
+        .components
+        .iter()
+        .map(|part| {
+            view! {
+                <tr>
+                    <th scope="row" title=part.source.clone()>{part.label.clone()}</th>
+                    <td>{part.formula.clone()}</td>
+                    <td class="number" title=exact(part.bytes)>{gib_number(part.bytes)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="panel" aria-labelledby="ledger-title">
+            <h2 id="ledger-title">"Ledger at the tightest instant"</h2>
+            <table class="breakdown-table" id="ledger-table">
+                <thead>
+                    <tr>
+                        <th scope="col">"Tensor"</th>
+                        <th scope="col">"Formula"</th>
+                        <th scope="col" class="number">"GiB"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </section>
+    }
+    .into_any()
+}
