@@ -81,7 +81,10 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         }
         Layout::Padded | Layout::PaddingFree { .. } => meters::reserved_varying(eager, rest),
     });
-    let need = meters::need(allocated, beyond);
+    // The lines of an answer are those of eager modules and add up to its need; a compiled run may need as little as its own
+    // lower bound.
+    let lines = Interval::new(allocated.low, eager.expected, allocated.high);
+    let need = meters::need(lines, beyond);
     let verdict = match meters::fit(need, job.card.usable.expected) {
         Fit::Fits => Verdict::Fits,
         Fit::Tight => Verdict::Tight,
