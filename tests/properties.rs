@@ -58,7 +58,18 @@ fn training() -> impl Strategy<Value = Value> {
         ("bf16", "mixed"),
     ]);
     let optimizer = (
-        select(vec!["adamw", "adamw_8bit", "sgd", "adafactor", "lion"]),
+        // GaLore runs on whole tensors only; torchao quantises the states of tensors that fill whole blocks (optim/adam.py,
+        // `_new_buffer`), so that a tensor one element longer can need four times as much or a quarter.
+        select(vec![
+            "adamw",
+            "adamw_8bit",
+            "sgd",
+            "adafactor",
+            "lion",
+            "muon",
+            "schedule_free",
+            "adafactor_transformers",
+        ]),
         select(vec!["fused", "foreach", "loop"]),
     );
     let activations = (
@@ -90,7 +101,7 @@ fn recomputation() -> impl Strategy<Value = Recomputation> {
     select(vec![
         Recomputation::None,
         Recomputation::Full,
-        Recomputation::EverySecond,
+        Recomputation::EveryNth(3),
         Recomputation::Operations,
         Recomputation::AttentionCore,
     ])
@@ -116,8 +127,14 @@ fn request() -> impl Strategy<Value = Value> {
             if engine["type"] == "pytorch_ddp" && training["precision_mode"] == "mixed" {
                 training["precision_mode"] = json!("autocast");
             }
+            let shaped = ["muon", "schedule_free", "adafactor_transformers"];
+            let needs_tensors = shaped.iter().any(|name| training["optimizer"] == *name);
             if engine["type"] == "deepspeed" {
                 training["precision_mode"] = json!("mixed");
+            }
+            let flat = engine["type"] == "deepspeed" || engine["fsdp_version"] == "1";
+            if needs_tensors && flat {
+                training["optimizer"] = json!("adamw");
             }
             json!({
                 "model": model,

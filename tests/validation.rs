@@ -395,7 +395,7 @@ fn what_has_no_effect_is_said() {
     }
     expect(
         json!({"training": {"dropout": 0.1}}),
-        &["!not_available_yet training.dropout"],
+        &["not_used training.dropout"],
     );
     expect(json!({"training": {"dropout": 0}}), &[]);
     expect(

@@ -56,6 +56,18 @@ pub fn markdown(records: &[Record]) -> String {
             );
         }
     }
+    let published = records.iter().filter(|record| record.format == Format::Training);
+    let verdicts = compare(published).table().verdicts;
+    if verdicts.all() > 0 {
+        let (large, small, tight) = verdicts.wrong_percent();
+        let _ = writeln!(
+            text,
+            "\nVerdicts on published runs whose card is known and whose record is not of low confidence: {large:.1} % of those \
+             that completed are called too large, {small:.1} % of those that failed for memory are called to fit, \
+             {tight:.1} % of all are called tight.\n"
+        );
+        text.push_str(&verdicts.markdown());
+    }
     text
 }
 

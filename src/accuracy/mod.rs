@@ -4,7 +4,6 @@
 //! [`published`]), the request goes through the same door as everybody's ([`predict`]), and [`report`] compares. Measured
 //! values are never an input of a prediction. Nothing here prints.
 
-pub mod compiled;
 pub mod deepspeed;
 pub mod evidence;
 pub mod extras;
@@ -20,6 +19,7 @@ pub mod software;
 pub mod statistics;
 pub mod trace;
 pub mod transformers;
+pub mod verdicts;
 pub mod vllm;
 
 pub use evidence::{calculate, calculate_inference, evidence, optimize_batch_size};

@@ -5,16 +5,17 @@ use super::quantity::{Measurement, Quantity, measurements};
 use super::question::{Differences, Question};
 use super::record::{EngineName, Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
+use super::verdicts::{self, Judged};
 use super::{deepspeed, extras, inference, published, trace, transformers, vllm};
 use crate::api;
-use crate::request::{Answer, Meters, Range};
+use crate::request::{Answer, InputId, Meters, Range};
 use crate::units::Bytes;
 
 /// What became of one record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// One line per quantity that it measured.
-    Predicted(Vec<Line>),
+    /// One line per quantity that it measured, and the verdict where it can be judged.
+    Predicted(Vec<Line>, Option<Judged>),
     /// It could not be asked.
     NotMapped(NotMapped),
 }
@@ -23,7 +24,7 @@ pub enum Outcome {
 pub fn predict(record: &Record) -> Outcome {
     let measured = measurements(record);
     match lines(record, &measured) {
-        Ok(lines) => Outcome::Predicted(lines),
+        Ok((lines, verdict)) => Outcome::Predicted(lines, verdict),
         Err(reason) => Outcome::NotMapped(NotMapped {
             id: record.id.clone(),
             engine: record.engine(),
@@ -59,28 +60,25 @@ pub fn answer(question: &Question) -> Result<Answer, String> {
     })
 }
 
-fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, String> {
+fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option<Judged>), String> {
     if record.format == Format::Vllm && record.engine() == EngineName::Vllm {
-        return vllm::lines(record, measured);
+        return vllm::lines(record, measured).map(|lines| (lines, None));
     }
     let question = question(record)?;
     if !record.engine().trains() {
-        return inference::lines(record, &question, measured);
+        return inference::lines(record, &question, measured).map(|lines| (lines, None));
     }
     let answer = answer(&question)?;
-    measured
+    let known = record.format == Format::Training && question.request.get(InputId::Gpu).is_some();
+    let lines: Result<Vec<Line>, String> = measured
         .iter()
         .map(|one| {
             let failed = one.bytes.is_none();
             let predicted = match failed {
                 true => of(answer.need),
-                false => meter(
-                    &answer.meters,
-                    rest(&answer, question.differences),
-                    one.quantity,
-                    question.differences,
-                )
-                .ok_or_else(|| format!("{} is not predicted", one.quantity.key()))?,
+                false => meter(&answer.meters, rest(&answer, question.differences), one.quantity)
+                    .map(|roomy| on_the_card(known, &answer, one.quantity, roomy))
+                    .ok_or_else(|| format!("{} is not predicted", one.quantity.key()))?,
             };
             Ok(Line {
                 id: record.id.clone(),
@@ -91,7 +89,44 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, String>
                 capacity: failed.then_some(answer.capacity.usable_bytes),
             })
         })
-        .collect()
+        .collect();
+    Ok((lines?, verdicts::judge(record, &question, &answer)))
+}
+
+/// A published run that completed can have held no more than its card has. Where an allocator would hold more on a roomy
+/// card, it gave back what it held in vain; then the pool was full, or at least as large as what was alive.
+fn on_the_card(known: bool, answer: &Answer, quantity: Quantity, roomy: Predicted) -> Predicted {
+    let pooled = matches!(
+        quantity,
+        Quantity::MaxReserved | Quantity::Device | Quantity::Unstated
+    );
+    if !known || !pooled {
+        return roomy;
+    }
+    let visible = answer.capacity.visible.high_bytes;
+    let total = answer.capacity.driver_bytes.unwrap_or(visible).max(visible);
+    let outside = match quantity {
+        Quantity::MaxReserved => {
+            let (need, allocated) = (answer.need, answer.meters.allocated);
+            need.low_bytes.saturating_sub(allocated.low_bytes)
+        }
+        _ => Bytes::ZERO,
+    };
+    let most = total.saturating_sub(outside);
+    let alive = match quantity {
+        Quantity::Device => answer.need.low_bytes,
+        _ => answer.meters.allocated.low_bytes,
+    };
+    let low = if roomy.expected > most {
+        roomy.low.min(alive)
+    } else {
+        roomy.low
+    };
+    Predicted {
+        low: low.min(most),
+        expected: roomy.expected.min(most),
+        high: roomy.high.min(most),
+    }
 }
 
 fn of(range: Range) -> Predicted {
@@ -103,13 +138,8 @@ fn of(range: Range) -> Predicted {
 }
 
 /// The meter that stands for a quantity; `rest` is what is allocated between two steps.
-fn meter(
-    meters: &Meters,
-    rest: Option<Bytes>,
-    quantity: Quantity,
-    differences: Differences,
-) -> Option<Predicted> {
-    let eager = match quantity {
+fn meter(meters: &Meters, rest: Option<Bytes>, quantity: Quantity) -> Option<Predicted> {
+    Some(match quantity {
         Quantity::MaxAllocated => of(meters.allocated),
         // Blocks that wait for a stream come on top of the live ones, a few per cent at most.
         Quantity::MaxActive => {
@@ -135,10 +165,6 @@ fn meter(
             high: meters.device.high_bytes,
         },
         _ => return None,
-    };
-    Some(match (differences.compiled, rest) {
-        (Some(compiled), Some(rest)) => compiled.adjust(eager, rest),
-        _ => eager,
     })
 }
 
@@ -154,7 +180,6 @@ fn rest(answer: &Answer, differences: Differences) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accuracy::compiled::{Compiled, Saved};
 
     fn range(low: u64, expected: u64, high: u64) -> Range {
         Range {
@@ -173,8 +198,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn predicts(quantity: Quantity, differences: Differences, expected: (u64, u64, u64)) {
-        let found = meter(&meters(), Some(Bytes::new(400)), quantity, differences).expect("predicted");
+    fn predicts(quantity: Quantity, expected: (u64, u64, u64)) {
+        let found = meter(&meters(), Some(Bytes::new(400)), quantity).expect("predicted");
         assert_eq!(
             (found.low.get(), found.expected.get(), found.high.get()),
             expected,
@@ -185,27 +210,13 @@ mod tests {
 
     #[test]
     fn each_quantity_has_its_own_meter() {
-        let same = Differences::default();
-        predicts(Quantity::MaxAllocated, same, (900, 1000, 1100));
-        predicts(Quantity::MaxActive, same, (900, 1000, 1133));
-        predicts(Quantity::MaxReserved, same, (1000, 1200, 1400));
-        predicts(Quantity::Device, same, (1500, 1800, 2000));
-        predicts(Quantity::Unstated, same, (900, 1200, 2000));
-        predicts(Quantity::StaticAllocated, same, (396, 400, 404));
-        assert_eq!(meter(&meters(), None, Quantity::KvCache, same), None);
-        assert_eq!(meter(&meters(), None, Quantity::StaticAllocated, same), None);
-    }
-
-    #[test]
-    fn a_compiled_run_keeps_its_resting_memory() {
-        let compiled = Differences {
-            compiled: Some(Compiled {
-                saved: Saved::Operations,
-                with_loss: false,
-            }),
-            ..Differences::default()
-        };
-        predicts(Quantity::StaticAllocated, compiled, (396, 400, 404));
-        predicts(Quantity::MaxAllocated, compiled, (840, 952, 1051));
+        predicts(Quantity::MaxAllocated, (900, 1000, 1100));
+        predicts(Quantity::MaxActive, (900, 1000, 1133));
+        predicts(Quantity::MaxReserved, (1000, 1200, 1400));
+        predicts(Quantity::Device, (1500, 1800, 2000));
+        predicts(Quantity::Unstated, (900, 1200, 2000));
+        predicts(Quantity::StaticAllocated, (396, 400, 404));
+        assert_eq!(meter(&meters(), None, Quantity::KvCache), None);
+        assert_eq!(meter(&meters(), None, Quantity::StaticAllocated), None);
     }
 }

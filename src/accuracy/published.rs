@@ -3,7 +3,6 @@
 
 use serde_json::Value;
 
-use super::compiled::{Compiled, Saved};
 use super::question::Question;
 use super::record::{EngineName, Record};
 use super::{extras, software, trace};
@@ -23,7 +22,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
     activations(&mut question, record)?;
     versions(&mut question, record)?;
     card(&mut question, record);
-    question.differences.compiled = compiled(record, &question);
+    compiled(&mut question, record);
     // These harnesses read the resting memory after the last step, before gradients are freed; FSDP1's are still there.
     question.differences.gradients_at_rest = engine == EngineName::Fsdp1;
     Ok(question)
@@ -31,7 +30,12 @@ pub fn question(record: &Record) -> Result<Question, String> {
 
 fn refuse_what_is_not_built(record: &Record, engine: EngineName) -> Result<(), String> {
     match engine {
-        EngineName::Single | EngineName::Ddp | EngineName::Fsdp1 | EngineName::Fsdp2 | EngineName::Tp => {}
+        EngineName::Single
+        | EngineName::Ddp
+        | EngineName::Fsdp1
+        | EngineName::Fsdp2
+        | EngineName::DeepSpeed
+        | EngineName::Tp => {}
         EngineName::Hsdp => return Err("hybrid sharding is not built yet".into()),
         other => return Err(format!("engine {} is not built yet", other.key())),
     }
@@ -60,13 +64,23 @@ fn refuse_what_is_not_built(record: &Record, engine: EngineName) -> Result<(), S
     if strategy.contains("device_map") || strategy.contains("sequence parallel") {
         return Err("layers divided over GPUs (device_map) are not built yet".into());
     }
-    if record
-        .text("engine")
-        .is_some_and(|text| text.contains("DeepSpeed"))
-    {
-        return Err("engine deepspeed is not built yet".into());
-    }
     Ok(())
+}
+
+/// The ZeRO stage of a run under DeepSpeed. Qwen's scripts take stage 3 for full training (QwenLM/Qwen:
+/// finetune/finetune_ds.sh). Their quantised adapters run under stage 2 on one GPU, where DeepSpeed divides nothing and its
+/// flat buffers are those of the adapters alone, so they are asked as a plain run.
+fn zero_stage(record: &Record) -> Option<u64> {
+    let strategy = record.text("strategy").unwrap_or_default().to_lowercase();
+    let stated = strategy
+        .contains("zero")
+        .then(|| strategy.chars().rev().find_map(|letter| letter.to_digit(10)))
+        .flatten();
+    let runner = record
+        .text("engine")
+        .is_some_and(|text| text.contains("DeepSpeed"));
+    let adapted = record.object("peft").is_some();
+    stated.map(u64::from).or((runner && !adapted).then_some(3))
 }
 
 /// Whether a text field contains a word, in any case.
@@ -79,7 +93,7 @@ fn says(record: &Record, key: &str, word: &str) -> bool {
 fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<(), String> {
     let ranks = match engine {
         EngineName::Single => Some(1),
-        EngineName::Ddp => record.whole("dp").or(record.whole("n_gpus")),
+        EngineName::Ddp | EngineName::DeepSpeed => record.whole("dp").or(record.whole("n_gpus")),
         _ => record.whole("dp_shard").or(record.whole("n_gpus")),
     };
     let ranks = ranks.ok_or("the number of GPUs is not stated")?;
@@ -98,7 +112,10 @@ fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<
         question.set(InputId::SequenceParallel, record.flag("sp"));
         question.set(InputId::LossParallel, true);
     }
-    if engine == EngineName::Fsdp1 {
+    if let Some(stage) = zero_stage(record) {
+        question.set(InputId::EngineType, "deepspeed");
+        question.set(InputId::ZeroStage, stage);
+    } else if engine == EngineName::Fsdp1 {
         question.set(InputId::EngineType, "fsdp");
         question.set(InputId::FsdpVersion, "1");
         question.set(InputId::ShardingStrategy, "full_shard");
@@ -141,14 +158,30 @@ fn model(record: &Record) -> Result<String, String> {
             .next()
             .unwrap_or(text)
             .to_lowercase()
+            .replace("-instruct", "")
+            .replace("-chat", "")
             .replace("-gptq", "")
-            .replace("-instruct", ""),
-    })
+            .replace("_", "."),
+    }
+    .replace("meta-llama-3-8b", "llama-3-8b")
+    .replace("mixtral-8x7b-v0.1", "mixtral-8x7b"))
 }
 
 fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
     let text = record.text("precision").unwrap_or_default().to_lowercase();
     let has = |part: &str| text.contains(part);
+    if zero_stage(record).is_some() {
+        question.set(
+            InputId::Dtype,
+            if record.text("quant_base").is_some() {
+                "fp16"
+            } else {
+                "bf16"
+            },
+        );
+        question.set(InputId::PrecisionMode, "mixed");
+        return Ok(());
+    }
     if has("nvfp4") {
         return Err("nvfp4 training is not built yet".into());
     }
@@ -162,6 +195,8 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
         .text("strategy")
         .is_some_and(|text| text.starts_with("FSDP1"));
     let adapted = record.object("peft").is_some();
+    // Qwen's scripts: bf16 weights and --bf16, fp16 over a quantised base.
+    let flagged = has("--bf16") || has("--fp16") || has("hf bf16") || has("q-lora: fp16");
     let compute = if has("float16") && !has("bfloat16") {
         "fp16"
     } else {
@@ -175,12 +210,12 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
         return Ok(());
     }
     // Beside adapters the frozen weights stay in 16 bits and the fp32 adapters are cast.
-    if adapted && (has("--bf16") || has("--fp16")) {
+    if adapted && flagged {
         question.set(InputId::Dtype, compute);
         question.set(InputId::PrecisionMode, "autocast");
         return Ok(());
     }
-    if has("fp16") || compute == "fp16" {
+    if has("fp16") && !flagged || compute == "fp16" {
         return Err("fp16 without adapters is not described closely enough".into());
     }
     // A model that was loaded in bf16 keeps its weights, gradients and states there; --bf16 changes nothing at rest.
@@ -199,23 +234,50 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
 fn optimizer(question: &mut Question, record: &Record) -> Result<(), String> {
     let text = record.text("optimizer").unwrap_or_default().to_lowercase();
     let has = |part: &str| text.contains(part);
-    if has("backward") {
-        return Err("an optimizer step inside backward is not built yet".into());
-    }
-    if has("galore") || has("paged") || has("cpu") || has("4-bit") || has("ao 8-bit") {
-        return Err("this optimizer is not built yet".into());
-    }
     if text.is_empty() {
         return Err("the optimizer is not stated".into());
     }
-    if has("8-bit") || has("8bit") {
-        question.set(InputId::Optimizer, "adamw_8bit");
-        return Ok(());
+    if has("backward") {
+        question.set(InputId::OptimizerInBackward, true);
+        question.set(InputId::GradientClipping, 0.0);
     }
-    question.set(InputId::Optimizer, "adamw");
+    let torchao = has("ao ") && !has("_adamw");
+    let eight = has("8-bit") || has("8bit");
+    let kind = match () {
+        () if has("cpu") => return Err("an optimizer on the host is not built yet".into()),
+        () if has("galore") => return galore(question, &text),
+        () if has("muon") => "muon",
+        () if torchao && eight => "adamw_8bit_torchao",
+        () if torchao && has("4-bit") => "adamw_4bit_torchao",
+        () if has("paged") && eight => "paged_adamw_8bit",
+        () if has("paged") => "paged_adamw_32bit",
+        () if eight => "adamw_8bit",
+        () => "adamw",
+    };
+    question.set(InputId::Optimizer, kind);
     let runner = record.text("engine").unwrap_or_default();
-    let fused = has("fused") || runner.starts_with("torchtune");
+    let fused = kind == "adamw" && (has("fused") || runner.starts_with("torchtune"));
     question.set_some(InputId::OptimizerImplementation, fused.then_some("fused"));
+    Ok(())
+}
+
+/// GaLore as galore_torch computes it: one optimizer over all matrices of the layers.
+fn galore(question: &mut Question, text: &str) -> Result<(), String> {
+    let value = |key: &str| {
+        let words = || text.split([' ', '/']);
+        words().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    };
+    if value("galore_per_parameter") == Some("true") {
+        return Err("GaLore with one optimizer per weight is not built yet".into());
+    }
+    if value("galore_with_embedding") == Some("true") {
+        return Err("GaLore over the embedding is not built yet".into());
+    }
+    let rank: u64 = value("galore_rank")
+        .and_then(|rank| rank.parse().ok())
+        .ok_or("GaLore's rank is not stated")?;
+    question.set(InputId::Optimizer, "galore");
+    question.set(InputId::GaloreRank, rank);
     Ok(())
 }
 
@@ -239,7 +301,7 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
         .and_then(Value::as_u64)
         .ok_or("the adapter's rank is not stated")?;
     question.set(InputId::LoraRank, rank);
-    question.set(InputId::LoraTargets, trace::targets(peft.get("targets"))?);
+    question.set(InputId::LoraTargets, targets(peft.get("targets"))?);
     // As their model cards say of the main branch: one scale per output.
     let ungrouped = [
         "TheBloke/Llama-2-70B-GPTQ",
@@ -268,18 +330,54 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
         InputId::BaseFormat,
         match base.as_deref() {
             None => "plain",
-            Some(text) if text.contains("nf4") => "nf4_double",
+            // ms-swift's and fms-hf-tuning's defaults of bitsandbytes are NF4 with quantised scales.
+            Some(text) if text.contains("nf4") || text.contains("int4 (bnb)") => "nf4_double",
             Some(text) if text.contains("gptq") && text.contains("int4") => "gptq_int4",
             Some(text) if text.contains("gptq") && text.contains("int8") => "gptq_int8",
-            Some(text) if text.contains("bnb") && text.contains("int4") => "nf4_double",
             Some(text) => return Err(format!("a base in {text} is not built yet")),
         },
     );
     Ok(())
 }
 
+/// The adapted layers of a published run: names of modules, torchtune's short names, or the runner's word for all of them.
+fn targets(given: Option<&Value>) -> Result<&'static str, String> {
+    let names: Vec<String> = match given {
+        Some(Value::Array(list)) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_lowercase)
+            .collect(),
+        Some(Value::String(name)) => vec![name.to_lowercase()],
+        _ => return Err("the adapter's targets are not stated".into()),
+    };
+    let has = |words: &[&str]| names.iter().any(|name| words.contains(&name.as_str()));
+    let says = |part: &str| names.iter().any(|name| name.contains(part));
+    if says("all-linear") || says("all linear") || has(&["mlp", "w1"]) {
+        return Ok("all_linear");
+    }
+    if says("default (") || has(&["q", "v"]) && !has(&["k", "o"]) {
+        return Ok("query_value");
+    }
+    if has(&["q", "k"]) {
+        return Ok("attention");
+    }
+    if says("default") {
+        return Err("the adapter's targets are not stated".into());
+    }
+    trace::targets(given)
+}
+
 fn workload(question: &mut Question, record: &Record) -> Result<(), String> {
     let note = record.text("seq_len_note").unwrap_or_default().to_lowercase();
+    let sequence = record.whole("seq_len");
+    // Samples longer than the cap are cut to it, so the longest batch is as long as the cap.
+    let reached = note.contains("cap is reached")
+        || note.contains("cap reached up to 8192") && sequence.is_some_and(|tokens| tokens <= 8192);
+    let padded = reached || note.contains("padded to");
+    if padded {
+        question.set(InputId::BatchLayout, "padded");
+    }
     let unknown = [
         "only a cap",
         "only the cap",
@@ -289,9 +387,8 @@ fn workload(question: &mut Question, record: &Record) -> Result<(), String> {
         "unknown",
         "not stated",
     ];
-    let sequence = record.whole("seq_len");
     match sequence {
-        Some(tokens) if !unknown.iter().any(|word| note.contains(word)) => {
+        Some(tokens) if reached || !unknown.iter().any(|word| note.contains(word)) => {
             question.set(InputId::SeqLength, tokens);
         }
         _ => return Err("the true sequence length is not known".into()),
@@ -317,6 +414,7 @@ fn activations(question: &mut Question, record: &Record) -> Result<(), String> {
             "none" => "none",
             "selective (per-op)" => "operations",
             "selective (every 2nd layer)" => "every_n",
+            "selective (per-layer)" => return Err("which layers are recomputed is not stated".into()),
             text if text.starts_with("full") && !text.contains('+') => "full",
             _ => return Err("this kind of recomputation is not built yet".into()),
         },
@@ -342,6 +440,11 @@ fn activations(question: &mut Question, record: &Record) -> Result<(), String> {
     };
     question.set(InputId::Loss, kind);
     let config = extra(record, "framework_config").unwrap_or_default();
+    if liger(record) {
+        question.set(InputId::Loss, "fused");
+        question.set(InputId::FusedKernels, "liger");
+        return Ok(());
+    }
     let bigcode = says(record, "model", "bigcode");
     question.set(
         InputId::FusedKernels,
@@ -357,6 +460,17 @@ fn activations(question: &mut Question, record: &Record) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether ms-swift's script uses Liger's kernels; one of its comments gives the figure without them.
+fn liger(record: &Record) -> bool {
+    let argument = record
+        .object("extra")
+        .and_then(|extra| extra.get("args"))
+        .and_then(|args| args.get("use_liger_kernel"))
+        .and_then(Value::as_str);
+    let comment = extra(record, "comment").unwrap_or_default().to_lowercase();
+    argument == Some("true") && !comment.contains("not using")
+}
+
 /// Torch's version from the software or the date; transformers' where the run used it.
 fn versions(question: &mut Question, record: &Record) -> Result<(), String> {
     let software = record.text("software").unwrap_or_default();
@@ -368,33 +482,35 @@ fn versions(question: &mut Question, record: &Record) -> Result<(), String> {
             .ok_or("neither software nor date is stated")?,
     };
     question.set(InputId::EngineVersion, torch);
-    question.set_some(
-        InputId::TransformersVersion,
-        software::version_of("transformers", software),
-    );
+    let runner = record.text("engine").unwrap_or_default();
+    let inferred = runner
+        .contains("HF Trainer")
+        .then(|| software::transformers_of(record.text("date").unwrap_or_default()))
+        .flatten();
+    let transformers = software::version_of("transformers", software).or(inferred);
+    question.set_some(InputId::TransformersVersion, transformers);
     Ok(())
 }
 
-/// How the run was compiled, where it was.
-fn compiled(record: &Record, question: &Question) -> Option<Compiled> {
+/// How the run was compiled, where it was. From torch 2.8 on torchtitan compiles its loss with the layers.
+fn compiled(question: &mut Question, record: &Record) {
     if !record.flag("compile") {
-        return None;
+        return;
     }
-    let given = |input| question.request.get(input).and_then(Value::as_str);
-    let minor = given(InputId::EngineVersion)
+    let minor = question
+        .request
+        .get(InputId::EngineVersion)
+        .and_then(Value::as_str)
         .and_then(|version| version.split_once('.'))
         .and_then(|(_, minor)| minor.parse::<u16>().ok());
     let torchtitan = record
         .text("engine")
         .is_some_and(|engine| engine.starts_with("torchtitan"));
-    Some(Compiled {
-        saved: match given(InputId::ActivationCheckpointing) {
-            Some("operations" | "every_n") => Saved::Operations,
-            Some("full") => Saved::Inputs,
-            _ => Saved::Everything,
-        },
-        with_loss: torchtitan && minor.is_some_and(|minor| minor >= 8),
-    })
+    let with_loss = torchtitan && minor.is_some_and(|minor| minor >= 8);
+    question.set(
+        InputId::Compile,
+        if with_loss { "model_and_loss" } else { "model" },
+    );
 }
 
 /// The card, with its memory where the record states another than the table's.
@@ -477,11 +593,7 @@ mod tests {
             json!("max_length is only a cap"),
             "the true sequence length is not known",
         );
-        refused(
-            "optimizer",
-            json!("GaLore AdamW"),
-            "this optimizer is not built yet",
-        );
+        refused("optimizer", json!("GaLore AdamW"), "GaLore's rank is not stated");
         refused("precision", json!("bf16"), "the precision recipe is not stated");
     }
 }

@@ -2,14 +2,11 @@
 
 use serde_json::Value;
 
-use super::compiled::Compiled;
 use crate::request::{InputId, Request};
 
 /// What a record's run did that no input describes, and that the interval therefore has to cover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// The run was compiled (`torch.compile`).
-    pub compiled: Option<Compiled>,
     /// What was read at rest includes the gradients of the last step.
     pub gradients_at_rest: bool,
     /// The version of torch follows only from the date.

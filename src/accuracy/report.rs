@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::predict::{Outcome, predict};
 use super::record::Record;
 use super::statistics::{Line, NotMapped, Row, rows};
+use super::verdicts::{Confusion, Judged};
 
 /// Everything that a comparison gave.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Report {
     pub lines: Vec<Line>,
     /// Records that could not be asked.
     pub not_mapped: Vec<NotMapped>,
+    /// Verdicts on published runs.
+    pub verdicts: Vec<Judged>,
     order: Vec<Place>,
 }
 
@@ -32,6 +35,9 @@ pub struct Table {
     pub mapped: usize,
     /// One row per engine and quantity.
     pub rows: Vec<Row>,
+    /// What became of published runs, against the verdict on them.
+    #[serde(default)]
+    pub verdicts: Confusion,
 }
 
 /// Compares every record with its prediction.
@@ -46,7 +52,8 @@ pub fn compare<'a>(records: impl IntoIterator<Item = &'a Record>) -> Report {
 impl Report {
     fn add(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Predicted(lines) => {
+            Outcome::Predicted(lines, verdict) => {
+                self.verdicts.extend(verdict);
                 for line in lines {
                     self.order.push(Place::Line(self.lines.len()));
                     self.lines.push(line);
@@ -67,6 +74,7 @@ impl Report {
             records: predicted.len() + self.not_mapped.len(),
             mapped: predicted.len(),
             rows: rows(&self.lines, &self.not_mapped),
+            verdicts: Confusion::of(&self.verdicts),
         }
     }
 

@@ -40,6 +40,29 @@ pub fn torch_of(date: &str) -> Option<String> {
     Some(format!("2.{minor}"))
 }
 
+/// The release of transformers that was current in a month, for runners that name none: by the months of the releases.
+pub fn transformers_of(date: &str) -> Option<String> {
+    let mut parts = date.split(['-', '.']);
+    let year: u32 = parts.next()?.parse().ok()?;
+    let month = parts.next().and_then(|text| text.parse().ok()).unwrap_or(6u32);
+    // Releases: 4.35 2023-11, 4.36 2023-12, 4.38 2024-02, 4.41 2024-05, 4.45 2024-09, 4.48 2025-01, 4.51 2025-04, 4.57
+    // 2025-10, 5.0 2026-01.
+    Some(
+        match year * 100 + month {
+            ..202_312 => "4.35",
+            202_312..202_402 => "4.36",
+            202_402..202_405 => "4.38",
+            202_405..202_409 => "4.41",
+            202_409..202_501 => "4.45",
+            202_501..202_504 => "4.48",
+            202_504..202_510 => "4.51",
+            202_510..202_601 => "4.57",
+            _ => "5.0",
+        }
+        .to_string(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

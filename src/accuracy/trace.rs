@@ -15,8 +15,8 @@ pub fn question(record: &Record) -> Result<Question, String> {
     model(&mut question, record)?;
     engine(&mut question, record)?;
     precision(&mut question, record)?;
-    optimizer(&mut question, text("optimizer"))?;
     work(&mut question, record)?;
+    optimizer(&mut question, text("optimizer"))?;
     question.set(InputId::KeepOutputs, record.flag("keep_outputs"));
     question.set(
         InputId::ActivationCheckpointing,
@@ -24,9 +24,12 @@ pub fn question(record: &Record) -> Result<Question, String> {
             "none" | "" => "none",
             "full" => "full",
             "sac" => "operations",
+            "every_n" => "every_n",
             other => return Err(format!("recomputation {other} is not known")),
         },
     );
+    question.set_some(InputId::CheckpointEvery, record.whole("checkpoint_every"));
+    question.set_some(InputId::Dropout, record.number("dropout"));
     question.set(
         InputId::Attention,
         match text("attention") {
@@ -244,20 +247,47 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
     Ok(())
 }
 
+/// "..._backward": the step runs inside backward; "galore_r64": its rank; "every": its projectors are new in each step.
 fn optimizer(question: &mut Question, name: &str) -> Result<(), String> {
-    let (optimizer, implementation) = match name {
+    let plain = name.strip_suffix("_backward").unwrap_or(name);
+    if plain != name {
+        question.set(InputId::OptimizerInBackward, true);
+        question.set(InputId::GradientClipping, 0.0);
+    }
+    if let Some(settings) = plain.strip_prefix("galore") {
+        let rank: Option<u64> = settings.rsplit("_r").next().and_then(|rank| rank.parse().ok());
+        question.set(InputId::Optimizer, "galore");
+        question.set_some(InputId::GaloreRank, rank);
+        return Ok(());
+    }
+    let (optimizer, implementation) = match plain {
         "adamw_fused" => ("adamw", Some("fused")),
         "adamw_foreach" => ("adamw", Some("foreach")),
         "adamw_loop" => ("adamw", Some("loop")),
         "adamw8bit" => ("adamw_8bit", None),
+        "adamw32_bnb" => ("adamw_32bit", None),
+        "paged_adamw8" => ("paged_adamw_8bit", None),
+        "paged_adamw32" => ("paged_adamw_32bit", None),
+        "paged_lion32" => ("paged_lion_32bit", None),
+        "ademamix" => ("ademamix", None),
+        "ademamix8" => ("ademamix_8bit", None),
+        "paged_ademamix" => ("paged_ademamix", None),
+        "paged_ademamix8" => ("paged_ademamix_8bit", None),
+        "torchao_adamw8" => ("adamw_8bit_torchao", None),
+        "torchao_adamw4" => ("adamw_4bit_torchao", None),
+        "torchao_adamwfp8" => ("adamw_fp8_torchao", None),
         "sgd" | "sgdm" => ("sgd", Some("foreach")),
         "adafactor" => ("adafactor", None),
+        "adafactor_hf" => ("adafactor_transformers", None),
+        "muon" => ("muon", None),
+        "schedulefree" => ("schedule_free", Some("foreach")),
+        "schedulefree_loop" => ("schedule_free", Some("loop")),
         other => return Err(format!("optimizer {other} is not built yet")),
     };
     question.set(InputId::Optimizer, optimizer);
     question.set_some(InputId::OptimizerImplementation, implementation);
     if optimizer == "sgd" {
-        question.set(InputId::Momentum, if name == "sgdm" { 0.9 } else { 0.0 });
+        question.set(InputId::Momentum, if plain == "sgdm" { 0.9 } else { 0.0 });
     }
     Ok(())
 }

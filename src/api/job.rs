@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::given::{Given, default_of};
 use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Step};
 use crate::request::{Assumed, InputDefault, InputId, MultiNodeInfo, Request, Section};
-use crate::training::{HostMemory, Objective, TrainingJob};
+use crate::training::{Compile, HostMemory, Layout, Objective, TrainingJob};
 use crate::units::{Bytes, DType};
 use crate::warn::Issue;
 
@@ -106,6 +106,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         accumulation,
         optimizer,
         implementation,
+        in_backward,
         clipping,
         recomputation,
         attention,
@@ -126,6 +127,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         precision,
         optimizer,
         implementation,
+        optimizer_in_backward: in_backward,
         gradient_clipping: clipping,
         recomputation,
         saved: match given.choice(InputId::ActivationOffload) {
@@ -141,6 +143,12 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         engine: settings,
         data_parallel: mesh.data,
         torch_version: engine.torch,
+        layout: layout(given, sequence, report),
+        compile: match given.choice(InputId::Compile) {
+            Some("model") => Some(Compile::Model),
+            Some("model_and_loss") => Some(Compile::ModelAndLoss),
+            _ => None,
+        },
         moving_average: match given.choice(InputId::MovingAverage) {
             Some("fp32") => Some(DType::Fp32),
             Some("same") => Some(precision.stored()),
@@ -208,6 +216,37 @@ fn sequence(given: &Given, model: Option<&Model>, report: &mut Report) -> u64 {
         "neither a sequence length nor a longest sequence is typed",
     );
     length
+}
+
+/// How sequences become a batch.
+fn layout(given: &Given, sequence: u64, report: &mut Report) -> Layout {
+    match given.choice(InputId::BatchLayout) {
+        Some("padded") => Layout::Padded,
+        Some("padding_free") => {
+            if given
+                .choice(InputId::Attention)
+                .is_some_and(|kernel| kernel != "fused")
+            {
+                report.error(
+                    "unsupported_combination",
+                    InputId::BatchLayout,
+                    "Rows without padding need attention kernels that know where each sequence ends: choose fused attention.",
+                );
+            }
+            let mean = given.integer(InputId::MeanLength).unwrap_or(sequence);
+            if mean > sequence {
+                report.error(
+                    "out_of_range",
+                    InputId::MeanLength,
+                    format!("The mean cannot exceed the longest sequence, {sequence} tokens."),
+                );
+            }
+            Layout::PaddingFree {
+                mean: mean.min(sequence),
+            }
+        }
+        _ => Layout::Packed,
+    }
 }
 
 /// A section of which nothing is given: its defaults hold, and the answer says which.

@@ -3,10 +3,11 @@
 use super::host::{host, worse};
 use super::job::Job;
 use crate::memory::meters::{self, Fit, Pattern};
-use crate::memory::{Interval, Ledger};
+use crate::memory::{InstantId, Interval, Ledger};
 use crate::model::{Layer, Mixer};
 use crate::request::{Component, HostNeed, Verdict};
-use crate::training::{Engine, Recomputation, TrainingJob, evaluate};
+use crate::training::compiled::Compiled;
+use crate::training::{Engine, Layout, Recomputation, TrainingJob, evaluate};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -44,8 +45,13 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         ));
     }
     let (below, above) = spread(job);
-    let high = peak.scaled(1.0 + above) + unlimited(&training);
-    let allocated = Interval::new(peak.scaled(1.0 - below), peak, high);
+    let (least, most) = extremes(&training, peak);
+    let high = most.scaled(1.0 + above) + unlimited(&training);
+    let eager = Interval::new(least.scaled(1.0 - below), peak, high);
+    let compiled = Compiled::of(&training);
+    let rest = ledger.allocated_at(InstantId::Rest);
+    let as_run = |interval: Interval| compiled.map_or(interval, |compiled| compiled.adjust(interval, rest));
+    let allocated = as_run(eager);
     let pattern = match training.engine {
         Engine::Single if training.tensor.is_some() => Pattern::Divided,
         Engine::Single => Pattern::Single,
@@ -71,8 +77,17 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         ));
         beyond = beyond + communicator;
     }
-    let reserved = meters::reserved(allocated, pattern, training.recomputation == Recomputation::Full);
-    let need = meters::need(allocated, beyond);
+    let reserved = as_run(match training.layout {
+        Layout::Packed => {
+            let recomputed = training.recomputation == Recomputation::Full;
+            meters::reserved(eager, pattern, recomputed)
+        }
+        Layout::Padded | Layout::PaddingFree { .. } => meters::reserved_varying(eager, rest),
+    });
+    // The lines of an answer are those of eager modules and add up to its need; a compiled run may need as little as its own
+    // lower bound.
+    let lines = Interval::new(allocated.low, eager.expected, allocated.high);
+    let need = meters::need(lines, beyond);
     let verdict = match meters::fit(need, job.card.usable.expected) {
         Fit::Fits => Verdict::Fits,
         Fit::Tight => Verdict::Tight,
@@ -90,6 +105,22 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         outside,
         verdict: on_host.map_or(verdict, |on_host| worse(verdict, on_host)),
     })
+}
+
+/// The peak with the lightest and with the heaviest batch, where batches differ in tokens.
+fn extremes(job: &TrainingJob, peak: Bytes) -> (Bytes, Bytes) {
+    let Layout::PaddingFree { mean } = job.layout else {
+        return (peak, peak);
+    };
+    let with = |sequence_length: u64| {
+        let ledger = evaluate(&TrainingJob {
+            layout: Layout::Packed,
+            sequence_length,
+            ..job.clone()
+        });
+        ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes)
+    };
+    (with(mean).min(peak), with(job.sequence_length).max(peak))
 }
 
 /// Communicators with more than one rank: that of the data-parallel group, with replicas that among them, and that of the

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy::record::{Record, read};
 use gpu_mem_calc::accuracy::statistics::{Line, Row};
+use gpu_mem_calc::accuracy::verdicts::Confusion;
 use gpu_mem_calc::accuracy::{Report, compare, markdown};
 
 use crate::failure::Failure;
@@ -63,7 +64,8 @@ fn json(report: &Report, worst: Option<usize>) -> Result<String, Failure> {
         Some(most) => {
             let worst: Vec<_> = report.worst(most).into_iter().map(Line::to_json).collect();
             output::json(&serde_json::json!({
-                "records": table.records, "mapped": table.mapped, "rows": table.rows, "worst": worst,
+                "records": table.records, "mapped": table.mapped, "rows": table.rows, "verdicts": table.verdicts,
+                "worst": worst,
             }))
         }
     }
@@ -89,6 +91,7 @@ fn table(report: &Report, worst: Option<usize>) -> String {
     }
     text.push_str(&rows.text(0));
     text.push_str(&failed(&table.rows));
+    text.push_str(&verdicts(table.verdicts));
     text.push_str(&reasons(&table.rows));
     if let Some(most) = worst {
         text.push_str(&worst_table(report, most));
@@ -145,6 +148,34 @@ fn failed(rows: &[Row]) -> String {
         true => String::new(),
         false => format!("\nRuns that failed for memory\n{}", table.text(0)),
     }
+}
+
+fn verdicts(confusion: Confusion) -> String {
+    if confusion.all() == 0 {
+        return String::new();
+    }
+    let mut table = Table::headed(&[
+        ("published runs", Align::Left),
+        ("called fits", Align::Right),
+        ("tight", Align::Right),
+        ("does not fit", Align::Right),
+    ]);
+    for (name, counts) in [
+        ("completed", confusion.completed),
+        ("failed for memory", confusion.failed),
+    ] {
+        table.row([
+            name.to_owned(),
+            counts.fits.to_string(),
+            counts.tight.to_string(),
+            counts.does_not_fit.to_string(),
+        ]);
+    }
+    let (large, small, tight) = confusion.wrong_percent();
+    format!(
+        "\nVerdicts (known card, confidence not low)\n{}completed, called too large: {large:.1} %; failed, called to fit: {small:.1} %; tight: {tight:.1} %\n",
+        table.text(0)
+    )
 }
 
 fn reasons(rows: &[Row]) -> String {

@@ -3,13 +3,13 @@
 
 use crate::units::Bytes;
 
-/// Requests are rounded up to multiples of this.
+/// Requests are rounded up to multiples of this (CUDACachingAllocator.h: `kMinBlockSize`; in bytes, as the others here).
 pub const BLOCK: u64 = 512;
-/// What is left of a large block stays with it when it is no larger than this.
+/// What is left of a large block stays with it when it is no larger than this (CUDACachingAllocator.h: `kSmallSize`).
 const UNSPLIT: u64 = 1 << 20;
-/// Requests of this size and more get a segment of their own.
+/// Requests of this size and more get a segment of their own (CUDACachingAllocator.h: `kMinLargeAlloc`).
 const OWN_SEGMENT: u64 = 10 << 20;
-/// Segments of their own are multiples of this.
+/// Segments of their own are multiples of this (CUDACachingAllocator.h: `kRoundLarge`).
 const SEGMENT: u64 = 2 << 20;
 
 /// The block that holds a tensor of so many bytes: rounded up to 512 B, and from 10 MiB on with the rest of its segment

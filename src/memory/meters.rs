@@ -22,15 +22,17 @@ pub enum Pattern {
 /// several times their peak) over the traced runs with the real allocator: field reserved_after of
 /// tests/measured/torch-trace.jsonl and torch-trace-variants.jsonl, 330 runs on one GPU, 96 with DDP, 232 with FSDP,
 /// 45 with tensor parallelism alone. Full
-/// recomputation has the longest tail: blocks come in more sizes over a smaller footprint.
+/// recomputation has the longest tail: blocks come in more sizes over a smaller footprint. Its figures join 225 and 214 runs:
+/// those traces, and published ones with their `nvidia-smi` reading less what lies outside the pool (fms-acceleration records
+/// of tests/measured/training.jsonl, all with full recomputation, where the card was not full).
 const fn surplus(pattern: Pattern, recomputed: bool) -> (f64, f64, f64) {
     match (pattern, recomputed) {
         (Pattern::Single, false) => (0.02, 0.08, 0.21),
-        (Pattern::Single, true) => (0.01, 0.08, 0.30),
+        (Pattern::Single, true) => (0.01, 0.10, 0.44),
         (Pattern::Replicated, _) => (0.01, 0.06, 0.19),
         (Pattern::Divided, _) => (0.005, 0.07, 0.33),
         (Pattern::Sharded, false) => (0.06, 0.21, 0.38),
-        (Pattern::Sharded, true) => (0.11, 0.28, 0.51),
+        (Pattern::Sharded, true) => (0.12, 0.27, 0.52),
     }
 }
 
@@ -48,6 +50,24 @@ pub fn reserved(allocated: Interval, pattern: Pattern, recomputed: bool) -> Inte
         allocated.high.scaled((1.0 + high) / (1.0 + KNOWN_ERROR)),
     )
 }
+
+/// What the caching allocator holds after batches of many lengths: blocks of earlier, shorter ones stay cached beside those
+/// of the longest, which do not fit into them. `rest` does not vary; what lies above it at the peak is held so many times:
+/// the 10th percentile, the median and the 90th over 55 published runs whose rows were cut at a length that the data reach
+/// (ms-swift-benchmark records of tests/measured/training.jsonl, max_reserved).
+pub fn reserved_varying(allocated: Interval, rest: Bytes) -> Interval {
+    let times = |bytes: Bytes, held: f64| rest.min(bytes) + bytes.saturating_sub(rest).scaled(held);
+    let (least, usual, most) = VARYING;
+    Interval::new(
+        times(allocated.low, least),
+        times(allocated.expected, usual),
+        times(allocated.high, most),
+    )
+}
+
+/// How often what lies above the resting memory is held after batches of many lengths: low, expected, high. See
+/// [`reserved_varying`].
+const VARYING: (f64, f64, f64) = (1.2, 2.8, 3.9);
 
 /// Outside the allocator: the CUDA context with the kernels of the libraries. 0.5 GiB for a bare context on A100 and H100;
 /// 0.92 to 1.2 GiB in runs whose pool was nearly full, so that nothing else could hide in the difference
@@ -130,6 +150,16 @@ mod tests {
             assert!(reserved.low > allocated.low && reserved.low < allocated.expected);
             assert!(reserved.high > allocated.high);
         }
+    }
+
+    #[test]
+    fn what_is_at_rest_does_not_vary_with_the_batches() {
+        let rest = Bytes::from_gib(10.0);
+        let same = reserved_varying(gib(10.0, 10.0, 10.0), rest);
+        assert_eq!(same, gib(10.0, 10.0, 10.0));
+        let peak = reserved_varying(gib(12.0, 12.0, 12.0), rest);
+        assert!(peak.low > Bytes::from_gib(12.0) && peak.high < Bytes::from_gib(18.0));
+        assert!((peak.expected.to_gib() - 15.6).abs() < 1e-6);
     }
 
     #[test]

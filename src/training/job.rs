@@ -56,6 +56,24 @@ pub enum Optimizer {
     },
     /// Adafactor without momentum: a row and a column per matrix, a full state per vector.
     Adafactor,
+    /// Transformers' own Adafactor: the same states in fp32, whatever the type of the weights.
+    AdafactorFp32,
+    /// Muon for the matrices of the layers, with a momentum state; fused AdamW for all other tensors.
+    Muon,
+    /// GaLore: AdamW whose states are projected to a rank for the matrices of the layers.
+    GaLore {
+        /// The rank.
+        rank: u64,
+    },
+    /// Schedule-free AdamW: a second moment, and the sequence that is averaged.
+    ScheduleFree,
+    /// AdamW of torchao: two quantised states in blocks, expanded inside the step's compiled kernel.
+    TorchAo {
+        /// Bits per element: 8 (also its fp8 states) or 4.
+        bits: u64,
+        /// Whether states have a table of their values beside their scales (all but fp8).
+        tabled: bool,
+    },
     /// An optimizer of bitsandbytes: states of its own type, block-wise in 8 bits or in fp32.
     BitsAndBytes {
         /// States per parameter.
@@ -87,10 +105,33 @@ pub enum Recomputation {
     AttentionCore,
     /// Every layer from its input.
     Full,
-    /// Every second layer from its input, the others not at all.
-    EverySecond,
+    /// Every so manieth layer from its input, the others not at all.
+    EveryNth(u64),
     /// Op level: attention outputs and every second matrix product are kept, the rest is recomputed.
     Operations,
+}
+
+/// What torch.compile compiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compile {
+    /// Each layer.
+    Model,
+    /// The loss as well, with segments that expand.
+    ModelAndLoss,
+}
+
+/// How sequences become a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Every row is full.
+    Packed,
+    /// Rows are padded to the longest of their batch; the sequence length is that of the longest batch.
+    Padded,
+    /// Rows are laid one behind the other: one of the full length, the others of this mean one.
+    PaddingFree {
+        /// Mean length.
+        mean: u64,
+    },
 }
 
 /// How attention is computed.
@@ -460,6 +501,12 @@ pub struct TrainingJob {
     pub data_parallel: u64,
     /// Major and minor version of torch, e.g. (2, 15).
     pub torch_version: (u16, u16),
+    /// How sequences become a batch.
+    pub layout: Layout,
+    /// What is compiled; `None` where operations run one by one.
+    pub compile: Option<Compile>,
+    /// Whether each weight is updated inside backward as soon as its gradient is there, which is freed at once.
+    pub optimizer_in_backward: bool,
     /// Type of a moving average of the weights, where there is one.
     pub moving_average: Option<DType>,
     /// Whether gradients are reduced after every micro-batch (FSDP); they stay whole until the last one otherwise.
@@ -492,6 +539,12 @@ impl TrainingJob {
 
     /// Tokens per micro-batch on one rank.
     pub fn tokens(&self) -> u64 {
-        self.micro_batch.saturating_mul(self.sequence_length)
+        match self.layout {
+            Layout::Packed | Layout::Padded => self.micro_batch.saturating_mul(self.sequence_length),
+            Layout::PaddingFree { mean } => {
+                let others = self.micro_batch.saturating_sub(1);
+                self.sequence_length.saturating_add(others.saturating_mul(mean))
+            }
+        }
     }
 }

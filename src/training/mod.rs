@@ -5,6 +5,7 @@
 //! `engines` when they are alive, and `evaluate` puts the timeline together. Nothing here knows requests, GPUs or the page.
 
 mod block;
+pub mod compiled;
 mod engines;
 mod evaluate;
 mod head;
@@ -20,12 +21,13 @@ mod profile;
 mod sheet;
 mod states;
 mod tape;
+mod temporaries;
 
 pub use evaluate::evaluate;
 pub use job::{
-    Adapter, AttentionKernel, BaseFormat, Engine, FusedKernels, HostMemory, LogProbabilities, LossKind,
-    Modules, Objective, Offload, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation,
-    Targets, TensorParallel, TrainingJob, Widened, Zero,
+    Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, HostMemory, Layout,
+    LogProbabilities, LossKind, Modules, Objective, Offload, Optimizer, OptimizerImplementation, Precision,
+    Projection, Recomputation, Targets, TensorParallel, TrainingJob, Widened, Zero,
 };
 
 pub use prepared::Prepared;

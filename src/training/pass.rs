@@ -366,9 +366,9 @@ fn shared(plan: &Plan<'_>) -> (Vec<Storage>, Vec<Storage>) {
     (forward, backward)
 }
 
-/// Up to so many tokens the embedding's backward adds rows one by one.
+/// Up to so many tokens the embedding's backward adds rows one by one (aten/src/ATen/native/cuda/Embedding.cu).
 const FEW_TOKENS: u64 = 3072;
-/// Rows that one thread adds up to a partial sum.
+/// Rows that one thread adds up to a partial sum (aten/src/ATen/native/cuda/EmbeddingBackwardKernel.cu: `NROWS_PER_THREAD`).
 const ROWS_PER_THREAD: u64 = 10;
 
 /// Partial sums of the embedding's gradient in fp32: one per ten tokens and one per token that can differ (torch 2.15,

@@ -152,6 +152,7 @@ pub fn gradients_persist(job: &TrainingJob) -> bool {
 /// What happens to a fresh weight gradient inside a layer's backward: engines that shard reduce it afterwards.
 pub fn fresh_gradients(job: &TrainingJob) -> WeightGradients {
     match job.engine {
+        Engine::Single if job.optimizer_in_backward => WeightGradients::Added,
         Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => WeightGradients::Stay,
         Engine::DeepSpeed(zero) if zero.stage >= 2 => WeightGradients::Added,
         _ if gradients_persist(job) => WeightGradients::Added,
@@ -273,7 +274,7 @@ impl<'a> Plan<'a> {
         let inside = self.job.transformers_version >= (4, 52);
         let recomputed = matches!(
             self.job.recomputation,
-            Recomputation::Full | Recomputation::EverySecond
+            Recomputation::Full | Recomputation::EveryNth(_)
         );
         let frozen = matches!(self.job.engine, Engine::Fsdp1 { .. }) && self.job.adapter.is_some();
         frozen && recomputed && self.job.reentrant && !inside
@@ -322,11 +323,12 @@ pub fn extend(held: &mut Held, other: &Held, times: u64) {
 /// A kind of layer of the network, what is recomputed of it, and whether a gradient flows to its input.
 type LayerKind = (usize, Recomputation, bool);
 
-/// The kinds of layers, and which layer is of which. Every second layer (torchtitan's integer option) begins with the second
-/// one. Beside adapters no gradient flows to the first layer's input, unless recomputation asks for it.
+/// The kinds of layers, and which layer is of which. Every n-th layer (torchtitan's integer option) counts from the first, so
+/// that n layers hold one that is recomputed, the last of them. Beside adapters no gradient flows to the first layer's input, unless recomputation asks for it.
 fn kinds(job: &TrainingJob, network: &Network) -> (Vec<LayerKind>, Vec<usize>) {
     let recomputation = job.recomputation;
-    if recomputation == Recomputation::EverySecond {
+    if let Recomputation::EveryNth(every) = recomputation {
+        let every = usize::try_from(every).unwrap_or(usize::MAX).max(1);
         let kinds = (0..network.kinds.len())
             .flat_map(|kind| {
                 [
@@ -336,7 +338,11 @@ fn kinds(job: &TrainingJob, network: &Network) -> (Vec<LayerKind>, Vec<usize>) {
             })
             .collect();
         let order = network.order.iter().enumerate();
-        return (kinds, order.map(|(layer, kind)| 2 * kind + layer % 2).collect());
+        let recomputed = |layer: usize| usize::from(layer % every == every - 1);
+        return (
+            kinds,
+            order.map(|(layer, kind)| 2 * kind + recomputed(layer)).collect(),
+        );
     }
     let mut kinds: Vec<LayerKind> = (0..network.kinds.len())
         .map(|kind| (kind, recomputation, true))
@@ -417,7 +423,7 @@ fn layer(
             .copied()
             .filter(|storage| storage.shape.axis != &names::SCORE_ROW)
             .collect(),
-        Recomputation::Full | Recomputation::EverySecond => vec![checkpoint],
+        Recomputation::Full | Recomputation::EveryNth(_) => vec![checkpoint],
         Recomputation::Operations => {
             let mut kept = all(block.tape.kept_by_operations());
             kept.push(checkpoint);

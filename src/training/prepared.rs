@@ -15,7 +15,7 @@ use super::{
 use crate::model::Network;
 use crate::units::Bytes;
 
-/// Profiles that are kept before all are forgotten: some 10 MB for a network of 126 layers.
+/// Profiles that are kept before all are forgotten: some 10 MB for a network of 126 layers, as benches/answer.rs builds them.
 const KEPT: usize = 4096;
 
 /// What was evaluated, to be used for the next job. Jobs share it where they share their network (the same allocation).

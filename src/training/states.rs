@@ -13,7 +13,10 @@ use crate::units::{Bytes, DType};
 const MIN_8BIT: u64 = 4096;
 /// bitsandbytes pages the states of tensors with this many elements and more (optim/optimizer.py, `get_state_buffer`).
 const MIN_PAGED: u64 = 100_000;
-/// Elements that share one fp32 scale in bitsandbytes' block-wise quantisation.
+/// Elements that share one fp32 scale in torchao's 4-bit states (torchao 0.18 optim/adam.py, `AdamW4bit`).
+const BLOCK_TORCHAO_4BIT: u64 = 128;
+/// Elements that share one fp32 scale in the 8-bit states of bitsandbytes (functional.py, `quantize_blockwise`) and torchao
+/// (optim/adam.py, `AdamW8bit`).
 const BLOCK_8BIT: u64 = 256;
 
 const SHARD: Citation = Citation::new(
@@ -27,6 +30,26 @@ const WHOLE: Citation = Citation::new(
 const OPTIMIZER: Citation = Citation::new(
     Evidence::Source,
     "torch 2.15 optim/adam.py and sgd.py; bitsandbytes optim/optimizer.py (blocks of 256, fp32 under 4,096 elements)",
+);
+const MUON: Citation = Citation::new(
+    Evidence::Traced,
+    "torch 2.15 optim/_muon.py and adam.py; tests/measured/options-trace.jsonl",
+);
+const GALORE: Citation = Citation::new(
+    Evidence::Traced,
+    "galore_torch 1.0 adamw.py and galore_projector.py; tests/measured/options-trace.jsonl",
+);
+const SCHEDULE_FREE: Citation = Citation::new(
+    Evidence::Traced,
+    "schedulefree 1.4 adamw_schedulefree.py; tests/measured/options-trace.jsonl",
+);
+const ADAFACTOR: Citation = Citation::new(
+    Evidence::Traced,
+    "torch 2.15 optim/_adafactor.py; transformers 5.23 optimization.py; tests/measured/options-trace.jsonl",
+);
+const TORCHAO: Citation = Citation::new(
+    Evidence::Traced,
+    "torchao 0.18 optim/adam.py and subclass_8bit.py, subclass_4bit.py, subclass_fp8.py; tests/measured/options-trace.jsonl",
 );
 
 /// Elements of a tensor that the first rank of `ranks` holds: whole slices along the first axis, the last ones padded.
@@ -60,6 +83,8 @@ pub struct Piece {
     pub elements: u64,
     /// Rows and columns of those that are matrices.
     factors: Vec<Option<(u64, u64)>>,
+    /// Rows and columns of those that are matrices of a layer, two axes and no more: what Muon and GaLore treat apart.
+    hidden: Vec<Option<(u64, u64)>>,
     /// Whether they are shards cut out of whole tensors.
     cut: bool,
 }
@@ -76,6 +101,7 @@ impl Piece {
             piece.local.push(local);
             piece.gathered.push(local.saturating_mul(ranks));
             piece.factors.push(factors(tensor, ranks));
+            piece.hidden.push(hidden(tensor));
             piece.elements = piece.elements.saturating_add(tensor.elements().get());
         }
         piece
@@ -89,6 +115,7 @@ impl Piece {
             local: vec![local],
             gathered: vec![local.saturating_mul(ranks.max(1))],
             factors: vec![None],
+            hidden: vec![None],
             elements,
             cut: ranks > 1,
         }
@@ -156,28 +183,85 @@ impl Piece {
         implementation: OptimizerImplementation,
         dtype: DType,
     ) -> Vec<Bytes> {
+        let step = match implementation {
+            OptimizerImplementation::Fused => Bytes::new(BLOCK),
+            OptimizerImplementation::Foreach | OptimizerImplementation::Loop => Bytes::ZERO,
+        };
+        let whole = |elements| self.block(elements, dtype);
         let one = |(place, elements): (usize, u64)| match optimizer {
-            Optimizer::AdamW => {
-                let state = self.block(elements, dtype);
-                let step = match implementation {
-                    OptimizerImplementation::Fused => Bytes::new(BLOCK),
-                    OptimizerImplementation::Foreach | OptimizerImplementation::Loop => Bytes::ZERO,
-                };
-                state * 2 + step
-            }
+            Optimizer::AdamW => whole(elements) * 2 + step,
+            Optimizer::ScheduleFree => whole(elements) * 2,
             Optimizer::BitsAndBytes {
                 states,
                 eight_bit,
                 paged,
             } => self.quantised_state(elements, eight_bit, paged) * states,
-            Optimizer::Sgd { momentum: true } => self.block(elements, dtype),
+            Optimizer::TorchAo { bits, tabled } => self.torchao_state(elements, dtype, (bits, tabled)) * 2,
+            Optimizer::Sgd { momentum: true } => whole(elements),
             Optimizer::Sgd { momentum: false } => Bytes::ZERO,
-            Optimizer::Adafactor => match self.factors.get(place).copied().flatten() {
-                Some((rows, columns)) => self.block(rows, dtype) + self.block(columns, dtype),
-                None => self.block(elements, dtype),
+            Optimizer::Adafactor => self.factored_state(place, elements, dtype),
+            Optimizer::AdafactorFp32 => self.factored_state(place, elements, DType::Fp32),
+            Optimizer::Muon => match self.matrix(place) {
+                Some(_) => whole(elements),
+                None => whole(elements) * 2 + Bytes::new(BLOCK),
+            },
+            Optimizer::GaLore { rank } => match self.matrix(place) {
+                Some(shape) => self.projected_state(shape, rank, dtype),
+                None => whole(elements) * 2,
             },
         };
         self.local.iter().copied().enumerate().map(one).collect()
+    }
+
+    /// A row and a column of a matrix, all of a vector.
+    fn factored_state(&self, place: usize, elements: u64, dtype: DType) -> Bytes {
+        match self.factors.get(place).copied().flatten() {
+            Some((rows, columns)) => self.block(rows, dtype) + self.block(columns, dtype),
+            None => self.block(elements, dtype),
+        }
+    }
+
+    /// GaLore's projected moments, and the projector: its rows where the matrix is tall, else its columns. In fp32 the
+    /// projector is a view that keeps all singular vectors alive; other types are copied out of it.
+    fn projected_state(&self, (rows, columns): (u64, u64), rank: u64, dtype: DType) -> Bytes {
+        let (long, short) = (rows.max(columns), rows.min(columns));
+        let rank = rank.min(short);
+        let vectors = if dtype == DType::Fp32 { short } else { rank };
+        self.block(long.saturating_mul(rank), dtype) * 2 + self.block(vectors.saturating_mul(short), dtype)
+    }
+
+    /// One state of torchao: codes, an fp32 scale per block of 256 (128 in 4 bits), and the table of the codes' values; in
+    /// the type of the weight for small tensors and those that no number of blocks fills.
+    fn torchao_state(&self, elements: u64, dtype: DType, (bits, tabled): (u64, bool)) -> Bytes {
+        let size = if bits == 4 { BLOCK_TORCHAO_4BIT } else { BLOCK_8BIT };
+        if elements < MIN_8BIT || !elements.is_multiple_of(size) {
+            return self.block(elements, dtype);
+        }
+        let codes = if bits == 4 { elements / 2 } else { elements };
+        let table = if tabled {
+            self.block(1 << bits, DType::Fp32)
+        } else {
+            Bytes::ZERO
+        };
+        self.block(codes, DType::Int8) + self.block(elements / size, DType::Fp32) + table
+    }
+
+    /// Rows and columns of a tensor that is a matrix of a layer.
+    fn matrix(&self, place: usize) -> Option<(u64, u64)> {
+        self.hidden.get(place).copied().flatten()
+    }
+
+    /// Local elements of each tensor, with rows and columns of those that are matrices of a layer.
+    pub fn weights(&self) -> impl Iterator<Item = (u64, Option<(u64, u64)>)> + '_ {
+        self.local
+            .iter()
+            .enumerate()
+            .map(|(place, elements)| (*elements, self.matrix(place)))
+    }
+
+    /// Whether the tensors are shards of whole ones.
+    pub const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// One state of bitsandbytes: fp32 for small tensors, else a byte per element and a scale per block; paged states of
@@ -204,9 +288,30 @@ impl Piece {
         self.block(self.local.iter().copied().max().unwrap_or(0), dtype)
     }
 
+    /// The largest tensor of this rank by itself.
+    pub fn largest_alone(&self) -> Self {
+        let place = self
+            .local
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, elements)| **elements)
+            .map(|(place, _)| place);
+        let only = |list: &[u64]| place.and_then(|at| list.get(at).copied()).into_iter().collect();
+        let shape =
+            |list: &[Option<(u64, u64)>]| place.and_then(|at| list.get(at).copied()).into_iter().collect();
+        Self {
+            local: only(&self.local),
+            gathered: only(&self.gathered),
+            elements: place.and_then(|at| self.local.get(at).copied()).unwrap_or(0),
+            factors: shape(&self.factors),
+            hidden: shape(&self.hidden),
+            cut: self.cut,
+        }
+    }
+
     /// The block of one tensor. Shards are cut from what the whole tensors leave behind, so nothing of a segment stays with
     /// them; whole tensors get segments of their own.
-    fn block(&self, elements: u64, dtype: DType) -> Bytes {
+    pub fn block(&self, elements: u64, dtype: DType) -> Bytes {
         let bytes = Bytes::new(elements.saturating_mul(dtype.bits()).div_ceil(8));
         if self.cut {
             bytes.align_up(BLOCK)
@@ -233,6 +338,18 @@ impl Piece {
                 name: "N",
                 meaning: "ranks that share them",
                 value: ranks,
+            });
+        }
+        symbols
+    }
+
+    fn state_symbols(&self, optimizer: Optimizer, dtype: DType, ranks: u64) -> Vec<Symbol> {
+        let mut symbols = self.symbols(dtype, ranks);
+        if let Optimizer::GaLore { rank } = optimizer {
+            symbols.push(Symbol {
+                name: "r",
+                meaning: "rank of the projection; max and min are the sides of a matrix",
+                value: rank,
             });
         }
         symbols
@@ -278,7 +395,11 @@ impl Piece {
             group: Group::OptimizerStates,
             dtype: match optimizer {
                 Optimizer::BitsAndBytes { eight_bit: true, .. } => Some(DType::Int8),
-                Optimizer::BitsAndBytes { eight_bit: false, .. } => Some(DType::Fp32),
+                Optimizer::TorchAo { bits: 4, .. } => Some(DType::Int4),
+                Optimizer::TorchAo { .. } => Some(DType::Int8),
+                Optimizer::BitsAndBytes { eight_bit: false, .. } | Optimizer::AdafactorFp32 => {
+                    Some(DType::Fp32)
+                }
                 _ => Some(dtype),
             },
             unit: terms.iter().copied().sum(),
@@ -294,11 +415,28 @@ impl Piece {
                 Optimizer::BitsAndBytes { states: 2, .. } => "Σ 2·4·n/N over the tensors",
                 Optimizer::BitsAndBytes { .. } => "Σ 3·4·n/N over the tensors",
                 Optimizer::Adafactor => "Σ β·(rows + columns) over matrices, β·n over vectors",
+                Optimizer::AdafactorFp32 => "Σ 4·(rows + columns) over matrices, 4·n over vectors",
+                Optimizer::Muon => {
+                    "Σ β·n/N over the layers' matrices (momentum), 2·β·n/N over other tensors (AdamW)"
+                }
+                Optimizer::GaLore { .. } => {
+                    "Σ β·r·(2·max + min) over the layers' matrices (in fp32 min² for the projector), 2·β·n over other tensors"
+                }
+                Optimizer::ScheduleFree => "Σ 2·β·n/N over the tensors (second moment, averaged sequence)",
+                Optimizer::TorchAo { bits: 4, .. } => "Σ 2·(n/2 + 4·n/128 + table)/N over the tensors",
+                Optimizer::TorchAo { .. } => "Σ 2·(n + 4·n/256 + table)/N over the tensors",
                 Optimizer::Sgd { .. } => "Σ β·n/N over the tensors (momentum)",
             },
-            symbols: self.symbols(dtype, ranks),
+            symbols: self.state_symbols(optimizer, dtype, ranks),
             terms,
-            citation: OPTIMIZER,
+            citation: match optimizer {
+                Optimizer::AdamW | Optimizer::Sgd { .. } | Optimizer::BitsAndBytes { .. } => OPTIMIZER,
+                Optimizer::Adafactor | Optimizer::AdafactorFp32 => ADAFACTOR,
+                Optimizer::Muon => MUON,
+                Optimizer::GaLore { .. } => GALORE,
+                Optimizer::ScheduleFree => SCHEDULE_FREE,
+                Optimizer::TorchAo { .. } => TORCHAO,
+            },
         }
     }
 }
@@ -324,4 +462,17 @@ fn factors(tensor: &Tensor, ranks: u64) -> Option<(u64, u64)> {
     };
     let (rows, columns) = (*rows.max(&1), *columns.max(&1));
     Some((local / columns, local / rows))
+}
+
+/// Rows and columns of a matrix of a layer. Stacked experts have three axes and are none.
+fn hidden(tensor: &Tensor) -> Option<(u64, u64)> {
+    let stacked = tensor.role == Role::RoutedExpert && tensor.copies > 1;
+    let inside = matches!(
+        tensor.role,
+        Role::Mixer | Role::FeedForward | Role::SharedExpert | Role::RoutedExpert | Role::Router
+    );
+    match tensor.shape.as_slice() {
+        [rows, columns] if inside && !stacked => Some((*rows, *columns)),
+        _ => None,
+    }
 }

@@ -3,6 +3,7 @@
 
 mod adapter;
 mod combinations;
+mod dropout;
 mod engine;
 pub(super) mod fields;
 mod hardware;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::super::given::Given;
+use super::dropout::dropout;
 use super::source::{self, Released, Source};
 use super::width::solve_width;
 use super::{Report, fields};
@@ -73,6 +74,7 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
         .and_then(|_| given.integer(InputId::NumParameters));
     compare_count(count, &source, network.total_parameters(), report);
     compare_largest(given, &network, report);
+    let network = dropout(given, &source.config, report).unwrap_or(network);
     Some(Model {
         fields: fields::list(given, &source, &network),
         network: Arc::new(network),

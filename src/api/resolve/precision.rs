@@ -10,7 +10,7 @@ use crate::warn::Issue;
 /// The element type that a value of a choice names.
 fn dtype(name: Option<&str>) -> DType {
     match name {
-        Some("fp32") => DType::Fp32,
+        Some("fp32" | "tf32") => DType::Fp32,
         Some("fp16") => DType::Fp16,
         Some("int8") => DType::Int8,
         Some("int4") => DType::Int4,

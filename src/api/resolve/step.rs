@@ -2,7 +2,7 @@
 
 use super::super::given::Given;
 use super::{EngineChoice, Report};
-use crate::request::InputId;
+use crate::request::{EngineId, InputId};
 use crate::training::{
     AttentionKernel, FusedKernels, LossKind, Optimizer, OptimizerImplementation, Recomputation,
 };
@@ -18,6 +18,8 @@ pub struct Step {
     pub optimizer: Optimizer,
     /// How its step runs.
     pub implementation: OptimizerImplementation,
+    /// Whether each weight is updated inside backward.
+    pub in_backward: bool,
     /// Whether gradients are clipped.
     pub clipping: bool,
     /// What is recomputed.
@@ -36,16 +38,19 @@ pub struct Step {
 pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
     let optimizer = optimizer(given);
     let loss = loss(given);
+    let in_backward = in_backward(given, engine.id, report);
+    check_engine(optimizer, engine.id, given.choice(InputId::FsdpVersion), report);
     Step {
         micro_batch: given.integer(InputId::BatchSize).unwrap_or(1),
         accumulation: given.integer(InputId::GradientAccumulationSteps).unwrap_or(1),
         optimizer,
         implementation: implementation(given, optimizer, engine, report),
-        clipping: given.number(InputId::GradientClipping).unwrap_or(0.0) > 0.0,
+        in_backward,
+        clipping: !in_backward && given.number(InputId::GradientClipping).unwrap_or(0.0) > 0.0,
         recomputation: match given.choice(InputId::ActivationCheckpointing) {
             Some("selective") => Recomputation::AttentionCore,
             Some("full") => Recomputation::Full,
-            Some("every_n") => Recomputation::EverySecond,
+            Some("every_n") => Recomputation::EveryNth(given.integer(InputId::CheckpointEvery).unwrap_or(2)),
             Some("operations") => Recomputation::Operations,
             _ => Recomputation::None,
         },
@@ -78,6 +83,20 @@ fn optimizer(given: &Given) -> Optimizer {
         Some("lion_8bit") => bitsandbytes(1, true, false),
         Some("paged_lion_8bit") => bitsandbytes(1, true, true),
         Some("ademamix") => bitsandbytes(3, false, false),
+        Some("ademamix_8bit") => bitsandbytes(3, true, false),
+        Some("adamw_32bit") => bitsandbytes(2, false, false),
+        Some("paged_lion_32bit") => bitsandbytes(1, false, true),
+        Some("paged_ademamix") => bitsandbytes(3, false, true),
+        Some("paged_ademamix_8bit") => bitsandbytes(3, true, true),
+        Some("adamw_8bit_torchao") => torchao(8, true),
+        Some("adamw_4bit_torchao") => torchao(4, true),
+        Some("adamw_fp8_torchao") => torchao(8, false),
+        Some("adafactor_transformers") => Optimizer::AdafactorFp32,
+        Some("muon") => Optimizer::Muon,
+        Some("galore") => Optimizer::GaLore {
+            rank: given.integer(InputId::GaloreRank).unwrap_or(128),
+        },
+        Some("schedule_free") => Optimizer::ScheduleFree,
         _ => Optimizer::AdamW,
     }
 }
@@ -90,6 +109,85 @@ const fn bitsandbytes(states: u64, eight_bit: bool, paged: bool) -> Optimizer {
     }
 }
 
+const fn torchao(bits: u64, tabled: bool) -> Optimizer {
+    Optimizer::TorchAo { bits, tabled }
+}
+
+/// Optimizers that look at the shape of each tensor need tensors of their own, and those that know nothing of sharded
+/// tensors need whole ones.
+fn check_engine(optimizer: Optimizer, engine: EngineId, version: Option<&str>, report: &mut Report) {
+    let shaped = matches!(
+        optimizer,
+        Optimizer::Muon
+            | Optimizer::GaLore { .. }
+            | Optimizer::AdafactorFp32
+            | Optimizer::ScheduleFree
+            | Optimizer::TorchAo { .. }
+    );
+    if engine == EngineId::Deepspeed && shaped {
+        report.error(
+            "unsupported_combination",
+            InputId::Optimizer,
+            "DeepSpeed gives the optimizer flat partitions in fp32; this optimizer needs the tensors themselves.",
+        );
+    }
+    let flat = engine == EngineId::Fsdp && version == Some("1");
+    if flat && matches!(optimizer, Optimizer::Muon | Optimizer::AdafactorFp32) {
+        report.error(
+            "unsupported_combination",
+            InputId::Optimizer,
+            "FSDP1 joins the tensors of a unit to a flat one, which has no rows and columns for this optimizer.",
+        );
+    }
+    if engine == EngineId::Fsdp && matches!(optimizer, Optimizer::GaLore { .. }) {
+        report.error(
+            "unsupported_combination",
+            InputId::Optimizer,
+            "GaLore multiplies whole gradients with its projector and does not run on sharded ones.",
+        );
+    }
+}
+
+/// Whether weights are updated inside backward, and what it excludes.
+fn in_backward(given: &Given, engine: EngineId, report: &mut Report) -> bool {
+    if given.toggle(InputId::OptimizerInBackward) != Some(true) {
+        return false;
+    }
+    let mut refuse = |id: InputId, message: &str| report.error("unsupported_combination", id, message);
+    if given.integer(InputId::GradientAccumulationSteps).unwrap_or(1) > 1 {
+        refuse(
+            InputId::GradientAccumulationSteps,
+            "A step inside backward frees each gradient at once, so nothing can be accumulated.",
+        );
+    }
+    if given.has(InputId::GradientClipping) && given.number(InputId::GradientClipping) > Some(0.0) {
+        refuse(
+            InputId::GradientClipping,
+            "Clipping needs the norm of all gradients, which a step inside backward never has together.",
+        );
+    }
+    let several = given.integer(InputId::NumGpus).unwrap_or(1) > 1;
+    if engine == EngineId::Deepspeed || engine == EngineId::PytorchDdp && several {
+        refuse(
+            InputId::OptimizerInBackward,
+            "This engine reduces gradients after backward has made them, so they cannot be used up inside it.",
+        );
+    } else if engine == EngineId::Fsdp && given.choice(InputId::FsdpVersion) == Some("1") {
+        refuse(
+            InputId::OptimizerInBackward,
+            "FSDP1 reduces flat gradients of a whole unit; a step inside backward is built for FSDP2 and one GPU.",
+        );
+    }
+    if !given.has(InputId::GradientClipping) {
+        report.assume(
+            InputId::GradientClipping,
+            0.0,
+            "a step inside backward cannot clip",
+        );
+    }
+    true
+}
+
 fn implementation(
     given: &Given,
     optimizer: Optimizer,
@@ -97,7 +195,11 @@ fn implementation(
     report: &mut Report,
 ) -> OptimizerImplementation {
     let stated = given.choice(InputId::OptimizerImplementation);
-    if matches!(optimizer, Optimizer::BitsAndBytes { .. } | Optimizer::Adafactor) {
+    let own = !matches!(
+        optimizer,
+        Optimizer::AdamW | Optimizer::Sgd { .. } | Optimizer::ScheduleFree
+    );
+    if own {
         if stated.is_some() {
             report.warn(
                 "not_used",

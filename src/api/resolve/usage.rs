@@ -118,6 +118,18 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.choice(InputId::Optimizer) == Some("sgd"),
             "Only SGD has a momentum of its own.",
         ),
+        InputId::GaloreRank => when(
+            given.choice(InputId::Optimizer) == Some("galore"),
+            "Only GaLore projects gradients to a rank.",
+        ),
+        InputId::CheckpointEvery => when(
+            given.choice(InputId::ActivationCheckpointing) == Some("every_n"),
+            "Only recomputation of every n-th layer counts layers.",
+        ),
+        InputId::MeanLength => when(
+            given.choice(InputId::BatchLayout) == Some("padding_free"),
+            "Padded and packed batches are as large as their longest sequences; the mean length changes nothing.",
+        ),
         InputId::LossChunks => when(
             given.choice(InputId::Loss) == Some("chunked"),
             "Only the chunked loss is divided into chunks.",
@@ -263,6 +275,10 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::Objective
         | InputId::ActivationCheckpointing
         | InputId::Attention
+        | InputId::Dropout
+        | InputId::Compile
+        | InputId::BatchLayout
+        | InputId::OptimizerInBackward
         | InputId::EngineType
         | InputId::EngineVersion
         | InputId::TransformersVersion
@@ -287,8 +303,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::NumNodes
         | InputId::GpusPerNode => Use::Used,
         // Not built, or for exports only: decided by their availability.
-        InputId::Dropout
-        | InputId::BucketCapMb
+        InputId::BucketCapMb
         | InputId::StaticGraph
         | InputId::AllgatherBucketSize
         | InputId::UseDistributedOptimizer

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Input, adapter, engine, hardware, inference, inference_run, inference_vllm, model, model_details,
-    offload, parallelism, training,
+    offload, optimizer, parallelism, training,
 };
 
 macro_rules! registry {
@@ -75,16 +75,20 @@ registry! {
     BatchSize => training::BATCH_SIZE,
     SeqLength => training::SEQ_LENGTH,
     GradientAccumulationSteps => training::GRADIENT_ACCUMULATION_STEPS,
+    BatchLayout => training::BATCH_LAYOUT,
+    MeanLength => training::MEAN_LENGTH,
     Objective => adapter::OBJECTIVE,
     LogProbabilities => adapter::LOG_PROBABILITIES,
     Dtype => training::DTYPE,
     PrecisionMode => training::PRECISION_MODE,
     ReduceDtype => engine::REDUCE_DTYPE,
-    Optimizer => training::OPTIMIZER,
-    OptimizerImplementation => training::OPTIMIZER_IMPLEMENTATION,
-    Momentum => training::MOMENTUM,
-    GradientClipping => training::GRADIENT_CLIPPING,
-    MovingAverage => training::MOVING_AVERAGE,
+    Optimizer => optimizer::OPTIMIZER,
+    OptimizerImplementation => optimizer::OPTIMIZER_IMPLEMENTATION,
+    OptimizerInBackward => optimizer::OPTIMIZER_IN_BACKWARD,
+    GaloreRank => optimizer::GALORE_RANK,
+    Momentum => optimizer::MOMENTUM,
+    GradientClipping => optimizer::GRADIENT_CLIPPING,
+    MovingAverage => optimizer::MOVING_AVERAGE,
     Adapter => adapter::ADAPTER,
     LoraRank => adapter::LORA_RANK,
     LoraTargets => adapter::LORA_TARGETS,
@@ -97,6 +101,8 @@ registry! {
     ModulesToSave => adapter::MODULES_TO_SAVE,
     ActivationCheckpointing => training::ACTIVATION_CHECKPOINTING,
     ActivationOffload => offload::ACTIVATION_OFFLOAD,
+    CheckpointEvery => training::CHECKPOINT_EVERY,
+    Compile => training::COMPILE,
     CheckpointReentrant => adapter::CHECKPOINT_REENTRANT,
     Attention => training::ATTENTION,
     FusedKernels => training::FUSED_KERNELS,

@@ -15,6 +15,7 @@ mod kind;
 mod model;
 mod model_details;
 mod offload;
+mod optimizer;
 mod parallelism;
 mod training;
 

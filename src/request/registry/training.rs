@@ -1,4 +1,4 @@
-//! Inputs of section `training`: workload, types, optimizer, activations and loss.
+//! Inputs of section `training`: workload, types, activations and loss; the optimizer's are in `optimizer`.
 
 use super::{Choice, FormGroup, Input, InputId, InputKind, Section};
 use crate::cite::{Citation, Evidence};
@@ -65,6 +65,59 @@ pub(super) static GRADIENT_ACCUMULATION_STEPS: Input = input(
 .unit("steps")
 .help("Micro-batches per optimizer step. From two on, gradients are alive during the forward pass as well; more steps do not add.");
 
+pub(super) static BATCH_LAYOUT: Input = input(
+    InputId::BatchLayout,
+    FormGroup::Workload,
+    "training.batch_layout",
+    "--batch-layout",
+    "bly",
+    "Batch layout",
+    InputKind::Choice(&[
+        Choice::new(
+            "packed",
+            "packed",
+            &["fixed"],
+            "Every row is filled to the sequence length, so all batches have one shape.",
+        ),
+        Choice::new(
+            "padded",
+            "padded to the longest",
+            &["dynamic"],
+            "Rows are padded to the longest of their batch: the sequence length is that of the longest batch, and shorter ones leave blocks of other sizes in the allocator.",
+        ),
+        Choice::new(
+            "padding_free",
+            "without padding",
+            &["flattened"],
+            "The rows of a batch are laid one behind the other: the tokens of a batch are the sum of their lengths.",
+        ),
+    ]),
+)
+.fixed("packed")
+.advanced()
+.help("How sequences of different lengths become a batch. The sequence length is the longest; the mean length matters where batches are not padded.")
+.cite(Citation::new(
+    Evidence::Source,
+    "huggingface/transformers src/transformers/data/data_collator.py: DataCollatorForSeq2Seq, DataCollatorWithFlattening",
+));
+
+pub(super) static MEAN_LENGTH: Input = input(
+    InputId::MeanLength,
+    FormGroup::Workload,
+    "training.mean_length",
+    "--mean-length",
+    "mnl",
+    "Mean length",
+    InputKind::Integer {
+        min: 1,
+        max: 1 << 30,
+    },
+)
+.derived("the sequence length")
+.advanced()
+.unit("tokens")
+.help("Mean length of the sequences of a batch without padding. The batch of the expected value has one sequence of the full length and otherwise mean ones; the interval reaches from mean ones only to full ones only.");
+
 pub(super) static DTYPE: Input = input(
     InputId::Dtype,
     FormGroup::Precision,
@@ -76,6 +129,12 @@ pub(super) static DTYPE: Input = input(
         Choice::new("bf16", "bf16", &["bfloat16"], "16-bit brain float."),
         Choice::new("fp16", "fp16", &["float16", "half"], "16-bit float."),
         Choice::new("fp32", "fp32", &["float32", "float"], "32-bit float throughout."),
+        Choice::new(
+            "tf32",
+            "tf32",
+            &[],
+            "32-bit floats whose products are computed with shorter mantissas: the memory is that of fp32.",
+        ),
         Choice::new(
             "int8",
             "int8 base with adapters",
@@ -130,144 +189,6 @@ pub(super) static PRECISION_MODE: Input = input(
     "pytorch/pytorch torch/amp/autocast_mode.py; torch/distributed/fsdp/_fully_shard",
 ));
 
-pub(super) static OPTIMIZER: Input = input(
-    InputId::Optimizer,
-    FormGroup::Optimizer,
-    "training.optimizer",
-    "--optimizer",
-    "o",
-    "Optimizer",
-    InputKind::Choice(&[
-        Choice::new(
-            "adamw",
-            "AdamW",
-            &["adamw_torch", "adamw_torch_fused"],
-            "Two states per parameter, in its type.",
-        ),
-        Choice::new("adam", "Adam", &[], "Two states per parameter, in its type."),
-        Choice::new(
-            "sgd",
-            "SGD",
-            &[],
-            "One state per parameter with momentum, none without.",
-        ),
-        Choice::new(
-            "adamw_8bit",
-            "AdamW 8-bit",
-            &["adamw-8bit", "adam8bit", "adamw8bit", "adamw_bnb_8bit"],
-            "Two block-wise quantised states: about 2 bytes per parameter (bitsandbytes).",
-        ),
-        Choice::new(
-            "paged_adamw_32bit",
-            "AdamW, paged",
-            &["paged_adamw"],
-            "Two fp32 states in managed memory, which the driver moves to the host when it is short (bitsandbytes).",
-        ),
-        Choice::new(
-            "paged_adamw_8bit",
-            "AdamW 8-bit, paged",
-            &[],
-            "Two 8-bit states in managed memory (bitsandbytes).",
-        ),
-        Choice::new(
-            "adafactor",
-            "Adafactor",
-            &[],
-            "A row and a column per matrix instead of a full second moment (torch, without momentum).",
-        ),
-        Choice::new("lion", "Lion", &["lion_32bit"], "One fp32 state per parameter (bitsandbytes)."),
-        Choice::new(
-            "lion_8bit",
-            "Lion 8-bit",
-            &[],
-            "One block-wise quantised state: about 1 byte per parameter (bitsandbytes).",
-        ),
-        Choice::new(
-            "paged_lion_8bit",
-            "Lion 8-bit, paged",
-            &[],
-            "One 8-bit state in managed memory (bitsandbytes).",
-        ),
-        Choice::new(
-            "ademamix",
-            "AdEMAMix",
-            &[],
-            "Three fp32 states per parameter (bitsandbytes).",
-        ),
-    ]),
-)
-.fixed("adamw")
-.help("Its states stay in memory between steps: 8 bytes per parameter for AdamW on fp32 weights, 4 on bf16 weights, about 2 for the 8-bit variant.")
-.cite(Citation::new(
-    Evidence::Source,
-    "pytorch/pytorch torch/optim; bitsandbytes-foundation/bitsandbytes bitsandbytes/optim/optimizer.py",
-));
-
-pub(super) static OPTIMIZER_IMPLEMENTATION: Input = input(
-    InputId::OptimizerImplementation,
-    FormGroup::Optimizer,
-    "training.optimizer_implementation",
-    "--optimizer-implementation",
-    "oi",
-    "Optimizer implementation",
-    InputKind::Choice(&[
-        Choice::new("fused", "fused", &[], "One kernel, no temporaries."),
-        Choice::new(
-            "foreach",
-            "foreach",
-            &["multi_tensor"],
-            "All tensors at once, with a temporary as large as one state.",
-        ),
-        Choice::new(
-            "loop",
-            "loop",
-            &["for_loop", "single_tensor"],
-            "One tensor after another.",
-        ),
-    ]),
-)
-.derived("fused from torch 2.8 on, as transformers' Trainer does, foreach before; foreach for SGD")
-.advanced()
-.help("How torch runs the optimizer's step. foreach needs a temporary as large as one state at the optimizer's step, which often is the peak of large models.")
-.cite(Citation::new(
-    Evidence::Source,
-    "huggingface/transformers src/transformers/training_args.py; pytorch/pytorch torch/optim/adam.py",
-));
-
-pub(super) static MOMENTUM: Input = input(
-    InputId::Momentum,
-    FormGroup::Optimizer,
-    "training.momentum",
-    "--momentum",
-    "mo",
-    "Momentum of SGD",
-    InputKind::Number {
-        min: 0.0,
-        max: 1.0,
-        positive: false,
-    },
-)
-.fixed("0.9")
-.advanced()
-.help("Above zero, SGD keeps one state per parameter. Other optimizers do not use it.");
-
-pub(super) static GRADIENT_CLIPPING: Input = input(
-    InputId::GradientClipping,
-    FormGroup::Optimizer,
-    "training.gradient_clipping",
-    "--gradient-clipping",
-    "gc",
-    "Gradient clipping",
-    InputKind::Number {
-        min: 0.0,
-        max: 1e6,
-        positive: false,
-    },
-)
-.fixed("1.0")
-.advanced()
-.help("Largest global norm of the gradients, 0 for none. Clipping adds one small norm per tensor; its value does not change memory.");
-
 pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
     InputId::ActivationCheckpointing,
     FormGroup::Activations,
@@ -291,9 +212,9 @@ pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
         ),
         Choice::new(
             "every_n",
-            "full for half of the layers",
+            "full for every n-th layer",
             &["3"],
-            "Every second layer is recomputed from its input.",
+            "Every n-th layer is recomputed from its input, every second one unless n is given.",
         ),
         Choice::new(
             "full",
@@ -309,6 +230,54 @@ pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
 .cite(Citation::new(
     Evidence::Published,
     "arXiv 2205.05198, selective and full recomputation",
+));
+
+pub(super) static CHECKPOINT_EVERY: Input = input(
+    InputId::CheckpointEvery,
+    FormGroup::Activations,
+    "training.checkpoint_every",
+    "--checkpoint-every",
+    "cke",
+    "Recompute every n-th layer",
+    InputKind::Integer { min: 1, max: 4096 },
+)
+.fixed("2")
+.advanced()
+.help("Where only some layers are recomputed: of n layers the last one.")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch/torchtitan torchtitan/distributed/activation_checkpoint.py: layer selective recomputation",
+));
+
+pub(super) static COMPILE: Input = input(
+    InputId::Compile,
+    FormGroup::Activations,
+    "training.compile",
+    "--compile",
+    "cpl",
+    "torch.compile",
+    InputKind::Choice(&[
+        Choice::new("none", "no", &["false"], "Operations run one by one."),
+        Choice::new(
+            "model",
+            "layers",
+            &["true", "layers"],
+            "Each layer is compiled: pointwise operations are fused, and those that are cheap to compute again are not saved.",
+        ),
+        Choice::new(
+            "model_and_loss",
+            "layers and loss",
+            &[],
+            "The loss as well, with segments that expand (torchtitan from torch 2.8 on).",
+        ),
+    ]),
+)
+.fixed("none")
+.advanced()
+.help("What a compiled run keeps above its resting memory is a share of what an eager one keeps; the interval is that of published pairs of both.")
+.cite(Citation::new(
+    Evidence::Published,
+    "pairs of one run, eager and compiled: pytorch/torchtitan, pytorch/ao, pytorch/torchtune",
 ));
 
 pub(super) static ATTENTION: Input = input(
@@ -474,36 +443,9 @@ pub(super) static DROPOUT: Input = input(
         positive: false,
     },
 )
-.fixed("0")
+.derived("as the model's configuration says")
 .advanced()
-.planned()
-.help("Dropout probability. Above zero every dropout saves a mask for backward.");
-
-pub(super) static MOVING_AVERAGE: Input = input(
-    InputId::MovingAverage,
-    FormGroup::Optimizer,
-    "training.moving_average",
-    "--moving-average",
-    "ma",
-    "Moving average of the weights",
-    InputKind::Choice(&[
-        Choice::new("none", "none", &[], "No copy."),
-        Choice::new("fp32", "fp32 copy", &[], "4 bytes per weight."),
-        Choice::new(
-            "same",
-            "copy in the weights' type",
-            &["torch"],
-            "As torch's AveragedModel keeps it.",
-        ),
-    ]),
-)
-.fixed("none")
-.advanced()
-.help("An exponential moving average keeps another copy of the weights on the GPU.")
-.cite(Citation::new(
-    Evidence::Source,
-    "pytorch/pytorch torch/optim/swa_utils.py: AveragedModel",
-));
+.help("Probability at every dropout that the model's class has: on attention probabilities, after mixer and feed-forward, on the embedding. Above zero each saves a mask of one byte per element for backward; fused attention keeps its seed only.");
 
 pub(super) static WEIGHT_DECAY: Input = input(
     InputId::WeightDecay,

@@ -10,7 +10,7 @@ use crate::training::tape::{Storage, Var};
 use crate::training::{Projection, names};
 use crate::units::DType;
 
-/// Tokens that the chunked kernels treat together.
+/// Tokens that the chunked kernels treat together (fla/ops/gated_delta_rule/chunk.py: `chunk_size`).
 const CHUNK: u64 = 64;
 
 /// Sizes of such a mixer, per token.

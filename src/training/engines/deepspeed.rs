@@ -464,9 +464,9 @@ fn reduced(plan: &Plan<'_>, zero: Zero, hooks: bool, flat: &mut Flat<'_>) -> (Ve
 
 pub(super) const fn states_of(optimizer: Optimizer) -> u64 {
     match optimizer {
-        Optimizer::AdamW => 2,
-        Optimizer::Sgd { momentum: true } => 1,
-        Optimizer::Sgd { momentum: false } | Optimizer::Adafactor => 0,
+        Optimizer::AdamW | Optimizer::ScheduleFree | Optimizer::TorchAo { .. } => 2,
+        Optimizer::Sgd { momentum: true } | Optimizer::Muon | Optimizer::GaLore { .. } => 1,
+        Optimizer::Sgd { momentum: false } | Optimizer::Adafactor | Optimizer::AdafactorFp32 => 0,
         Optimizer::BitsAndBytes { states, .. } => states,
     }
 }

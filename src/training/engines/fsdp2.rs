@@ -31,6 +31,11 @@ impl Fsdp2 {
         }
     }
 
+    /// What every engine keeps.
+    pub(super) const fn states(&self) -> &States {
+        &self.shards.states
+    }
+
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let (depth, units) = (plan.order.len(), &self.units);
         let mut held = self.shards.always(plan, units, moment);

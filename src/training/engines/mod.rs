@@ -15,7 +15,8 @@ use super::parts::Part;
 use super::plan::{GRADIENTS, Moment, Plan, extend, gradients_persist};
 use super::sheet::{EntryId, Held, Item, Sheet};
 use super::states::Kind;
-use super::{Engine, LossKind, Optimizer, OptimizerImplementation, Precision};
+use super::temporaries::{Weights, temporaries};
+use super::{Engine, LossKind, Precision};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::{BLOCK, block};
 use crate::memory::{Group, Symbol};
@@ -31,6 +32,8 @@ pub struct States {
     output_gradients: EntryId,
     /// The optimizer's own temporaries in its step.
     step: Held,
+    /// Those of the layers alone, where the step runs inside backward.
+    layer_step: Held,
     clip: Held,
     /// What a tied embedding needs when its second gradient arrives.
     tied: Held,
@@ -81,10 +84,16 @@ impl Holder {
     /// What it holds at a moment.
     pub fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         match self {
-            Self::Replicated(engine) => engine.at(plan, moment),
+            Self::Replicated(engine) => {
+                let held = engine.at(plan, moment);
+                engine.states().less_consumed(plan, moment, held)
+            }
             Self::DeepSpeed(engine) => engine.at(plan, moment),
             Self::Fsdp1(engine) => engine.at(plan, moment),
-            Self::Fsdp2(engine) => engine.at(plan, moment),
+            Self::Fsdp2(engine) => {
+                let held = engine.at(plan, moment);
+                engine.states().less_consumed(plan, moment, held)
+            }
         }
     }
 }
@@ -117,15 +126,19 @@ impl States {
                     .trained
                     .states_item(job.optimizer, job.implementation, part.dtype, shards);
                 optimizer.push((sheet.item(item, &place), count));
-                local.push((part, count));
+                // In the order of the module: what precedes the layers comes first.
+                let at = if place == BEFORE { 0 } else { local.len() };
+                local.insert(at, (part, count));
             }
         }
+        let within: Vec<(&Part, u64)> = plan.layers.iter().map(|layer| (&layer.part, 1)).collect();
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
             sheet.item(part.trained.item(GRADIENTS, part.dtype, shards), place)
         };
         let input_gradients = gradients(&plan.input, BEFORE, sheet);
         let embedding = embedding::Embedding::new(plan, sheet);
-        let mut step = step(plan, &local, sheet);
+        let layer_step = step(plan, &within, "layers", sheet);
+        let mut step = step(plan, &local, "", sheet);
         step.extend(embedding.iter().flat_map(|embedding| embedding.step(plan)));
         let mut states = Self {
             input_gradients: match &embedding {
@@ -133,6 +146,7 @@ impl States {
                 _ => input_gradients,
             },
             output_gradients: gradients(&plan.output, AFTER, sheet),
+            layer_step,
             step,
             clip: clip(plan, &local, sheet),
             workspaces: workspaces(plan, sheet),
@@ -183,6 +197,30 @@ impl States {
         held
     }
 
+    /// Without the gradients that an optimizer inside backward has consumed: all but those of the moment, and that of a
+    /// tied embedding, which waits for its second part.
+    fn less_consumed(&self, plan: &Plan<'_>, moment: Moment, mut held: Held) -> Held {
+        if !plan.job.optimizer_in_backward {
+            return held;
+        }
+        let ends = matches!(moment, Moment::Embedding | Moment::EndsReduced);
+        let waits = plan.network.head.tied && !matches!(moment, Moment::Clip | Moment::Step);
+        held.retain(|(entry, _)| {
+            let input = *entry == self.input_gradients && !ends;
+            let output = *entry == self.output_gradients && !waits;
+            let layer = plan.layers.iter().any(|layer| layer.gradients == *entry);
+            let step = moment == Moment::Step && self.step.iter().any(|(own, _)| own == entry);
+            !(input || output || layer || step)
+        });
+        // The sum of a tied embedding's two gradients leaves more room behind than its step needs.
+        if ends && !waits {
+            held.extend(&self.step);
+        } else if matches!(moment, Moment::Layer(_)) {
+            held.extend(&self.layer_step);
+        }
+        held
+    }
+
     /// All final gradients.
     fn all_gradients(&self, plan: &Plan<'_>) -> Held {
         self.gradients(plan, Moment::Step)
@@ -222,52 +260,44 @@ fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
     Symbol { name, meaning, value }
 }
 
-/// The optimizer's temporaries: torch's `foreach` makes a list as large as the second moment, its loop two tensors of the
-/// size of the parameter at hand.
-fn step(plan: &Plan<'_>, local: &[(&Part, u64)], sheet: &mut Sheet) -> Held {
-    let stored = plan.types.trained;
-    let (unit, formula) = match (plan.job.optimizer, plan.job.implementation) {
-        (Optimizer::AdamW, OptimizerImplementation::Foreach) => (
-            local
-                .iter()
-                .map(|(part, count)| part.trained.local(part.dtype) * *count)
-                .sum(),
-            "Σ β·n/N over the tensors (square roots of the second moment)",
-        ),
-        (Optimizer::Adafactor, _) => (
-            local
-                .iter()
-                .map(|(part, _)| part.trained.largest(part.dtype))
-                .max()
-                .unwrap_or_default(),
-            "β·n of the largest tensor",
-        ),
-        (Optimizer::AdamW, OptimizerImplementation::Loop) => (
-            local
-                .iter()
-                .map(|(part, _)| part.trained.largest(part.dtype))
-                .max()
-                .unwrap_or_default()
-                * 2,
-            "2·β·n of the largest tensor",
-        ),
-        _ => return Held::new(),
+/// The optimizer's temporaries over these pieces. Inside backward the step runs for one tensor at a time.
+fn step(plan: &Plan<'_>, local: &[(&Part, u64)], place: &str, sheet: &mut Sheet) -> Held {
+    let (stored, job) = (plan.types.trained, plan.job);
+    // Before torch 2.15 workspaces stay; from then on each product makes one.
+    let transient = if job.torch_version >= (2, 15) {
+        workspace(job.compute_capability).unit
+    } else {
+        Bytes::ZERO
+    };
+    let of = |pieces: &[Weights<'_>]| temporaries(job.optimizer, job.implementation, pieces, transient);
+    let needs = if job.optimizer_in_backward {
+        let alone = |(part, _): &(&Part, u64)| {
+            let piece = part.trained.largest_alone();
+            of(&[(&piece, part.dtype, 1)])
+        };
+        local.iter().filter_map(alone).max_by_key(|needs| needs.bytes)
+    } else {
+        let pieces: Vec<Weights<'_>> = local
+            .iter()
+            .map(|(part, count)| (&part.trained, part.dtype, *count))
+            .collect();
+        of(&pieces)
+    };
+    let Some(needs) = needs else {
+        return Held::new();
     };
     let item = Item {
         id: "optimizer.temporaries",
         label: "temporaries of the optimizer's step",
         group: Group::Overhead,
         dtype: Some(stored),
-        unit,
-        formula,
+        unit: needs.bytes,
+        formula: needs.formula,
         symbols: vec![symbol("β", "bytes per element", stored.bits() / 8)],
         terms: Vec::new(),
-        citation: Citation::new(
-            Evidence::Source,
-            "torch 2.15 optim/adam.py: _multi_tensor_adam, _single_tensor_adam",
-        ),
+        citation: needs.citation,
     };
-    vec![(sheet.item(item, ""), 1)]
+    vec![(sheet.item(item, place), 1)]
 }
 
 /// Clipping makes one norm per tensor, and scales in place.
@@ -299,8 +329,13 @@ fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
     if plan.job.torch_version >= (2, 15) {
         return Held::new();
     }
-    let hopper = plan.job.compute_capability >= 90;
-    let item = Item {
+    vec![(sheet.item(workspace(plan.job.compute_capability), ""), 2)]
+}
+
+/// One cuBLAS workspace.
+fn workspace(compute_capability: u16) -> Item {
+    let hopper = compute_capability >= 90;
+    Item {
         id: "cublas.workspace",
         label: "cuBLAS workspaces",
         group: Group::Overhead,
@@ -313,8 +348,7 @@ fn workspaces(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             Evidence::Source,
             "pytorch aten/src/ATen/cuda/CublasHandlePool.cpp: 4096:2:16:8 before Hopper, 32 MiB from Hopper on",
         ),
-    };
-    vec![(sheet.item(item, ""), 2)]
+    }
 }
 
 /// The gradient of a tied embedding meets the head's: out of place in the type of the weights, after a cast under autocast.

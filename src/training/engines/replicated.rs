@@ -41,6 +41,11 @@ impl Replicated {
         }
     }
 
+    /// What every engine keeps.
+    pub(super) const fn states(&self) -> &States {
+        &self.states
+    }
+
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let mut held = self.states.always(moment);
         if moment == Moment::Load {

@@ -14,7 +14,7 @@ use super::block::{Block, Setting, record};
 use super::ops::Types;
 use super::tape::{Name, Rows, Shape, Storage, StorageId, Tape};
 use super::{
-    AttentionKernel, Engine, FusedKernels, LossKind, Objective, Optimizer, OptimizerImplementation,
+    AttentionKernel, Engine, FusedKernels, Layout, LossKind, Objective, Optimizer, OptimizerImplementation,
     Precision, Recomputation, TrainingJob,
 };
 use crate::memory::Group;
@@ -65,6 +65,9 @@ fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> T
         engine: Engine::Single,
         data_parallel: 1,
         torch_version: (2, 15),
+        layout: Layout::Packed,
+        compile: None,
+        optimizer_in_backward: false,
         moving_average: None,
         sync_each_micro_batch: true,
         adapter: None,

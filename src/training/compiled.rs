@@ -1,12 +1,16 @@
-//! Runs under `torch.compile`. The calculator answers for eager modules; a compiled run saves less. What is at rest does
-//! not change, the rest shrinks by a share that published pairs of one run, eager and compiled, give.
+//! Runs under `torch.compile`. The timeline is that of eager modules; a compiled run saves less, since Inductor fuses
+//! pointwise operations and its partitioner (torch/_functorch/partitioners.py, `min_cut_rematerialization_partition`) saves
+//! what is cheapest to keep and computes the rest again. What is at rest does not change; what lies above it shrinks by a
+//! share that published pairs of one run, eager and compiled, give. Which of them a model is near is not known in advance, so
+//! the answer is an interval.
 //!
 //! Pairs (GiB reserved or active, eager and compiled): nothing recomputed 60.0 and 51.0 (torchtune 3B), 53.1 and 46.6
 //! (torchao 8B); op level 82.4 and 77.0, 67.0 and 62.0, 59.4 and 53.8 (torchtitan); full 31.0 and 28.9, 28.07 and 28.03.
 //! From torch 2.8 on torchtitan also compiles its loss and lets segments expand: the same 8B run took 47.7 before, and
 //! 30.9, 33.7 and 39.1 after.
 
-use super::statistics::Predicted;
+use super::{Compile, Recomputation, TrainingJob};
+use crate::memory::Interval;
 use crate::units::Bytes;
 
 /// What a compiled run would otherwise have saved.
@@ -30,6 +34,18 @@ pub struct Compiled {
 }
 
 impl Compiled {
+    /// How a job is compiled, where it is.
+    pub fn of(job: &TrainingJob) -> Option<Self> {
+        Some(Self {
+            saved: match job.recomputation {
+                Recomputation::None | Recomputation::AttentionCore => Saved::Everything,
+                Recomputation::Operations | Recomputation::EveryNth(_) => Saved::Operations,
+                Recomputation::Full => Saved::Inputs,
+            },
+            with_loss: job.compile? == Compile::ModelAndLoss,
+        })
+    }
+
     /// The shares of what lies above the resting memory that remain: low, expected, high.
     fn shares(self) -> (f64, f64, f64) {
         let (low, expected, high) = match self.saved {
@@ -45,9 +61,9 @@ impl Compiled {
 
     /// Of the op-level run with its loss there are three published values after the change, 30.9, 33.7 and 39.1 GiB, for an
     /// eager run of 49.4 GiB with 11.2 at rest: shares of 0.52, 0.59 and 0.73, rounded outwards.
-    fn compiled_with_loss(eager: Bytes, rest: Bytes) -> Predicted {
+    fn compiled_with_loss(eager: Bytes, rest: Bytes) -> Interval {
         let shrunk = |share: f64| rest.min(eager) + eager.saturating_sub(rest).scaled(share);
-        Predicted {
+        Interval {
             low: shrunk(0.50),
             expected: shrunk(0.60),
             high: shrunk(0.75),
@@ -55,14 +71,14 @@ impl Compiled {
     }
 
     /// The prediction of the compiled run from that of the eager one, whose resting memory is `rest`.
-    pub fn adjust(self, eager: Predicted, rest: Bytes) -> Predicted {
+    pub fn adjust(self, eager: Interval, rest: Bytes) -> Interval {
         if self.saved == Saved::Operations && self.with_loss {
             return Self::compiled_with_loss(eager.expected, rest);
         }
         let (low, expected, high) = self.shares();
         let shrunk = |bytes: Bytes, share: f64| rest.min(bytes) + bytes.saturating_sub(rest).scaled(share);
         let expected = shrunk(eager.expected, expected);
-        Predicted {
+        Interval {
             low: shrunk(eager.low, low).min(expected),
             expected,
             high: shrunk(eager.high, high).max(expected),
@@ -78,7 +94,7 @@ mod tests {
     #[track_caller]
     fn pair(saved: Saved, eager_gib: f64, rest_gib: f64, compiled_gib: f64) {
         let exact = Bytes::from_gib(eager_gib);
-        let eager = Predicted {
+        let eager = Interval {
             low: exact,
             expected: exact,
             high: exact,
@@ -117,7 +133,7 @@ mod tests {
     #[test]
     fn what_is_at_rest_does_not_shrink() {
         let rest = Bytes::from_gib(10.0);
-        let eager = Predicted {
+        let eager = Interval {
             low: rest,
             expected: rest,
             high: rest,

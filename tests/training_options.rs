@@ -1,0 +1,213 @@
+//! Options of a training step: what each changes, what excludes what, and what has no effect.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
+
+use gpu_mem_calc::api::{Answer, Request, calculate, validate};
+use serde_json::{Value, json};
+
+/// A question on this model with these settings, on so many GPUs of DDP.
+fn question(model: &str, gpus: u64, training: Value) -> Request {
+    let value = json!({
+        "model": {"id": model},
+        "engine": {"type": "pytorch_ddp"},
+        "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": gpus},
+        "training": training,
+    });
+    Request::from_json(&value).expect("a request")
+}
+
+#[track_caller]
+fn ask(model: &str, training: Value) -> Answer {
+    let request = question(model, 1, training);
+    calculate(&request).unwrap_or_else(|issues| panic!("{issues:?}"))
+}
+
+#[track_caller]
+fn peak(model: &str, training: Value) -> u64 {
+    ask(model, training).peak_allocated_bytes.get()
+}
+
+#[track_caller]
+fn says(request: &Request, code: &str, path: &str) {
+    let issues = validate(request);
+    let found = issues
+        .iter()
+        .any(|issue| issue.code == code && issue.path == path);
+    assert!(found, "{code} on {path} is not among {issues:?}");
+}
+
+#[test]
+fn compiled_runs_keep_less_than_eager_ones() {
+    let with = |compile: &str| {
+        ask(
+            "llama-3.2-1b",
+            json!({"seq_length": 4096, "precision_mode": "pure", "compile": compile}),
+        )
+    };
+    let (eager, compiled) = (with("none"), with("model"));
+    let rest = |answer: &Answer| {
+        let found = answer.instants.iter().find(|instant| instant.id == "rest");
+        found.expect("an instant").allocated_bytes
+    };
+    assert_eq!(rest(&eager), rest(&compiled));
+    let (eager, compiled) = (eager.meters.allocated, compiled.meters.allocated);
+    assert!(compiled.expected_bytes < eager.expected_bytes);
+    // An interval: Inductor's choice of what to keep is not known in advance.
+    let width = |low: u64, expected: u64, high: u64| (high - low) as f64 / expected as f64;
+    assert!(
+        width(
+            compiled.low_bytes.get(),
+            compiled.expected_bytes.get(),
+            compiled.high_bytes.get()
+        ) > width(
+            eager.low_bytes.get(),
+            eager.expected_bytes.get(),
+            eager.high_bytes.get()
+        )
+    );
+}
+
+#[test]
+fn dropout_is_that_of_the_class_or_of_the_input() {
+    // GPT-2's class has dropout of 0.1 unless its configuration says otherwise.
+    let usual = peak("gpt2", json!({"seq_length": 1024}));
+    assert_eq!(usual, peak("gpt2", json!({"seq_length": 1024, "dropout": 0.1})));
+    assert!(usual > peak("gpt2", json!({"seq_length": 1024, "dropout": 0})));
+    // Llama's has one on the probabilities alone: masks of plain attention, a seed in fused attention.
+    let eager = |dropout: f64| json!({"seq_length": 1024, "attention": "eager", "dropout": dropout});
+    let llama = "llama-3.2-1b";
+    assert!(peak(llama, eager(0.1)) > peak(llama, eager(0.0)));
+    let fused = json!({"seq_length": 1024, "dropout": 0.1});
+    assert_eq!(
+        peak(llama, fused.clone()),
+        peak(llama, json!({"seq_length": 1024}))
+    );
+    says(&question(llama, 1, fused), "not_used", "training.dropout");
+}
+
+#[test]
+fn the_numbers_of_older_files_name_kinds_of_recomputation() {
+    let at = |level: Value| {
+        peak(
+            "llama-3.2-1b",
+            json!({"seq_length": 4096, "attention": "eager", "activation_checkpointing": level}),
+        )
+    };
+    for (number, name) in [("0", "none"), ("1", "selective"), ("3", "every_n"), ("4", "full")] {
+        assert_eq!(at(json!(number)), at(json!(name)), "{number}");
+    }
+    assert!(at(json!("none")) > at(json!("selective")));
+    assert!(at(json!("selective")) > at(json!("full")));
+}
+
+#[test]
+fn more_recomputed_layers_need_less() {
+    let every = |n: u64| {
+        peak(
+            "llama-3.2-1b",
+            json!({"seq_length": 4096, "activation_checkpointing": "every_n", "checkpoint_every": n}),
+        )
+    };
+    let full = peak(
+        "llama-3.2-1b",
+        json!({"seq_length": 4096, "activation_checkpointing": "full"}),
+    );
+    assert_eq!(every(1), full);
+    assert!(every(1) < every(2) && every(2) < every(4));
+    let none = peak("llama-3.2-1b", json!({"seq_length": 4096}));
+    assert!(every(4) < none);
+    assert_eq!(every(1000), none);
+}
+
+#[test]
+fn a_step_inside_backward_frees_gradients_and_excludes_what_needs_them() {
+    let plain = json!({"seq_length": 256, "precision_mode": "pure", "gradient_clipping": 0});
+    let mut inside = plain.clone();
+    inside["optimizer_in_backward"] = json!(true);
+    let model = "llama-3.1-8b";
+    let saved = peak(model, plain) - peak(model, inside.clone());
+    // All gradients but those at hand: 16 GB less the largest of them.
+    assert!(saved > 12_000_000_000, "{saved}");
+    let mut accumulated = inside.clone();
+    accumulated["gradient_accumulation_steps"] = json!(2);
+    let path = "training.gradient_accumulation_steps";
+    says(&question(model, 1, accumulated), "unsupported_combination", path);
+    let mut clipped = inside.clone();
+    clipped["gradient_clipping"] = json!(1.0);
+    let path = "training.gradient_clipping";
+    says(&question(model, 1, clipped), "unsupported_combination", path);
+    let path = "training.optimizer_in_backward";
+    says(&question(model, 8, inside), "unsupported_combination", path);
+}
+
+#[test]
+fn optimizers_that_look_at_shapes_need_tensors_of_their_own() {
+    let on = |engine: Value, optimizer: &str| {
+        let value = json!({
+            "model": {"id": "llama-3.1-8b"},
+            "engine": engine,
+            "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 8},
+            "training": {"seq_length": 512, "optimizer": optimizer},
+        });
+        Request::from_json(&value).expect("a request")
+    };
+    let path = "training.optimizer";
+    for optimizer in ["muon", "galore", "schedule_free", "adamw_8bit_torchao"] {
+        let request = on(json!({"type": "deepspeed"}), optimizer);
+        says(&request, "unsupported_combination", path);
+    }
+    let sharded = on(json!({"type": "fsdp"}), "galore");
+    says(&sharded, "unsupported_combination", path);
+    assert!(calculate(&on(json!({"type": "fsdp"}), "muon")).is_ok());
+    let flat = on(json!({"type": "fsdp", "fsdp_version": "1"}), "muon");
+    says(&flat, "unsupported_combination", path);
+}
+
+#[test]
+fn batches_differ_by_how_they_are_filled() {
+    let with = |layout: Value| {
+        let mut training = json!({"seq_length": 2048, "batch_size": 4, "precision_mode": "pure"});
+        for (key, value) in layout.as_object().expect("settings") {
+            training[key] = value.clone();
+        }
+        ask("llama-3.2-1b", training)
+    };
+    let packed = with(json!({}));
+    // Padded to the longest: the same live blocks, more of them cached.
+    let padded = with(json!({"batch_layout": "padded"}));
+    assert_eq!(padded.peak_allocated_bytes, packed.peak_allocated_bytes);
+    assert!(padded.meters.reserved.expected_bytes > packed.meters.reserved.expected_bytes);
+    // Without padding: between batches of mean and of full sequences.
+    let free = with(json!({"batch_layout": "padding_free", "mean_length": 512}));
+    assert!(free.peak_allocated_bytes < packed.peak_allocated_bytes);
+    assert_eq!(
+        free.meters.allocated.high_bytes,
+        packed.meters.allocated.high_bytes
+    );
+    let short = ask(
+        "llama-3.2-1b",
+        json!({"seq_length": 512, "batch_size": 4, "precision_mode": "pure"}),
+    );
+    assert_eq!(free.meters.allocated.low_bytes, short.meters.allocated.low_bytes);
+    let masked = json!({"batch_layout": "padding_free", "attention": "masked"});
+    let request = question("llama-3.2-1b", 1, masked);
+    says(&request, "unsupported_combination", "training.batch_layout");
+    let long = json!({"seq_length": 512, "batch_layout": "padding_free", "mean_length": 1024});
+    says(
+        &question("llama-3.2-1b", 1, long),
+        "out_of_range",
+        "training.mean_length",
+    );
+}
+
+#[test]
+fn tf32_changes_no_memory() {
+    let of = |dtype: &str| peak("llama-3.2-1b", json!({"seq_length": 512, "dtype": dtype}));
+    assert_eq!(of("tf32"), of("fp32"));
+}
