@@ -7,6 +7,7 @@ use crate::training::parts::Part;
 use crate::training::plan::gradients_persist;
 use crate::training::sheet::{EntryId, Item};
 use crate::training::states::Kind;
+use crate::units::Bytes;
 
 /// Each rank's shards of states and gradients, whichever way the units are gathered.
 pub struct Shards {
@@ -123,7 +124,8 @@ impl Units {
                     Group::ModelParams,
                 );
                 let item = part.plain.item(name, plan.types.computed, plan.shards);
-                let unit = item.unit.shared_by(ranks);
+                let terms: Vec<Bytes> = item.terms.iter().map(|term| term.shared_by(ranks)).collect();
+                let unit = terms.iter().copied().sum();
                 let formula = "Σ β·n/R over the tensors (R ranks of reshard_after_forward)";
                 let mut symbols = item.symbols.clone();
                 symbols.push(symbol(
@@ -135,6 +137,7 @@ impl Units {
                     unit,
                     formula,
                     symbols,
+                    terms,
                     ..item
                 };
                 sheet.item(item, place)
