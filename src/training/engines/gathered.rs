@@ -131,10 +131,12 @@ impl Units {
                     "ranks that share them between forward and backward",
                     ranks,
                 ));
+                // The sum is divided as a whole, so its terms do not stand by themselves.
                 let item = Item {
                     unit,
                     formula,
                     symbols,
+                    terms: vec![unit],
                     ..item
                 };
                 sheet.item(item, place)
