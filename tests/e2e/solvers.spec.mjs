@@ -17,7 +17,7 @@ test("the page solves as the command line does, and takes the value over", async
   assert.ok((await card.innerText()).length > 0);
 
   await batch.click();
-  const field = page.getByLabel("Micro-batch per GPU", { exact: true });
+  const field = page.locator("#training-batch-size");
   assert.equal(await field.inputValue(), String(certain));
   assert.equal(await page.locator("#verdict").getAttribute("data-verdict"), "fits");
 });
