@@ -37,12 +37,8 @@ pub fn answer(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure
         _ => table(&answer, sources::switch(given, "ledger")),
     };
     output::write(given, &text)?;
-    let failed = answer.verdict == Verdict::DoesNotFit && sources::switch(given, "fail-if-does-not-fit");
-    Ok(if failed {
-        ExitCode::from(3)
-    } else {
-        ExitCode::SUCCESS
-    })
+    let failed = answer.verdict == Verdict::DoesNotFit;
+    Ok(failure::judged(given, failed))
 }
 
 /// Rows of the ledger that are shown unless all are asked for.

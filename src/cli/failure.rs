@@ -4,8 +4,20 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::ArgMatches;
 use gpu_mem_calc::api::Issue;
 use serde_json::{Value, json};
+
+use crate::sources;
+
+/// The exit code of an answer: 3 where it does not fit and the flags ask for a failure then.
+pub fn judged(given: &ArgMatches, does_not_fit: bool) -> ExitCode {
+    if does_not_fit && sources::switch(given, "fail-if-does-not-fit") {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
 
 /// Why there is no answer.
 #[derive(Debug)]

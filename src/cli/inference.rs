@@ -27,12 +27,8 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
         _ => table(&answer, sources::switch(given, "ledger")),
     };
     output::write(given, &text)?;
-    let failed = answer.verdict == Verdict::DoesNotFit && sources::switch(given, "fail-if-does-not-fit");
-    Ok(if failed {
-        ExitCode::from(3)
-    } else {
-        ExitCode::SUCCESS
-    })
+    let failed = answer.verdict == Verdict::DoesNotFit;
+    Ok(failure::judged(given, failed))
 }
 
 fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {

@@ -7,7 +7,7 @@ use gpu_mem_calc::accuracy;
 use gpu_mem_calc::api::{self, Cards, Probe, Request, Solution, Unknown, Verdict};
 use serde_json::{Map, Value};
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::table::{Align, Table, count};
 use crate::{calculate, output, sources};
 
@@ -45,12 +45,8 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
         _ => table(&solutions, cards.as_ref()),
     };
     output::write(given, &text)?;
-    let failed = !found && sources::switch(given, "fail-if-does-not-fit");
-    Ok(if failed {
-        ExitCode::from(3)
-    } else {
-        ExitCode::SUCCESS
-    })
+    let failed = !found;
+    Ok(failure::judged(given, failed))
 }
 
 /// Runs `calculate --max-batch`: the answer at the largest micro-batch that fits.
@@ -68,13 +64,8 @@ pub fn max_batch(given: &ArgMatches, request: &Request) -> Result<ExitCode, Fail
         }
     };
     output::write(given, &text)?;
-    let failed =
-        result.memory_result.verdict == Verdict::DoesNotFit && sources::switch(given, "fail-if-does-not-fit");
-    Ok(if failed {
-        ExitCode::from(3)
-    } else {
-        ExitCode::SUCCESS
-    })
+    let failed = result.memory_result.verdict == Verdict::DoesNotFit;
+    Ok(failure::judged(given, failed))
 }
 
 /// One object with a key for each unknown.
