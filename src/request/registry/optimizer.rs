@@ -1,19 +1,8 @@
 //! Inputs of section `training` about the optimizer: which one, how its step runs, clipping, a moving average.
 
-use super::{Choice, FormGroup, Input, InputId, InputKind, Section};
+use super::training::input;
+use super::{Choice, FormGroup, Input, InputId, InputKind};
 use crate::cite::{Citation, Evidence};
-
-const fn input(
-    id: InputId,
-    group: FormGroup,
-    key: &'static str,
-    flag: &'static str,
-    url: &'static str,
-    label: &'static str,
-    kind: InputKind,
-) -> Input {
-    Input::new(id, (Section::Training, group), key, flag, url, label, kind)
-}
 
 pub(super) static OPTIMIZER: Input = input(
     InputId::Optimizer,

@@ -3,7 +3,8 @@
 use super::{Choice, FormGroup, Input, InputId, InputKind, Section};
 use crate::cite::{Citation, Evidence};
 
-const fn input(
+/// An input of section `training`.
+pub(super) const fn input(
     id: InputId,
     group: FormGroup,
     key: &'static str,
