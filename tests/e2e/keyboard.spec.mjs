@@ -28,7 +28,8 @@ for (const width of [1440, 360]) test(`Tab goes through everything that can be u
     await page.keyboard.press("Tab");
     const { name, body, marked, seen } = await focused(page);
     if (body) break;
-    if (met.has(name) && met.size >= new Set(wanted).size) break;
+    // Buttons that come later (what would fit) are met as well, so names are compared and not counted.
+    if (met.has(name) && wanted.every((one) => met.has(one))) break;
     met.add(name);
     if (!marked) faults.push(`${name}: nothing shows that it has the focus`);
     if (!seen) faults.push(`${name}: has the focus out of sight`);
