@@ -3,35 +3,20 @@
 use leptos::prelude::*;
 
 use super::super::answer::serving;
-use super::super::fields::{field, gpu, groups};
-use super::super::model::model;
+use super::columns;
 use crate::api::InputId;
+
+/// What a newcomer is asked besides the model and the GPU.
+const SETUP: [InputId; 6] = [
+    InputId::NumGpus,
+    InputId::ServerType,
+    InputId::Sequences,
+    InputId::TotalTokens,
+    InputId::WeightFormat,
+    InputId::KvCacheType,
+];
 
 /// The inference tab.
 pub fn inference() -> AnyView {
-    view! {
-        <div class="columns">
-            <section class="questions" id="questions" aria-label="Questions">
-                {model()}
-                <section class="panel" aria-labelledby="setup-title">
-                    <h2 id="setup-title">"Serving on"</h2>
-                    <div class="field-grid">
-                        {gpu()}
-                        {field(InputId::NumGpus)}
-                        {field(InputId::ServerType)}
-                        {field(InputId::Sequences)}
-                        {field(InputId::TotalTokens)}
-                        {field(InputId::WeightFormat)}
-                        {field(InputId::KvCacheType)}
-                    </div>
-                </section>
-                <h2 class="settings-title">"All settings"</h2>
-                <div class="groups">{groups()}</div>
-            </section>
-            <section class="answer" id="answer" tabindex="-1" aria-label="Answer">
-                {serving()}
-            </section>
-        </div>
-    }
-    .into_any()
+    columns("Serving on", &SETUP, serving())
 }

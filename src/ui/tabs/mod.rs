@@ -8,7 +8,10 @@ mod work;
 
 pub use list::TabList;
 
+use super::fields::{field, gpu, groups};
+use super::model::model;
 use super::state::{PageStoreFields, use_form};
+use crate::api::InputId;
 use leptos::prelude::*;
 
 /// A tab of the page.
@@ -78,6 +81,28 @@ impl Tab {
             Self::Accuracy => "panel-accuracy",
         }
     }
+}
+
+/// The page of a question: the model, what it runs on, all settings; the answer beside them.
+fn columns(title: &'static str, inputs: &[InputId], answer: AnyView) -> AnyView {
+    let fields = inputs.iter().map(|id| field(*id)).collect_view();
+    view! {
+        <div class="columns">
+            <section class="questions" id="questions" aria-label="Questions">
+                {model()}
+                <section class="panel" aria-labelledby="setup-title">
+                    <h2 id="setup-title">{title}</h2>
+                    <div class="field-grid">{gpu()} {fields}</div>
+                </section>
+                <h2 class="settings-title">"All settings"</h2>
+                <div class="groups">{groups()}</div>
+            </section>
+            <section class="answer" id="answer" tabindex="-1" aria-label="Answer">
+                {answer}
+            </section>
+        </div>
+    }
+    .into_any()
 }
 
 /// The panels, of which one is shown. Their content is built when they are shown.

@@ -3,34 +3,18 @@
 use leptos::prelude::*;
 
 use super::super::answer::{answer, pinned};
-use super::super::fields::{field, gpu, groups};
-use super::super::model::model;
+use super::columns;
 use crate::api::InputId;
+
+/// What a newcomer is asked besides the model and the GPU.
+const SETUP: [InputId; 4] = [
+    InputId::NumGpus,
+    InputId::SeqLength,
+    InputId::BatchSize,
+    InputId::EngineType,
+];
 
 /// The training tab.
 pub fn training() -> AnyView {
-    view! {
-        <div class="columns">
-            <section class="questions" id="questions" aria-label="Questions">
-                {model()}
-                <section class="panel" aria-labelledby="setup-title">
-                    <h2 id="setup-title">"Training on"</h2>
-                    <div class="field-grid">
-                        {gpu()}
-                        {field(InputId::NumGpus)}
-                        {field(InputId::SeqLength)}
-                        {field(InputId::BatchSize)}
-                        {field(InputId::EngineType)}
-                    </div>
-                </section>
-                <h2 class="settings-title">"All settings"</h2>
-                <div class="groups">{groups()}</div>
-            </section>
-            <section class="answer" id="answer" tabindex="-1" aria-label="Answer">
-                {answer()}
-            </section>
-        </div>
-        {pinned()}
-    }
-    .into_any()
+    view! { {columns("Training on", &SETUP, answer())} {pinned()} }.into_any()
 }
