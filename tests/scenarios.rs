@@ -140,6 +140,7 @@ fn engine(random: &mut Random) -> (Engine, Precision) {
                 offload: HostMemory::None,
                 prefetch: true,
                 limited: true,
+                views: true,
             },
             random.of(&[mixed, whole]),
         ),

@@ -118,6 +118,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         Objective::NextToken => micro_batch,
         Objective::Preference(_) => micro_batch.saturating_mul(2),
     };
+    let (evaluation, save) = resolve::between(given, (mesh, sequence), objective, report);
     let adapter = adapter.map(|adapter| resolve::replaceable(adapter, &model.network, report));
     let training = TrainingJob {
         network,
@@ -161,6 +162,8 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         reentrant: given
             .toggle(InputId::CheckpointReentrant)
             .unwrap_or(engine.transformers < (5, 0)),
+        evaluation,
+        save,
         compute_capability: card.compute_capability,
     };
     Some(Job {

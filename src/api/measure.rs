@@ -1,5 +1,6 @@
 //! One evaluation of a job: ledger, meters and verdict.
 
+use super::between::add_working_sets;
 use super::host::{host, worse};
 use super::job::Job;
 use crate::memory::meters::{self, Fit, Pattern};
@@ -35,7 +36,8 @@ pub struct Outcome {
 pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     let mut training = job.training.clone();
     training.micro_batch = micro_batch;
-    let ledger = evaluate(&training);
+    let mut ledger = evaluate(&training);
+    add_working_sets(&training, &job.card, &mut ledger);
     let peak = ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
     if peak == Bytes::MAX {
         return Err(Issue::error(

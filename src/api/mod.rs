@@ -3,6 +3,7 @@
 
 mod answer;
 mod arithmetic;
+mod between;
 mod explain;
 mod given;
 mod host;

@@ -42,11 +42,19 @@ pub enum InstantId {
     DecodeLayer,
     /// Inference: the head and the choice of the last token.
     DecodeHead,
+    /// Evaluation between steps: the layer in which the pass over the batch is tightest.
+    EvaluationForward,
+    /// Evaluation between steps: the loss over all positions.
+    EvaluationLoss,
+    /// Evaluation between steps: answers are generated.
+    EvaluationGeneration,
+    /// A checkpoint is being saved.
+    CheckpointSave,
 }
 
 impl InstantId {
     /// Every instant in the order of time.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Load,
         Self::Rest,
         Self::ForwardEnd,
@@ -65,6 +73,10 @@ impl InstantId {
         Self::PrefillHead,
         Self::DecodeLayer,
         Self::DecodeHead,
+        Self::EvaluationForward,
+        Self::EvaluationLoss,
+        Self::EvaluationGeneration,
+        Self::CheckpointSave,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -93,6 +105,10 @@ impl InstantId {
             Self::PrefillHead => "prefill_head",
             Self::DecodeLayer => "decode_layer",
             Self::DecodeHead => "decode_head",
+            Self::EvaluationForward => "evaluation_forward",
+            Self::EvaluationLoss => "evaluation_loss",
+            Self::EvaluationGeneration => "evaluation_generation",
+            Self::CheckpointSave => "checkpoint_save",
         }
     }
 }

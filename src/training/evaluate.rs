@@ -1,6 +1,7 @@
 //! The timeline of a step: at each instant what the engine holds, what the layers saved, and what the computation at hand
 //! needs. The result is the ledger.
 
+use super::between::between;
 use super::block::Setting;
 use super::engines::Holder;
 use super::ops::Types;
@@ -25,6 +26,7 @@ pub fn evaluate(job: &TrainingJob) -> Ledger {
         pass: &pass,
     };
     step.fill(&mut sheet);
+    between(job, &plan, &holder, &mut sheet);
     sheet.finish()
 }
 

@@ -1,5 +1,6 @@
 //! A validated training job: everything that decides the memory of one step, with defaults resolved.
 
+use super::between::{Evaluation, Save};
 use std::sync::Arc;
 
 use crate::model::Network;
@@ -237,6 +238,9 @@ pub enum Engine {
         prefetch: bool,
         /// Whether the host waits until at most two gathered layers are ahead (`limit_all_gathers`).
         limited: bool,
+        /// Whether the original parameters are views of the flat one (`use_orig_params`): its gradient then outlives
+        /// `zero_grad`, up to the next forward pass.
+        views: bool,
     },
     /// PyTorch `fully_shard` over every layer and the root.
     Fsdp2 {
@@ -519,6 +523,10 @@ pub struct TrainingJob {
     pub objective: Objective,
     /// Whether recomputed layers run a backward pass of their own (`use_reentrant`).
     pub reentrant: bool,
+    /// What is evaluated between steps.
+    pub evaluation: Option<Evaluation>,
+    /// How checkpoints are saved between steps.
+    pub save: Save,
     /// Compute capability of the GPU times ten (90 for Hopper): decides the size of cuBLAS workspaces.
     pub compute_capability: u16,
 }

@@ -4,6 +4,7 @@
 //! backwards, `block` and `head` say which operations those are, `states` counts weights, gradients and optimizer states,
 //! `engines` when they are alive, and `evaluate` puts the timeline together. Nothing here knows requests, GPUs or the page.
 
+mod between;
 mod block;
 pub mod compiled;
 mod engines;
@@ -23,6 +24,7 @@ mod states;
 mod tape;
 mod temporaries;
 
+pub use between::{Evaluation, Save, caches_in_fp32};
 pub use evaluate::evaluate;
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, HostMemory, Layout,

@@ -233,6 +233,14 @@ impl<'a> Plan<'a> {
             .unwrap_or(0)
     }
 
+    /// Elements of the largest unit that FSDP1 gathers at once: a layer, or what belongs to none.
+    pub fn largest_unit(&self) -> u64 {
+        let sum = |tensors: &[Tensor]| -> u64 { tensors.iter().map(|tensor| tensor.elements().get()).sum() };
+        let layers = self.network.layers().map(|layer| sum(&layer.tensors));
+        let root = sum(&self.network.input_tensors).saturating_add(sum(&self.network.output_tensors));
+        layers.chain([root]).max().unwrap_or(0)
+    }
+
     /// Elements of all tensors up to this size, each copy by itself.
     pub fn small_tensors(&self, threshold: u64) -> u64 {
         let one = |tensor: &Tensor| tensor.elements().get() / tensor.copies.max(1);

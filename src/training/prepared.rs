@@ -10,7 +10,7 @@ use super::profile::Profile;
 use super::tape::WeightGradients;
 use super::{
     AttentionKernel, Engine, FusedKernels, HostMemory, LossKind, Optimizer, OptimizerImplementation,
-    Recomputation, TrainingJob,
+    Recomputation, Save, TrainingJob, evaluate,
 };
 use crate::model::Network;
 use crate::units::Bytes;
@@ -35,6 +35,10 @@ impl Prepared {
 
     /// The peak of `max_memory_allocated` over a step.
     pub fn peak(&mut self, job: &TrainingJob) -> Bytes {
+        // What happens between steps is rare in a search and not kept.
+        if job.evaluation.is_some() || job.save != Save::None {
+            return evaluate(job).peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
+        }
         let network = self.nothing.clone();
         let engine = self
             .engines

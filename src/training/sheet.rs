@@ -108,6 +108,11 @@ impl Sheet {
         })
     }
 
+    /// The group of an entry.
+    pub fn group(&self, id: EntryId) -> Option<Group> {
+        self.entries.get(id).map(|entry| entry.group)
+    }
+
     /// Bytes of what is held.
     pub fn bytes(&self, held: &Held) -> Bytes {
         held.iter()

@@ -2,6 +2,7 @@
 //! with it and goes on, so that all errors come at once.
 
 mod adapter;
+mod between;
 mod combinations;
 mod dropout;
 mod engine;
@@ -19,6 +20,7 @@ mod usage;
 mod width;
 
 pub use adapter::{adapter, objective, replaceable};
+pub use between::between;
 pub use engine::{EngineChoice, engine, settings};
 pub use hardware::{Card, hardware};
 pub use mesh::{Mesh, mesh, nodes, splits};

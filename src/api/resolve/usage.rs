@@ -150,6 +150,14 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::ZeroInit
         | InputId::HostMemoryGb
         | InputId::HostDiskGb => offload::usage(id, given).map_or(Use::Used, Use::Not),
+        InputId::EvaluationBatchSize => when(
+            matches!(given.choice(InputId::Evaluation), Some("loss" | "generate")),
+            "Nothing is evaluated.",
+        ),
+        InputId::GeneratedTokens => when(
+            given.choice(InputId::Evaluation) == Some("generate"),
+            "Nothing is generated in an evaluation.",
+        ),
         InputId::LoraRank
         | InputId::LoraTargets
         | InputId::LoraDropout
@@ -265,6 +273,8 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::OptimizerImplementation
         | InputId::GradientClipping
         | InputId::MovingAverage
+        | InputId::Evaluation
+        | InputId::CheckpointSave
         | InputId::ZeroStage
         | InputId::OffloadOptimizer
         | InputId::OffloadParam

@@ -4,8 +4,8 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    Input, adapter, engine, hardware, inference, inference_run, inference_vllm, model, model_details,
-    offload, optimizer, parallelism, training,
+    Input, adapter, between, engine, hardware, inference, inference_run, inference_vllm, model,
+    model_details, offload, optimizer, parallelism, training,
 };
 
 macro_rules! registry {
@@ -79,6 +79,10 @@ registry! {
     MeanLength => training::MEAN_LENGTH,
     Objective => adapter::OBJECTIVE,
     LogProbabilities => adapter::LOG_PROBABILITIES,
+    Evaluation => between::EVALUATION,
+    EvaluationBatchSize => between::EVALUATION_BATCH_SIZE,
+    GeneratedTokens => between::GENERATED_TOKENS,
+    CheckpointSave => between::CHECKPOINT_SAVE,
     Dtype => training::DTYPE,
     PrecisionMode => training::PRECISION_MODE,
     ReduceDtype => engine::REDUCE_DTYPE,

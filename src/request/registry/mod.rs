@@ -5,6 +5,7 @@
 //! request has one file of specifications.
 
 mod adapter;
+mod between;
 mod engine;
 mod hardware;
 mod ids;

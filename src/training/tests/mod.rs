@@ -15,7 +15,7 @@ use super::ops::Types;
 use super::tape::{Name, Rows, Shape, Storage, StorageId, Tape};
 use super::{
     AttentionKernel, Engine, FusedKernels, Layout, LossKind, Objective, Optimizer, OptimizerImplementation,
-    Precision, Recomputation, TrainingJob,
+    Precision, Recomputation, Save, TrainingJob,
 };
 use crate::memory::Group;
 use crate::model::catalogue;
@@ -74,6 +74,8 @@ fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> T
         tensor: None,
         objective: Objective::NextToken,
         reentrant: false,
+        evaluation: None,
+        save: Save::None,
         compute_capability: 90,
     }
 }
