@@ -8,6 +8,7 @@
 )]
 
 use gpu_mem_calc::api::{self, InferenceAnswer, Request};
+use gpu_mem_calc::units::Bytes;
 use serde_json::{Value, json};
 
 fn ask(value: Value) -> InferenceAnswer {
@@ -228,7 +229,7 @@ fn engines_that_share_a_gpu_are_given_shares_of_its_total() {
         assert!(given - 0.001 * total as f64 <= share.budget_bytes.get() as f64);
         assert!(share.utilization_low <= share.gpu_memory_utilization);
         assert!(share.gpu_memory_utilization <= share.utilization_high);
-        free -= (given.round() as u64) + share.outside_bytes.get();
+        free -= Bytes::new(total).scaled(share.gpu_memory_utilization).get() + share.outside_bytes.get();
     }
     // 20 GiB of 79.18 are 0.253; the largest starts first.
     let fixed = sharing
@@ -334,8 +335,8 @@ fn recurrent_mixers_and_untraced_formats_widen_the_interval() {
             ask(json!({"model": {"id": model}, "inference": {"max_seq_len": 512, "weight_format": format}}));
         let range = answer.meters.allocated;
         let warned = answer.warnings.iter().any(|issue| issue.code == "not_validated");
-        let share = range.high_bytes.get() as f64 / range.expected_bytes.get() as f64;
-        (warned, (share * 100.0).round() as u64)
+        let percent = range.high_bytes.get().saturating_mul(1000) / range.expected_bytes.get();
+        (warned, percent.div_ceil(10))
     };
     assert_eq!(width("llama-3.2-1b", "none"), (false, 103));
     assert_eq!(width("llama-3.2-1b", "awq"), (true, 150));
