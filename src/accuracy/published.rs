@@ -118,6 +118,7 @@ fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<
     } else if engine == EngineName::Fsdp1 {
         question.set(InputId::EngineType, "fsdp");
         question.set(InputId::FsdpVersion, "1");
+        question.set(InputId::UseOrigParams, record.object("peft").is_some());
         question.set(InputId::ShardingStrategy, "full_shard");
     } else if matches!(engine, EngineName::Fsdp2 | EngineName::Tp) {
         question.set(InputId::EngineType, "fsdp");
