@@ -203,7 +203,7 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
         "bf16"
     };
     // HF's flag on FSDP1 is its mixed precision: trained weights in fp32 shards, arithmetic and reduction in 16 bits.
-    if sharded && (has("--bf16") || has("--fp16")) {
+    if sharded && !adapted && (has("--bf16") || has("--fp16")) {
         question.set(InputId::Dtype, compute);
         question.set(InputId::PrecisionMode, "mixed");
         question.set(InputId::ReduceDtype, compute);
@@ -301,7 +301,15 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
         .and_then(Value::as_u64)
         .ok_or("the adapter's rank is not stated")?;
     question.set(InputId::LoraRank, rank);
-    question.set(InputId::LoraTargets, targets(peft.get("targets"))?);
+    question.set(
+        InputId::LoraTargets,
+        // PEFT matches names of modules: GPT-BigCode's one projection makes queries, keys and values, and no o_proj follows.
+        if says(record, "model", "bigcode") {
+            "query_value"
+        } else {
+            targets(peft.get("targets"))?
+        },
+    );
     // As their model cards say of the main branch: one scale per output.
     let ungrouped = [
         "TheBloke/Llama-2-70B-GPTQ",

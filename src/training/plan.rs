@@ -92,7 +92,8 @@ pub struct LayerPlan {
     pub part: Part,
     /// What one such layer keeps after its forward.
     pub kept: Held,
-    /// Autocast's copies of its weights that exist until the forward pass is over although the layer is recomputed.
+    /// What exists until the forward pass is over although the layer is recomputed: autocast's copies of its weights, and
+    /// what a cache of keys and values refers to.
     pub casts: Held,
     /// What one such layer sends to the host in its forward, where saved activations wait there.
     pub packed: Vec<Storage>,
@@ -380,7 +381,8 @@ fn layer(
     };
     if scope != Scope::Passes {
         plan.part = Part::new(job, layer.tensors.iter(), true, shards);
-        let gradients = plan.part.trained.item(GRADIENTS, plan.part.dtype, shards);
+        let among = plan.part.among(shards);
+        let gradients = plan.part.trained.item(GRADIENTS, plan.part.dtype, among);
         plan.gradients = sheet.item(gradients, &plan.place);
     }
     if scope == Scope::Engine {
@@ -438,6 +440,10 @@ fn layer(
             .filter(|storage| storage.name == &names::WEIGHT_CAST)
             .collect(),
     };
+    let mut casts = casts;
+    if recomputed {
+        casts.extend(all(block.tape.cached()));
+    }
     // What is recomputed runs in backward, outside of save_on_cpu.
     block.tape.keep_on_host(setting.away && !recomputed);
     // A checkpoint that re-enters autograd refers to the layer's output and to its gradient until its own pass is over

@@ -115,7 +115,8 @@ impl DeepSpeed {
         let weights: u64 = all.iter().map(|(elements, count)| elements * count).sum();
         let own = weights.div_ceil(ranks);
         let largest = plan.largest_tensor();
-        let workspaces = super::workspaces(plan, sheet);
+        let mut workspaces = super::workspaces(plan, sheet);
+        workspaces.extend(super::buffers::buffers(plan, sheet));
         let tied = super::tied(plan, sheet);
         let gradient = buffer("gradients", "16-bit gradients", Group::Gradients);
         let whole = plan
