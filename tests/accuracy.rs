@@ -148,10 +148,14 @@ fn bound_by_loss_or_step(record: &Record) -> bool {
 
 /// The framework traces of training that the issue names, in three files.
 fn traces() -> Vec<Record> {
-    ["torch-trace.jsonl", "deepspeed-trace.jsonl", "training-extras-trace.jsonl"]
-        .iter()
-        .flat_map(|name| file(name))
-        .collect()
+    [
+        "torch-trace.jsonl",
+        "deepspeed-trace.jsonl",
+        "training-extras-trace.jsonl",
+    ]
+    .iter()
+    .flat_map(|name| file(name))
+    .collect()
 }
 
 /// The records that a gate is about.

@@ -273,7 +273,12 @@ fn santacoder_keeps_its_cache_through_the_loss() {
     let later = run("4.53", json!({}));
     assert_eq!(held(&later, "attention.qkv", "loss_forward"), 0);
     let in_place = run("4.48", json!({"loss": "fused_in_place"}));
-    close("loss in place", in_place.peak_allocated_bytes.get(), 13_582_956_544, 0.1);
+    close(
+        "loss in place",
+        in_place.peak_allocated_bytes.get(),
+        13_582_956_544,
+        0.1,
+    );
 }
 
 /// Under autocast the loss of GPT-BigCode computes on an fp32 copy of bf16 logits, and the outputs are copied to fp32 when

@@ -137,7 +137,10 @@ impl States {
         }
         let within: Vec<(&Part, u64)> = plan.layers.iter().map(|layer| (&layer.part, 1)).collect();
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
-            sheet.item(part.trained.item(GRADIENTS, part.dtype, part.among(shards)), place)
+            sheet.item(
+                part.trained.item(GRADIENTS, part.dtype, part.among(shards)),
+                place,
+            )
         };
         let input_gradients = gradients(&plan.input, BEFORE, sheet);
         let embedding = embedding::Embedding::new(plan, sheet);
