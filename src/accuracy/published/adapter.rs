@@ -48,6 +48,10 @@ pub(super) fn adapter(question: &mut Question, record: &Record) -> Result<(), St
     {
         question.set(InputId::BaseGroupSize, 0);
     }
+    // torchtune makes its adapters in the type of the weights; PEFT widens them to fp32.
+    if record.text("engine").is_some_and(|runner| runner.starts_with("torchtune")) {
+        question.set(InputId::AdapterDtype, "bf16");
+    }
     // The baseline leaves the preparation of a 4-bit model to TRL, which does nothing to one that FSDP divides.
     let baseline = extra(record, "framework_config").is_some_and(|config| config.contains("baseline"));
     if baseline && base.is_some() && record.text("strategy") == Some("single") {
