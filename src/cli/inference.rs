@@ -54,6 +54,8 @@ fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {
     text.push_str(&summary(answer));
     text.push_str("\nParts of one GPU (low, expected, high)\n");
     text.push_str(&parts(answer));
+    text.push_str(&cards(answer));
+    text.push_str(&sharing(answer));
     if !answer.start_up.is_empty() {
         text.push_str("\nStart-up as the engine logs it\n");
         for line in &answer.start_up {
@@ -109,7 +111,10 @@ fn summary(answer: &InferenceAnswer) -> String {
         ]);
     }
     if let Some(rate) = answer.estimated_throughput_tokens_per_sec {
-        rows.row(["Tokens per second, at most".to_owned(), format!("{rate:.0}")]);
+        rows.row([
+            "Tokens per second, at most (roofline)".to_owned(),
+            format!("{rate:.0}"),
+        ]);
     }
     rows.text(0)
 }
@@ -125,4 +130,56 @@ fn parts(answer: &InferenceAnswer) -> String {
         ]);
     }
     rows.text(2)
+}
+
+/// The kinds of a node of unlike cards.
+fn cards(answer: &InferenceAnswer) -> String {
+    if answer.cards.is_empty() {
+        return String::new();
+    }
+    let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Left]);
+    for card in &answer.cards {
+        rows.row([
+            card.name.clone(),
+            card.gpus.to_string(),
+            gib(card.need_bytes),
+            gib(card.budget_bytes),
+            format!(
+                "{}{}",
+                card.verdict.words(),
+                if card.binding { " <- binds" } else { "" }
+            ),
+        ]);
+    }
+    format!("\nCards (GPUs, need, budget)\n{}", rows.text(2))
+}
+
+/// The engines that share each GPU, in the order of their starts.
+fn sharing(answer: &InferenceAnswer) -> String {
+    let Some(sharing) = &answer.sharing else {
+        return String::new();
+    };
+    let mut rows = Table::plain(&[
+        Align::Right,
+        Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Left,
+    ]);
+    for share in &sharing.rows {
+        rows.row([
+            format!("{}.", share.order),
+            share.engine.clone(),
+            format!("{:.3}", share.gpu_memory_utilization),
+            format!("{:.3}", share.utilization_high),
+            gib(share.free_before_bytes),
+            if share.starts { "starts" } else { "does not start" }.to_owned(),
+        ]);
+    }
+    format!(
+        "\nEngines on each GPU in the order of their starts (--gpu-memory-utilization expected and safe, free before)\n{}  {} left\n",
+        rows.text(2),
+        gib(sharing.left_bytes)
+    )
 }

@@ -14,7 +14,9 @@ mod values;
 pub use answer::{Answer, Assumed, Breakdown, Capacity, Meters, MultiNodeInfo, Range, Validation, Verdict};
 pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use host::{HostNeed, HostRow};
-pub use inference_answer::{DeviceRow, InferenceAnswer, InferenceBreakdown, PartRow, Pool};
+pub use inference_answer::{
+    CardRow, DeviceRow, InferenceAnswer, InferenceBreakdown, PartRow, Pool, ShareRow, Sharing,
+};
 pub use ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow, SymbolRow};
 pub use model_summary::{ModelField, ModelSource, ModelSummary};
 pub use registry::{
