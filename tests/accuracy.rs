@@ -29,6 +29,7 @@ fn every_record_is_read_in_its_format() {
         ("torch-trace-variants.jsonl", 460, Format::TorchTrace),
         ("options-trace.jsonl", 111, Format::TorchTrace),
         ("deepspeed-trace.jsonl", 24, Format::DeepSpeedTrace),
+        ("deepspeed-adapter-trace.jsonl", 10, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
         ("training.jsonl", 901, Format::Training),
         (
@@ -269,6 +270,7 @@ fn select(name: &str) -> Vec<Record> {
             }),
         ),
         "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
+        "trace-deepspeed-adapters" => ("deepspeed-adapter-trace.jsonl", Box::new(|_| true)),
         "trace-inference" => ("transformers-inference-trace.jsonl", Box::new(|_| true)),
         "published-adapters" => (
             "training.jsonl",
@@ -521,6 +523,7 @@ fn the_committed_statistics_are_those_of_the_records() {
     let mut records = Vec::new();
     for name in [
         "adapter-trace.jsonl",
+        "deepspeed-adapter-trace.jsonl",
         "deepspeed-trace.jsonl",
         "options-trace.jsonl",
         "saved-activations.jsonl",

@@ -133,7 +133,10 @@ fn request() -> impl Strategy<Value = Value> {
                 training["precision_mode"] = json!("mixed");
             }
             let flat = engine["type"] == "deepspeed" || engine["fsdp_version"] == "1";
-            if needs_tensors && flat {
+            let adafactor = training["optimizer"]
+                .as_str()
+                .is_some_and(|name| name.starts_with("adafactor"));
+            if needs_tensors && flat || adafactor && engine["fsdp_version"] == "2" {
                 training["optimizer"] = json!("adamw");
             }
             json!({

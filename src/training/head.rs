@@ -74,7 +74,7 @@ pub fn ending(job: &TrainingJob, setting: &Setting) -> Ending {
 struct Copies {
     /// The program still refers to the 16-bit logits: not up to transformers 4.45, whose models rebind the name.
     narrow: bool,
-    /// The loss is computed in the type of the logits: GPT-2's kin up to transformers 4.48.
+    /// The loss is computed in the type of the logits: GPT-2's kin up to transformers 4.48, and the first Qwen.
     unwidened: bool,
     /// The logits are copied to fp32 when the forward pass has returned, before the outputs are dropped (accelerate 1.0.1
     /// utils/operations.py, `ConvertOutputsToFp32`). Only told where the model has made no such copy itself, which would
@@ -89,12 +89,14 @@ struct Copies {
 impl Copies {
     fn of(job: &TrainingJob) -> Self {
         let in_place = job.loss == LossKind::FusedInPlace;
-        let unwidened = job.transformers_version < (4, 49)
-            && matches!(job.network.model_type.as_str(), "gpt2" | "gpt_bigcode");
+        // The first Qwen's class comes with its checkpoints and is of no version (modeling_qwen.py, `QWenLMHeadModel`).
+        let (version, model) = (job.transformers_version, job.network.model_type.as_str());
+        let own = model == "qwen";
+        let unwidened = own || version < (4, 49) && matches!(model, "gpt2" | "gpt_bigcode");
         Self {
             converted: unwidened && matches!(job.precision, Precision::Autocast(_)),
-            narrow: job.transformers_version > (4, 45),
-            shifted: job.transformers_version < (5, 0),
+            narrow: version > (4, 45),
+            shifted: own || version < (5, 0),
             unwidened,
             in_place,
         }

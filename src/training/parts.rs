@@ -195,6 +195,19 @@ impl Part {
         held
     }
 
+    /// Registers what is frozen as DeepSpeed holds it, whole on every rank: all that is not stored in few bits in the type of
+    /// the arithmetic (runtime/engine.py, `_configure_distributed_model`: the module is cast).
+    pub fn frozen(&self, base: BaseFormat, low: DType, place: &str, sheet: &mut Sheet) -> Held {
+        let mut held = vec![
+            (sheet.item(self.plain.item(WEIGHTS, low, 1), place), 1),
+            (sheet.item(self.norms.item(NORMS, low, 1), place), 1),
+        ];
+        if !self.quantised.is_empty() {
+            held.push((sheet.item(self.quantised_item(base, 1), place), 1));
+        }
+        held
+    }
+
     /// Packed matrices as a flat parameter of FSDP1 gathers them, without their scales, which are whole on every rank.
     pub fn packed_item(&self, job: &TrainingJob) -> Option<Item> {
         let base = job.adapter.map(|adapter| adapter.base)?;

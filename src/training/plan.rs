@@ -234,9 +234,24 @@ impl<'a> Plan<'a> {
             .unwrap_or(0)
     }
 
-    /// Elements of all tensors up to this size, each copy by itself.
+    /// Elements of all tensors up to this size, each copy by itself, adapters among them.
     pub fn small_tensors(&self, threshold: u64) -> u64 {
         let one = |tensor: &Tensor| tensor.elements().get() / tensor.copies.max(1);
+        let adapters: u64 = self
+            .layers
+            .iter()
+            .enumerate()
+            .filter(|_| self.job.adapter.is_some())
+            .map(|(kind, layer)| {
+                let sizes = layer.part.trained.local_sizes().iter();
+                let small: u64 = sizes.filter(|elements| **elements <= threshold).sum();
+                small * self.layers_of(kind)
+            })
+            .sum();
+        adapters + self.small_weights(threshold, one)
+    }
+
+    fn small_weights(&self, threshold: u64, one: impl Fn(&Tensor) -> u64) -> u64 {
         self.network
             .layers()
             .flat_map(|layer| &layer.tensors)
@@ -245,6 +260,20 @@ impl<'a> Plan<'a> {
             .filter(|tensor| one(tensor) <= threshold)
             .map(|tensor| tensor.elements().get())
             .sum()
+    }
+
+    /// Elements of the largest tensor that trains.
+    pub fn largest_trained(&self) -> u64 {
+        if self.job.adapter.is_none() {
+            return self.largest_tensor();
+        }
+        let layers = self.layers.iter().map(|layer| &layer.part);
+        layers
+            .chain([&self.input, &self.output])
+            .flat_map(|part| part.trained.local_sizes())
+            .copied()
+            .max()
+            .unwrap_or(0)
     }
 
     /// Elements of the largest module with weights of its own: the embedding, or a matrix.

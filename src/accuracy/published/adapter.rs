@@ -49,7 +49,10 @@ pub(super) fn adapter(question: &mut Question, record: &Record) -> Result<(), St
         question.set(InputId::BaseGroupSize, 0);
     }
     // torchtune makes its adapters in the type of the weights; PEFT widens them to fp32.
-    if record.text("engine").is_some_and(|runner| runner.starts_with("torchtune")) {
+    if record
+        .text("engine")
+        .is_some_and(|runner| runner.starts_with("torchtune"))
+    {
         question.set(InputId::AdapterDtype, "bf16");
     }
     // The baseline leaves the preparation of a 4-bit model to TRL, which does nothing to one that FSDP divides.

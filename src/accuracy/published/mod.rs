@@ -72,8 +72,7 @@ fn refuse_what_is_not_built(record: &Record, engine: EngineName) -> Result<(), S
 }
 
 /// The ZeRO stage of a run under DeepSpeed. Qwen's scripts take stage 3 for full training (QwenLM/Qwen:
-/// finetune/finetune_ds.sh). Their quantised adapters run under stage 2 on one GPU, where DeepSpeed divides nothing and its
-/// flat buffers are those of the adapters alone, so they are asked as a plain run.
+/// finetune/finetune_ds.sh), and stage 2 for quantised adapters on one GPU (finetune_qlora_single_gpu.sh).
 fn zero_stage(record: &Record) -> Option<u64> {
     let strategy = record.text("strategy").unwrap_or_default().to_lowercase();
     let stated = strategy
@@ -83,8 +82,12 @@ fn zero_stage(record: &Record) -> Option<u64> {
     let runner = record
         .text("engine")
         .is_some_and(|text| text.contains("DeepSpeed"));
-    let adapted = record.object("peft").is_some();
-    stated.map(u64::from).or((runner && !adapted).then_some(3))
+    let usual = match (record.object("peft"), record.text("quant_base")) {
+        (None, _) => Some(3),
+        (Some(_), Some(_)) => Some(2),
+        (Some(_), None) => None,
+    };
+    stated.map(u64::from).or(usual.filter(|_| runner))
 }
 
 /// Whether a text field contains a word, in any case.

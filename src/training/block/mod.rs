@@ -129,6 +129,8 @@ impl Setting {
 fn adapter_type(job: &TrainingJob, adapter: Adapter) -> DType {
     match job.precision {
         Precision::ShardedMixed { compute, .. } => compute,
+        // DeepSpeed casts the whole module.
+        Precision::Master(compute) => compute,
         _ if job.adapters_outside() => job.precision.compute(),
         _ => adapter.dtype,
     }
