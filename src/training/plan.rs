@@ -276,11 +276,6 @@ impl<'a> Plan<'a> {
             .unwrap_or(0)
     }
 
-    /// Elements of the largest module with weights of its own: the embedding, or a matrix.
-    pub fn largest_module(&self) -> u64 {
-        self.largest_tensor()
-    }
-
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let layers = self.network.kinds.iter().flat_map(|layer| &layer.tensors);
         layers

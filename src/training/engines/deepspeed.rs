@@ -235,7 +235,7 @@ impl DeepSpeed {
             let live = weights
                 .saturating_add(frozen)
                 .min(ahead.max(kept_for_reuse(plan)))
-                .max(plan.largest_module());
+                .max(zero.largest_module.unwrap_or_else(|| plan.largest_tensor()));
             let copies = flat.item(
                 ("zero.gathered", "gathered weights", params),
                 (low, live),
