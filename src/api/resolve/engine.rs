@@ -125,16 +125,6 @@ fn fsdp(given: &Given, (ranks, nodes): (u64, u64), report: &mut Report) -> Engin
         _ => HostMemory::None,
     };
     if given.choice(InputId::FsdpVersion) == Some("1") {
-        if given.has(InputId::Adapter)
-            && given.choice(InputId::Adapter) == Some("lora")
-            && given.toggle(InputId::UseOrigParams) == Some(false)
-        {
-            report.error(
-                "unsupported_combination",
-                InputId::UseOrigParams,
-                "Without the original parameters a flat parameter is frozen or trained as a whole: adapters beside frozen weights need use_orig_params.",
-            );
-        }
         return Engine::Fsdp1 {
             reshard_after_forward,
             replicas,

@@ -158,6 +158,11 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.choice(InputId::Evaluation) == Some("generate"),
             "Nothing is generated in an evaluation.",
         ),
+        InputId::AdapterDtype | InputId::KbitPrepared | InputId::KbitNormsOnly
+            if engine == EngineId::Deepspeed =>
+        {
+            Use::Not("DeepSpeed casts the whole module, adapters and norms with it, to the compute type.")
+        }
         InputId::LoraRank
         | InputId::LoraTargets
         | InputId::LoraDropout
