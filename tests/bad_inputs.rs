@@ -331,10 +331,10 @@ fn every_message_is_a_sentence_for_a_person() {
         for text in sentences.into_iter().flatten() {
             let ends = text.ends_with(['.', '?']);
             let starts = text.chars().next().is_some_and(|first| !first.is_lowercase()) || {
-                // A message may begin with the name of a field.
+                // A message may begin with the name of a field, or with what was given.
                 text.split_whitespace()
                     .next()
-                    .is_some_and(|word| word.contains(['.', '_']))
+                    .is_some_and(|word| word.contains(['.', '_']) || word == "true")
             };
             let raw = ["Some(", "None", "{:", "Ok(", "Err(", "InputId", "::", "NaN", "  "];
             if !ends || !starts || text.len() < 12 || raw.iter().any(|word| text.contains(word)) {

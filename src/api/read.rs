@@ -71,7 +71,7 @@ pub fn read_count(value: &Value) -> Result<ParsedCount, CountError> {
             message: "A parameter count is required, for example 7B, 124M or 7000000000.".to_string(),
         }),
         Value::Bool(given) => Err(wrong(&format!(
-            "A parameter count cannot be {given}: give a number or text, for example 7B, 124M or 7000000000."
+            "{given} is not a parameter count: give a number or text, for example 7B, 124M or 7000000000."
         ))),
         Value::Number(number) => parse_count_number(&number.to_string()),
         Value::String(text) => parse_count(text),

@@ -32,7 +32,7 @@ impl Temporaries {
     }
 }
 
-fn sum(terms: &Vec<Bytes>) -> Bytes {
+fn sum(terms: &[Bytes]) -> Bytes {
     terms.iter().copied().sum()
 }
 
@@ -113,7 +113,11 @@ fn adafactor(pieces: Pieces<'_>) -> Temporaries {
         vec![piece.largest(DType::Fp32); if *dtype == DType::Fp32 { 2 } else { 4 }]
     };
     Temporaries::new(
-        pieces.iter().map(of).max_by_key(sum).unwrap_or_default(),
+        pieces
+            .iter()
+            .map(of)
+            .max_by_key(|terms| sum(terms))
+            .unwrap_or_default(),
         if wide {
             "2·4·n of the largest tensor"
         } else {
@@ -144,7 +148,7 @@ fn muon(pieces: Pieces<'_>, workspace: Bytes) -> Option<Temporaries> {
                 .weights()
                 .filter_map(move |(elements, matrix)| Some(one((piece, *dtype), elements, matrix?)))
         })
-        .max_by_key(sum)?;
+        .max_by_key(|terms| sum(terms))?;
     terms.push(workspace);
     Some(Temporaries::new(
         terms,
