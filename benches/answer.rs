@@ -80,7 +80,7 @@ fn settings(model: &str) -> Vec<TrainingJob> {
             offload: HostMemory::None,
             prefetch: true,
             limited: true,
-            views: true,
+            original: true,
         },
         Engine::Ddp { bucket_view: false },
     ];

@@ -141,7 +141,7 @@ fn engine(random: &mut Random) -> (Engine, Precision) {
                 offload: HostMemory::None,
                 prefetch: true,
                 limited: true,
-                views: true,
+                original: reshard_after_forward,
             },
             random.of(&[mixed, whole]),
         ),

@@ -240,9 +240,8 @@ pub enum Engine {
         prefetch: bool,
         /// Whether the host waits until at most two gathered layers are ahead (`limit_all_gathers`).
         limited: bool,
-        /// Whether the original parameters are views of the flat one (`use_orig_params`): its gradient then outlives
-        /// `zero_grad`, up to the next forward pass.
-        views: bool,
+        /// Whether the original parameters are there as views (`use_orig_params`).
+        original: bool,
     },
     /// PyTorch `fully_shard` over every layer and the root.
     Fsdp2 {

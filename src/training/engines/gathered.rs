@@ -42,7 +42,7 @@ impl Shards {
         held
     }
 
-    /// Between two steps, where the gradient shards outlive them.
+    /// Gradients that are there between two steps.
     pub(super) fn at_rest(&self, plan: &Plan<'_>, held: &mut Held) {
         if !self.away {
             held.extend(self.states.all_gradients(plan));
