@@ -305,7 +305,7 @@ fn santacoder_with_adapters_copies_its_logits_to_fp32() {
 fn fused_adapters_are_whole_under_fsdp() {
     let answer = ask(json!({
         "model": {"id": "llama-3-8b"},
-        "engine": {"type": "fsdp", "fsdp_version": "1", "use_orig_params": false, "version": "2.4", "transformers_version": "4.45"},
+        "engine": {"type": "fsdp", "fsdp_version": "1", "version": "2.4", "transformers_version": "4.45"},
         "hardware": {"gpu": "a100-sxm-80gb", "num_gpus": 4},
         "training": {"dtype": "bf16", "precision_mode": "autocast", "seq_length": 4096, "batch_size": 4,
             "activation_checkpointing": "full", "attention": "flash_attention", "loss": "fused_in_place",

@@ -123,8 +123,6 @@ fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<
     } else if engine == EngineName::Fsdp1 {
         question.set(InputId::EngineType, "fsdp");
         question.set(InputId::FsdpVersion, "1");
-        // Left open by their configurations; between two steps these runs hold no flat gradients, as without it.
-        question.set(InputId::UseOrigParams, false);
         question.set(InputId::ShardingStrategy, "full_shard");
     } else if matches!(engine, EngineName::Fsdp2 | EngineName::Tp) {
         question.set(InputId::EngineType, "fsdp");
