@@ -358,7 +358,8 @@ fn no_shard_holds_all_states_and_flat_gradients() {
     let ddp = small(json!({"type": "pytorch_ddp"}), 1).expect("an answer");
     near(state(&ddp, "rest")[2], states);
     near(state(&ddp, "rest")[1], 2 * all);
-    assert_eq!(state(&answer, "rest")[1], 0);
+    // With the original parameters the flat gradients stay until the next forward pass: its trace rests at 9,890,781,184.
+    near(state(&answer, "rest")[1], 2 * all);
     // fully_shard has no such strategy.
     let second = small(json!({"type": "fsdp", "sharding_strategy": "no_shard"}), 1);
     assert!(second.is_err_and(|issues| issues[0].path == "engine.sharding_strategy"));
