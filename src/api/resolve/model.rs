@@ -74,10 +74,10 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
         .and_then(|_| given.integer(InputId::NumParameters));
     compare_count(count, &source, network.total_parameters(), report);
     compare_largest(given, &network, report);
-    let network = dropout(given, &source.config, report).unwrap_or(network);
+    let network = dropout(given, &source.config, report).map_or(network, Arc::new);
     Some(Model {
         fields: fields::list(given, &source, &network),
-        network: Arc::new(network),
+        network,
         nearest: source.kind == ModelSource::ParameterCount,
         source: source.kind,
         id: source.id,
