@@ -3,9 +3,12 @@
 
 mod ledger;
 
+use std::sync::Arc;
+
 use super::super::capacity::{Capacity, LONGEST, SIZES, largest, least};
 use super::super::estimate::{Estimate, KvPool, Part, PartId};
 use super::super::job::{CacheType, InferenceJob};
+use super::super::vllm::cache::per_token;
 use super::super::vllm::format::{Mxfp4Kernel, WeightFormat as Kernel};
 use super::super::vllm::share::Tenant;
 use super::super::vllm::start::{budget, failure, outside};
@@ -16,6 +19,7 @@ use super::super::vllm::{
 use super::super::weights::WeightFormat;
 use crate::memory::Interval;
 use crate::memory::meters::Fit;
+use crate::model::{Mixer, Network};
 use crate::units::Bytes;
 
 /// What only this engine reads; `None` is the release's default.
@@ -55,8 +59,10 @@ pub struct Options {
     pub sampler: Option<SamplerKernel>,
     /// LoRA slots.
     pub adapters: Option<Adapters>,
-    /// `num_speculative_tokens` of the model's own next-token layers.
+    /// `num_speculative_tokens`, of the model's own next-token layers where there is no drafter.
     pub drafts: u64,
+    /// A drafter that is a model of its own.
+    pub drafter: Option<Arc<Network>>,
     /// Bytes of an element of a recurrent state.
     pub state_bytes: u64,
 }
@@ -91,6 +97,9 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
     job.weights = kernel(asked.weights.format, card.capability, card.nvidia);
     job.left_out = &asked.weights.left_out;
     job.cache = match asked.cache {
+        // Sparse latent attention has a layout of its own (vllm 0.14.1 `model_executor/models/config.py`
+        // DeepseekV32ForCausalLM; 0.33.0 `layers/attention/mla_attention.py`).
+        CacheType::Fp8 if options.v1 && is_sparse(&asked.network) => CacheFormat::Fp8Latent,
         CacheType::Fp8 => CacheFormat::Fp8,
         CacheType::Compute | CacheType::Grouped(_) => CacheFormat::Auto,
     };
@@ -106,11 +115,45 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
     job.adapters = options.adapters;
     job.speculation = Speculation {
         tokens: options.drafts,
-        layers: u64::from(options.drafts > 0),
+        layers: u64::from(options.drafts > 0 && options.drafter.is_none()),
         ..Speculation::default()
     };
+    if let Some(network) = &options.drafter {
+        let (weights, bytes_per_token) = drafter(network, &job);
+        job.speculation.weights = weights;
+        job.speculation.bytes_per_token = bytes_per_token;
+    }
     job.encoder_tokens = (!asked.network.towers.is_empty()).then_some(0);
     job
+}
+
+/// Whether an indexer chooses the tokens that latent attention looks at.
+fn is_sparse(network: &Network) -> bool {
+    network
+        .kinds
+        .iter()
+        .any(|layer| matches!(&layer.mixer, Mixer::Latent(latent) if latent.indexer.is_some()))
+}
+
+/// A drafter that is a model of its own: weights on a rank, and cache bytes per token. It is divided among as many ranks as
+/// the model, shares neither embedding nor head with it, and its layers get blocks of the same pool (vllm 0.33.0
+/// `v1/spec_decode/draft_model.py`, `config/speculative.py` draft_tensor_parallel_size).
+fn drafter(network: &Network, target: &Job<'_>) -> (Bytes, u64) {
+    let mut job = Job::new(
+        network,
+        target.release,
+        target.device.clone(),
+        target.max_model_len,
+    );
+    job.v1 = target.v1;
+    job.mesh.tensor = target.mesh.tensor;
+    job.dtype = target.dtype;
+    job.cache = match target.cache {
+        CacheFormat::Auto => CacheFormat::Auto,
+        CacheFormat::Fp8 | CacheFormat::Fp8Latent => CacheFormat::Fp8,
+    };
+    let weights = all_weights(&job).iter().map(|stage| stage.allocated).sum();
+    (weights, per_token(&job))
 }
 
 /// The longest context of a start.
@@ -304,6 +347,8 @@ fn unvalidated(job: &Job<'_>) -> bool {
         || job.mesh.context > 1
         || job.mesh.data > 1
         || job.encoder_tokens.is_some()
+        || job.speculation.weights > Bytes::ZERO
+        || job.cache == CacheFormat::Fp8Latent
         || matches!(job.weights, Kernel::Average { .. } | Kernel::Nvfp4)
 }
 
