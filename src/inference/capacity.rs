@@ -2,6 +2,7 @@
 //! the engine again, never by a straight line; each engine keeps what the trials have in common.
 
 use super::engines::{Engine, transformers, vllm};
+use super::estimate::Estimate;
 use super::job::InferenceJob;
 use crate::units::Bytes;
 
@@ -63,10 +64,16 @@ pub(super) fn largest(most: u64, mut holds: impl FnMut(u64) -> bool) -> u64 {
 }
 
 /// What of a question fits on its card. `limit`: the longest sequence that the model is made for.
-pub fn capacity(job: &InferenceJob, limit: Option<u64>, shardable: impl Fn(u64) -> bool) -> Capacity {
+/// `estimate`: what the engine says about the question itself.
+pub fn capacity(
+    job: &InferenceJob,
+    estimate: &Estimate,
+    limit: Option<u64>,
+    shardable: impl Fn(u64) -> bool,
+) -> Capacity {
     match &job.engine {
         Engine::Transformers(options) => transformers::capacity(job, options, limit, shardable),
-        Engine::Vllm(options) => vllm::capacity(job, options, limit, shardable),
+        Engine::Vllm(options) => vllm::capacity(job, options, &estimate.loaded, limit, shardable),
     }
 }
 

@@ -18,8 +18,37 @@ pub struct Caching {
     allocated: u64,
     requested: u64,
     reserved: u64,
-    small: Vec<u64>,
-    large: Vec<u64>,
+    small: Free,
+    large: Free,
+}
+
+/// Free blocks by size, the smallest first, and how many there are of each.
+#[derive(Clone, Debug, Default)]
+struct Free(Vec<(u64, u64)>);
+
+impl Free {
+    /// Takes the smallest block that holds so much.
+    fn take(&mut self, wanted: u64) -> Option<u64> {
+        if self.0.last().is_none_or(|(largest, _)| *largest < wanted) {
+            return None;
+        }
+        let place = self.0.partition_point(|(size, _)| *size < wanted);
+        let (size, count) = self.0.get_mut(place)?;
+        let size = *size;
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.0.remove(place);
+        }
+        Some(size)
+    }
+
+    fn give(&mut self, size: u64) {
+        let place = self.0.partition_point(|(known, _)| *known < size);
+        match self.0.get_mut(place) {
+            Some((known, count)) if *known == size => *count = count.saturating_add(1),
+            _ => self.0.insert(place, (size, 1)),
+        }
+    }
 }
 
 impl Caching {
@@ -36,19 +65,15 @@ impl Caching {
         } else {
             &mut self.large
         };
-        let place = pool.partition_point(|free| *free < wanted);
-        let block = if place < pool.len() {
-            pool.remove(place)
-        } else {
+        let block = pool.take(wanted).unwrap_or_else(|| {
             let segment = segment(wanted);
             self.reserved = self.reserved.saturating_add(segment);
             segment
-        };
+        });
         let rest = block.saturating_sub(wanted);
         let splits = if is_small { rest >= BLOCK } else { rest > SMALL };
         if splits {
-            let place = pool.partition_point(|free| *free < rest);
-            pool.insert(place, rest);
+            pool.give(rest);
         }
         self.allocated = self.allocated.saturating_add(if splits { wanted } else { block });
     }

@@ -190,6 +190,7 @@ fn finish(
         fit,
         failure: None,
         start_up: Vec::new(),
+        loaded: Vec::new(),
         unvalidated: unvalidated(job, options),
     }
 }

@@ -12,6 +12,7 @@ use super::super::vllm::cache::per_token;
 use super::super::vllm::format::{Mxfp4Kernel, WeightFormat as Kernel};
 use super::super::vllm::share::Tenant;
 use super::super::vllm::start::{budget, failure, outside};
+use super::super::vllm::tensors::Weights;
 use super::super::vllm::{
     Adapters, Budget, CacheFormat, Device, EntryPoint, Failure, Job, Mesh, Release, SamplerKernel, Settings,
     Speculation, Start, all_weights, start_with,
@@ -254,10 +255,18 @@ fn holds(budget: &Budget, bound: usize, blocks: u64) -> bool {
 /// What the fullest GPU holds.
 pub fn evaluate(asked: &InferenceJob, options: &Options) -> Estimate {
     let job = job(asked, options);
-    estimate(asked, options, &job, &start_with(&job, &all_weights(&job)))
+    let loaded = all_weights(&job);
+    let found = start_with(&job, &loaded);
+    estimate(asked, options, &job, &found, loaded)
 }
 
-fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Start) -> Estimate {
+fn estimate(
+    asked: &InferenceJob,
+    options: &Options,
+    job: &Job<'_>,
+    found: &Start,
+    loaded: Vec<Weights>,
+) -> Estimate {
     let blocks = asked_blocks(asked, options, found);
     let cache = Bytes::new(found.layout.block_bytes) * blocks;
     let state = Bytes::new(found.layout.state_per_sequence) * asked.sequences;
@@ -337,6 +346,7 @@ fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Star
         fit,
         failure,
         start_up: found.log.clone(),
+        loaded,
         unvalidated: unvalidated(job),
     }
 }
@@ -392,16 +402,16 @@ pub fn settled(asked: &InferenceJob, options: &Options) -> Options {
 }
 
 /// Capacity both ways without starting anew for every trial: neither sequences nor lengths change the weights, and lengths
-/// change the budget only through the settings.
+/// change the budget only through the settings. `loaded`: the weights of the question.
 pub fn capacity(
     asked: &InferenceJob,
     options: &Options,
+    loaded: &[Weights],
     limit: Option<u64>,
     shardable: impl Fn(u64) -> bool,
 ) -> Capacity {
     let base = job(asked, options);
-    let loaded = all_weights(&base);
-    let known = budget(&base, &loaded);
+    let known = budget(&base, loaded);
     let reason = failure(&base, &known);
     let mut trial = asked.clone();
     let sequences = largest(known.settings.sequences, |count| {
@@ -420,7 +430,7 @@ pub fn capacity(
             // The rotary tables are as long as the longest context.
             other = budget(&start, &all_weights(&start));
         } else if Settings::of(&start) != other.settings {
-            other = budget(&start, &loaded);
+            other = budget(&start, loaded);
         }
         let blocks = asked_blocks(&trial, options, &other);
         verdict(failure(&start, &other), &other, blocks, trial.sequences) != Fit::DoesNotFit
@@ -437,6 +447,10 @@ pub fn capacity(
             let mut divided = asked.clone();
             divided.tensor = *size;
             divided.pipeline = 1;
+            if asked.pipeline == 1 && *size == asked.tensor {
+                let blocks = asked_blocks(asked, options, &known);
+                return verdict(reason, &known, blocks, asked.sequences) != Fit::DoesNotFit;
+            }
             let base = job(&divided, options);
             let found = budget(&base, &all_weights(&base));
             let blocks = asked_blocks(&divided, options, &found);
