@@ -6,8 +6,8 @@ use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
 use gpu_mem_calc::api::{InferenceAnswer, Strictness, Verdict};
 
-use crate::calculate::{instants, ledger, meters, notes, span, status};
 use crate::failure::{self, Failure};
+use crate::parts::{heading, instants, ledger, meters, notes, totals};
 use crate::table::{Align, Table, count, gib};
 use crate::{output, sources};
 
@@ -32,21 +32,11 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
 }
 
 fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {
-    let mut text = format!(
-        "{}: {} parameters ({} active), {} GPU{}\n",
-        answer.model.name,
-        count(answer.model.total_parameters.get()),
-        count(answer.model.active_parameters.get()),
-        answer.gpus_used,
-        if answer.gpus_used == 1 { "" } else { "s" },
+    let mut text = heading(
+        (&answer.model, answer.gpus_used),
+        (answer.verdict, answer.need),
+        &answer.capacity,
     );
-    text.push_str(&format!(
-        "{}: needs {} of {} on {}\n",
-        answer.verdict.words(),
-        span(answer.need),
-        gib(answer.capacity.usable_bytes),
-        answer.capacity.name,
-    ));
     if let Some(line) = &answer.failure {
         text.push_str(&format!("The engine prints: {line}\n"));
     }
@@ -72,23 +62,19 @@ fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {
 }
 
 fn summary(answer: &InferenceAnswer) -> String {
-    let mut rows = Table::plain(&[Align::Left, Align::Right]);
     let groups = &answer.breakdown;
-    for (label, bytes) in [
-        ("Memory per GPU", answer.total_memory_per_gpu_bytes),
-        ("Total GPU memory", answer.total_memory_all_gpus_bytes),
-        ("  Model parameters", groups.model_params_bytes),
-        ("  KV cache", groups.kv_cache_bytes),
-        ("  Activations", groups.activations_bytes),
-        ("  Overhead", groups.overhead_bytes),
-    ] {
-        rows.row([label.to_owned(), gib(bytes)]);
-    }
-    rows.row(["Status".to_owned(), status(answer.verdict).to_owned()]);
-    rows.row([
-        "Memory utilization".to_owned(),
-        format!("{:.1} %", answer.memory_utilization_percent),
-    ]);
+    let mut rows = totals(
+        &[
+            ("Memory per GPU", answer.total_memory_per_gpu_bytes),
+            ("Total GPU memory", answer.total_memory_all_gpus_bytes),
+            ("  Model parameters", groups.model_params_bytes),
+            ("  KV cache", groups.kv_cache_bytes),
+            ("  Activations", groups.activations_bytes),
+            ("  Overhead", groups.overhead_bytes),
+        ],
+        answer.verdict,
+        answer.memory_utilization_percent,
+    );
     rows.row([
         "Most sequences of this length".to_owned(),
         count(answer.max_supported_batch_size),

@@ -199,6 +199,8 @@ pub struct Zero {
     pub max_live: u64,
     /// Whether stage 3 gathers ahead of the use (`stage3_prefetch_bucket_size` above zero).
     pub prefetch: bool,
+    /// Elements of the largest module that stage 3 gathers at once, where they are stated.
+    pub largest_module: Option<u64>,
     /// Tensors up to this many elements are never divided in stage 3.
     pub persistence_threshold: u64,
     /// Ranks that share a second copy of the weights (`zero_hpz_partition_size`); 1 without one.
@@ -393,7 +395,8 @@ pub struct Adapter {
     /// Whether experts are stored like the other matrices: not by bitsandbytes from transformers 5 on, where they are no
     /// linear modules.
     pub quantised_experts: bool,
-    /// Whether a quantised layer and its adapter are one operation (unsloth's fast_lora.py, in fms-acceleration).
+    /// Whether a quantised layer and its adapter are one operation (unsloth's fast_lora.py, in fms-acceleration). FSDP1 then
+    /// leaves the adapters out, see [`TrainingJob::adapters_outside`].
     pub fused: bool,
     /// Whole modules that train beside the adapters, as copies of the frozen ones (`modules_to_save`).
     pub modules: Modules,
@@ -438,6 +441,16 @@ pub enum Objective {
     /// Preferences (DPO): chosen and rejected answers in one forward pass of the model, then one of the reference, which
     /// is a copy of the model, or the model with its adapters switched off.
     Preference(LogProbabilities),
+}
+
+impl Objective {
+    /// Sequences that one row of the batch stands for: a pair where preferences are trained.
+    pub const fn sequences_per_row(self) -> u64 {
+        match self {
+            Self::NextToken => 1,
+            Self::Preference(_) => 2,
+        }
+    }
 }
 
 /// Kernels that replace several operations of the reference classes by one.
@@ -535,6 +548,13 @@ impl TrainingJob {
         matches!(self.engine, Engine::Fsdp2 { .. })
             && self.tensor.is_some_and(divided)
             && !self.network.head.tied
+    }
+
+    /// Whether the adapters lie outside FSDP's flat parameters, whole on every rank and in the type of the arithmetic: where
+    /// they are fused with quantised layers (fms-acceleration, fms_acceleration_foak/utils.py,
+    /// `lora_adapters_switch_ddp_from_fsdp`: ignored modules whose gradients a hook reduces).
+    pub fn adapters_outside(&self) -> bool {
+        matches!(self.engine, Engine::Fsdp1 { .. }) && self.adapter.is_some_and(|adapter| adapter.fused)
     }
 
     /// Tokens per micro-batch on one rank.

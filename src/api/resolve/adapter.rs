@@ -1,6 +1,7 @@
 //! Adapters and the format of the frozen weights, and the objective that they often serve.
 
 use super::super::given::Given;
+use super::precision::base_of_type;
 use super::{EngineChoice, Report};
 use crate::model::Network;
 use crate::request::{EngineId, InputId};
@@ -22,7 +23,10 @@ pub fn adapter(
         _ => return None,
     };
     let group = given.integer(InputId::BaseGroupSize).unwrap_or(128);
-    let base = match given.choice(InputId::BaseFormat) {
+    let stated = given
+        .get(InputId::BaseFormat)
+        .and(given.choice(InputId::BaseFormat));
+    let base = match stated.or_else(|| base_of_type(given)) {
         Some("nf4") => BaseFormat::Nf4 { double: false },
         Some("nf4_double") => BaseFormat::Nf4 { double: true },
         Some("int8") => BaseFormat::Int8,
@@ -50,7 +54,8 @@ pub fn adapter(
             _ => DType::Fp32,
         },
         base,
-        widened: match (prepared, norms) {
+        // DeepSpeed casts the whole module to the compute type, whatever was fp32 before.
+        widened: match (prepared && engine.id != EngineId::Deepspeed, norms) {
             (false, _) => Widened::Nothing,
             (true, false) => Widened::Everything,
             (true, true) => Widened::Norms,
@@ -84,6 +89,13 @@ fn refuse(
             "unsupported_combination",
             InputId::BaseFormat,
             "Quantised weights are multiplied in 16 bits: choose bf16 or fp16 as the compute type.",
+        );
+    }
+    if engine == EngineId::Deepspeed && base.is_quantised() && given.integer(InputId::ZeroStage) == Some(3) {
+        report.error(
+            "not_available_yet",
+            InputId::BaseFormat,
+            "Quantised weights under ZeRO stage 3, which divides and gathers them as stored, are not built yet; they are up to stage 2, which leaves frozen weights whole on every GPU.",
         );
     }
     let version = given.choice(InputId::FsdpVersion);

@@ -150,6 +150,11 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::ZeroInit
         | InputId::HostMemoryGb
         | InputId::HostDiskGb => offload::usage(id, given).map_or(Use::Used, Use::Not),
+        InputId::AdapterDtype | InputId::KbitPrepared | InputId::KbitNormsOnly
+            if engine == EngineId::Deepspeed =>
+        {
+            Use::Not("DeepSpeed casts the whole module, adapters and norms with it, to the compute type.")
+        }
         InputId::LoraRank
         | InputId::LoraTargets
         | InputId::LoraDropout
@@ -198,10 +203,12 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.integer(InputId::ZeroStage).is_some_and(|stage| stage > 0),
             "Stage 0 reduces without a bucket of its own.",
         ),
-        InputId::MaxLiveParameters | InputId::ParamPersistenceThreshold => when(
-            given.integer(InputId::ZeroStage) == Some(3),
-            "Only stage 3 gathers weights.",
-        ),
+        InputId::MaxLiveParameters | InputId::ParamPersistenceThreshold | InputId::LargestLayerParams => {
+            when(
+                given.integer(InputId::ZeroStage) == Some(3),
+                "Only stage 3 gathers weights.",
+            )
+        }
         InputId::GradientAsBucketView => when(ranks > 1, "On one GPU there are no gradient buckets."),
         InputId::TensorParallelPlan | InputId::LossParallel => when(
             given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1,
@@ -236,7 +243,6 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::TieWordEmbeddings
         | InputId::Norm
         | InputId::MaxSeqLen
-        | InputId::LargestLayerParams
         | InputId::IncludeTowers
         | InputId::NumAttentionHeads
         | InputId::NumKeyValueHeads

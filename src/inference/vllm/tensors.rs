@@ -2,7 +2,7 @@
 //! there are more ranks than heads, the vocabulary padded to 64 rows; in the order of creation, on which the allocator's
 //! tails depend (vllm `model_executor/layers/{linear,vocab_parallel_embedding,fused_moe}`, `models/*.py`).
 
-use super::caching::Caching;
+use super::caching::{Caching, Repeat};
 use super::format::{Matrix, WeightFormat, bias_rows};
 use super::job::{Job, Mesh};
 use crate::model::{Layer, Mixer, Role, Split, Tensor};
@@ -85,8 +85,16 @@ fn stage_weights(
     }
     let mut tables: Vec<u64> = Vec::new();
     let mut copies: Vec<u64> = Vec::new();
+    let mut repeats: Vec<Option<Repeat>> = vec![None; kinds.len()];
     for kind in network.order.get(range).unwrap_or_default() {
-        let Some(layer) = kinds.get(*kind) else { continue };
+        let (Some(layer), Some(repeat)) = (kinds.get(*kind), repeats.get_mut(*kind)) else {
+            continue;
+        };
+        copies.extend(layer.copies);
+        if layer.rotary.is_none_or(|width| tables.contains(&width)) {
+            caching.layer(&layer.sizes, repeat);
+            continue;
+        }
         for size in layer.sizes.iter().take(layer.mixer) {
             caching.add(*size);
         }
@@ -99,7 +107,6 @@ fn stage_weights(
         for size in layer.sizes.iter().skip(layer.mixer) {
             caching.add(*size);
         }
-        copies.extend(layer.copies);
     }
     if last {
         if network.head.tied && !first {

@@ -140,16 +140,14 @@ pub(super) static DTYPE: Input = input(
             "int8",
             "int8 base with adapters",
             &[],
-            "A frozen 8-bit base with trained adapters.",
-        )
-        .planned(),
+            "A frozen base in bitsandbytes' LLM.int8() with trained adapters; products in bf16.",
+        ),
         Choice::new(
             "int4",
             "int4 base with adapters",
             &["nf4"],
-            "A frozen 4-bit base with trained adapters.",
-        )
-        .planned(),
+            "A frozen base in 4 bits (NF4) with trained adapters; products in bf16.",
+        ),
     ]),
 )
 .fixed("bf16")
@@ -337,7 +335,7 @@ pub(super) static FUSED_KERNELS: Input = input(
             "norm_rotary_adapter",
             "norm, rotary and adapters",
             &["foak_quantised"],
-            "As the former, and a quantised layer with its adapter is one operation that keeps inputs instead of dropout masks (unsloth, fms-acceleration).",
+            "As the former, and a quantised layer with its adapter is one operation that keeps inputs instead of dropout masks (unsloth, fms-acceleration). FSDP leaves such adapters whole on every rank.",
         ),
         Choice::new(
             "liger",

@@ -57,7 +57,8 @@ impl Fsdp1 {
                 if let Some(unit) = units.of(plan, layer) {
                     units.gathered(unit, &mut held);
                     if matches!(moment, Moment::Reduced(_)) {
-                        held.push((unit.gradients, 2));
+                        // Those of ignored modules are reduced where they are.
+                        held.push((unit.gradients, if plan.job.adapters_outside() { 1 } else { 2 }));
                     }
                 }
                 if let (true, Some(below)) = (prefetches, units.below(plan, layer)) {
