@@ -210,9 +210,11 @@ mod tests {
             let kinds: Vec<Vec<u64>> = (0..1 + next(3))
                 .map(|_| {
                     let tensors = 1 + next(12);
-                    (0..tensors)
-                        .map(|_| next([4_096, MIB, 3 * MIB, 12 * MIB, 300 * MIB][next(5) as usize]))
-                        .collect()
+                    let mut size = |_| {
+                        let most = [4_096, MIB, 3 * MIB, 12 * MIB, 300 * MIB][next(5) as usize];
+                        next(most)
+                    };
+                    (0..tensors).map(&mut size).collect()
                 })
                 .collect();
             let (mut each, mut at_once) = (Caching::default(), Caching::default());
