@@ -84,6 +84,7 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option
             Ok(Line {
                 id: record.id.clone(),
                 engine: record.engine(),
+                traced: record.format.is_traced(),
                 quantity: one.quantity,
                 measured: one.bytes,
                 predicted,

@@ -11,7 +11,9 @@ mod model_summary;
 pub mod registry;
 mod values;
 
-pub use answer::{Answer, Assumed, Breakdown, Capacity, Meters, MultiNodeInfo, Range, Validation, Verdict};
+pub use answer::{
+    Answer, Assumed, Breakdown, Capacity, Checked, Meters, MultiNodeInfo, Range, Validation, Verdict,
+};
 pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use host::{HostNeed, HostRow};
 pub use inference_answer::{
