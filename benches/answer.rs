@@ -80,6 +80,7 @@ fn settings(model: &str) -> Vec<TrainingJob> {
             offload: HostMemory::None,
             prefetch: true,
             limited: true,
+            original: true,
         },
         Engine::Ddp { bucket_view: false },
     ];

@@ -141,6 +141,7 @@ fn engine(random: &mut Random) -> (Engine, Precision) {
                 offload: HostMemory::None,
                 prefetch: true,
                 limited: true,
+                original: reshard_after_forward,
             },
             random.of(&[mixed, whole]),
         ),

@@ -144,6 +144,7 @@ fn fsdp(given: &Given, (ranks, nodes): (u64, u64), report: &mut Report) -> Engin
                 Some("backward_post" | "none")
             ),
             limited: given.toggle(InputId::LimitAllGathers).unwrap_or(true),
+            original: given.toggle(InputId::UseOrigParams).unwrap_or(true),
         };
     }
     let shards = (ranks / replicas.max(1)).max(1);

@@ -45,7 +45,7 @@ pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
         InputId::ForwardPrefetch if first => {
             Some("A second gathered layer in the forward pass does not change the tightest moment of a step.")
         }
-        InputId::UseOrigParams if first => Some("The original parameters are views: the bytes are the same."),
+        InputId::UseOrigParams if first => None,
         InputId::ForwardPrefetch | InputId::UseOrigParams => Some("Only version 1 has this setting."),
         InputId::ContiguousGradients => match stage {
             0 => Some("Stage 0 reduces without a bucket of its own."),

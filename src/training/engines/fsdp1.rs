@@ -6,7 +6,9 @@
 //! its own. A unit's gradients are concatenated into a flat one while both and the gathered weights exist, then reduced in the
 //! compute type.
 //! BACKWARD_POST gathers the unit below after that, when the unit's own weights are freed already. On one rank, and with
-//! NO_SHARD, a flat parameter in the type of the arithmetic is used as it is.
+//! NO_SHARD, a flat parameter in the type of the arithmetic is used as it is. With `use_orig_params` the optimizer's `zero_grad`
+//! reaches the views only: the flat gradients go when the next forward pass finds all of those without one
+//! (`_reset_flat_param_grad_info_if_needed`), so they are there between two steps.
 
 use super::gathered::{Shards, Units};
 use super::{Held, Moment, Plan, Sheet, States};
@@ -17,17 +19,20 @@ pub struct Fsdp1 {
     units: Units,
     /// Whether the unit below is gathered before a unit's gradients are computed.
     prefetch: bool,
+    /// Whether flat gradients outlive `zero_grad`.
+    original: bool,
 }
 
 impl Fsdp1 {
     pub(super) fn new(
         plan: &Plan<'_>,
         states: States,
-        (reshard, prefetch): (bool, bool),
+        (reshard, prefetch, original): (bool, bool, bool),
         sheet: &mut Sheet,
     ) -> Self {
         Self {
             prefetch: prefetch && reshard,
+            original,
             shards: Shards::new(plan, states),
             units: Units::new(plan, reshard, sheet),
         }
@@ -38,6 +43,7 @@ impl Fsdp1 {
         let mut held = self.shards.always(plan, units, moment);
         let prefetches = self.prefetch && plan.job.adapter.is_none();
         match moment {
+            Moment::Rest if self.original => self.shards.at_rest(plan, &mut held),
             Moment::Load | Moment::Rest => {}
             Moment::Loss => {
                 held.extend(units.root_gathered());

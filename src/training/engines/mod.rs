@@ -66,9 +66,10 @@ impl Holder {
             Engine::Fsdp1 {
                 reshard_after_forward,
                 prefetch,
+                original,
                 ..
             } => {
-                let settings = (reshard_after_forward, prefetch);
+                let settings = (reshard_after_forward, prefetch, original);
                 Self::Fsdp1(fsdp1::Fsdp1::new(plan, states, settings, sheet))
             }
             Engine::Fsdp2 {
