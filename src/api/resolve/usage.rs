@@ -149,7 +149,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::OffloadRatio
         | InputId::ZeroInit
         | InputId::HostMemoryGb
-        | InputId::HostDiskGb => offload::usage(id, given).map_or(Use::Used, Use::Not),
+        | InputId::HostDiskGb => offload::usage(id, given, engine).map_or(Use::Used, Use::Not),
         InputId::EvaluationBatchSize => when(
             matches!(given.choice(InputId::Evaluation), Some("loss" | "generate")),
             "Nothing is evaluated.",
@@ -376,6 +376,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::MaxLoras
         | InputId::MaxLoraRank
         | InputId::SpeculativeTokens
+        | InputId::DraftModel
         | InputId::OtherEngines
         | InputId::OtherGpus
         | InputId::StateDtype => Use::Used,
