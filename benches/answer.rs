@@ -79,7 +79,9 @@ fn settings(model: &str) -> Vec<TrainingJob> {
             replicas: 1,
             offload: HostMemory::None,
             prefetch: true,
+            forward_prefetch: false,
             limited: true,
+            original: true,
         },
         Engine::Ddp { bucket_view: false },
     ];

@@ -28,7 +28,8 @@ fn every_record_is_read_in_its_format() {
         ("torch-trace.jsonl", 271, Format::TorchTrace),
         ("torch-trace-variants.jsonl", 460, Format::TorchTrace),
         ("options-trace.jsonl", 111, Format::TorchTrace),
-        ("deepspeed-trace.jsonl", 24, Format::DeepSpeedTrace),
+        ("settings-trace.jsonl", 117, Format::TorchTrace),
+        ("deepspeed-trace.jsonl", 32, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
         ("training.jsonl", 901, Format::Training),
         (
@@ -186,6 +187,7 @@ fn select(name: &str) -> Vec<Record> {
             Box::new(move |record| record.object("lora").is_some()),
         ),
         "options" => ("options-trace.jsonl", Box::new(|_| true)),
+        "settings" => ("settings-trace.jsonl", Box::new(|_| true)),
         "published-known" => (
             "training.jsonl",
             Box::new(move |record| known(record) && !record.flag("oom")),
@@ -479,6 +481,7 @@ fn the_committed_statistics_are_those_of_the_records() {
         "options-trace.jsonl",
         "saved-activations.jsonl",
         "serving.jsonl",
+        "settings-trace.jsonl",
         "smallest-card.jsonl",
         "torch-trace-variants.jsonl",
         "torch-trace.jsonl",

@@ -103,6 +103,11 @@ fn engine(question: &mut Question, record: &Record) -> Result<(), String> {
                 if reshard { "full_shard" } else { "shard_grad_op" },
             );
             question.set_some(InputId::ReshardRanks, args.get("reshard_to").cloned());
+            if args.get("cpu_offload").and_then(Value::as_bool) == Some(true) {
+                let pinned = args.get("pin").and_then(Value::as_bool).unwrap_or(true);
+                let place = if pinned { "pinned" } else { "pageable" };
+                question.set(InputId::FsdpCpuOffload, place);
+            }
         }
         "fsdp1" => first_version(question, args)?,
         "hsdp" => {
@@ -112,7 +117,11 @@ fn engine(question: &mut Question, record: &Record) -> Result<(), String> {
             question.set(InputId::NumNodes, replicas);
             question.set(
                 InputId::ShardingStrategy,
-                if reshard { "hybrid_shard" } else { "hybrid_shard_zero2" },
+                if reshard {
+                    "hybrid_shard"
+                } else {
+                    "hybrid_shard_zero2"
+                },
             );
         }
         strategy if strategy.starts_with("tp") => tensor(question, record, args)?,
@@ -305,6 +314,8 @@ fn optimizer(question: &mut Question, name: &str) -> Result<(), String> {
         "paged_adamw8" => ("paged_adamw_8bit", None),
         "paged_adamw32" => ("paged_adamw_32bit", None),
         "paged_lion32" => ("paged_lion_32bit", None),
+        "lion" => ("lion", None),
+        "lion8bit" => ("lion_8bit", None),
         "ademamix" => ("ademamix", None),
         "ademamix8" => ("ademamix_8bit", None),
         "paged_ademamix" => ("paged_ademamix", None),

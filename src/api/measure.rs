@@ -1,11 +1,12 @@
 //! One evaluation of a job: ledger, meters and verdict.
 
+use super::evidence::UNSEEN;
 use super::host::{host, worse};
 use super::job::Job;
 use crate::memory::meters::{self, Fit, Pattern};
 use crate::memory::{InstantId, Interval, Ledger};
 use crate::model::{Layer, Mixer};
-use crate::request::{Component, HostNeed, Verdict};
+use crate::request::{BackingStatus, Component, HostNeed, Verdict};
 use crate::training::compiled::Compiled;
 use crate::training::{Engine, Layout, Recomputation, TrainingJob, evaluate};
 use crate::units::Bytes;
@@ -151,6 +152,15 @@ fn unlimited(job: &TrainingJob) -> Bytes {
 /// not tell. A parameter count alone leaves depth, width and vocabulary open: at equal counts the saved activations of
 /// common architectures differ by half.
 fn spread(job: &Job) -> (f64, f64) {
+    let (below, above) = spread_of_model(job);
+    let (least, most) = match job.evidence.status {
+        BackingStatus::Validated => (0.0, 0.0),
+        BackingStatus::NotValidated => UNSEEN,
+    };
+    (below.max(least), above.max(most))
+}
+
+fn spread_of_model(job: &Job) -> (f64, f64) {
     let unmeasured = |layer: &Layer| !matches!(layer.mixer, Mixer::Attention(_) | Mixer::Latent(_));
     if job.model.nearest {
         (0.30, 0.50)

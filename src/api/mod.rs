@@ -3,6 +3,7 @@
 
 mod answer;
 mod arithmetic;
+pub mod evidence;
 mod explain;
 mod given;
 mod host;
@@ -44,6 +45,11 @@ pub fn calculate(request: &Request) -> Result<Answer, Vec<Issue>> {
 /// As [`calculate`], as strictly as asked.
 pub fn calculate_with(request: &Request, strictness: Strictness) -> Result<Answer, Vec<Issue>> {
     job(request, strictness).and_then(answer::answer)
+}
+
+/// The engine of a training request as records name it, and the options that it chooses; or every issue by field.
+pub fn options(request: &Request) -> Result<(&'static str, Vec<evidence::Chosen>), Vec<Issue>> {
+    job(request, Strictness::default()).map(|job| (answer::engine_name(&job.training), job.chosen))
 }
 
 /// A request from JSON that is known to have its shape; what has not is left out.

@@ -144,7 +144,7 @@ pub(super) static FORWARD_PREFETCH: Input = engine(
 )
 .fixed("false")
 .only(FSDP)
-.help("Version 1 gathers the next layer while one runs forward. A second gathered layer in the forward pass, which is never the tightest moment of a step.")
+.help("Version 1 gathers the next layer while one runs forward. Its views are made before the layer below runs, so backward flattens a layer's gradients one layer later: one more gathered layer and one more layer of gradients at once.")
 .cite(FSDP1);
 
 pub(super) static LIMIT_ALL_GATHERS: Input = engine(
@@ -169,7 +169,7 @@ pub(super) static USE_ORIG_PARAMS: Input = engine(
 )
 .fixed("true")
 .only(FSDP)
-.help("Version 1 shows the original parameters as views of the flat one. The bytes are the same; without it frozen and trained weights cannot be in one layer.")
+.help("Version 1 shows the original parameters as views of the flat one. Then the optimizer's zero_grad does not reach the flat gradients, which stay until the next forward pass begins; without it frozen and trained weights cannot be in one layer.")
 .cite(FSDP1);
 
 pub(super) static CONTIGUOUS_GRADIENTS: Input = engine(

@@ -3,10 +3,10 @@
 use leptos::prelude::*;
 
 use super::super::format::decimal;
-use crate::api::Validation;
+use crate::api::{Backing, Validation};
 
 /// "checked on 312 runs", or "not validated".
-pub fn line(validation: &Validation) -> AnyView {
+pub fn line(validation: &Validation, evidence: Option<&Backing>) -> AnyView {
     let text = match validation {
         Validation::Records { engine, records, median_percent, p90_percent, worst_percent } => view! {
             <span>
@@ -25,7 +25,38 @@ pub fn line(validation: &Validation) -> AnyView {
         }
         .into_any(),
     };
-    view! { <p class="accuracy-line" id="accuracy-line">{text}</p> }.into_any()
+    let missing = evidence.and_then(unproven);
+    view! {
+        {missing}
+        <p class="accuracy-line" id="accuracy-line">{text}</p>
+    }
+    .into_any()
+}
+
+/// The options behind which neither a run nor a calculation by hand stands.
+fn unproven(evidence: &Backing) -> Option<AnyView> {
+    if evidence.options.is_empty() {
+        return None;
+    }
+    let options: Vec<String> = evidence
+        .options
+        .iter()
+        .map(|option| format!("{} = {} (with {})", option.path, option.value, option.with))
+        .collect();
+    Some(
+        view! {
+            <p class="accuracy-line" id="not-validated">
+                <b>"Not validated: "</b>
+                {format!(
+                    "{}. No trace, record or calculation by hand stands behind this, so the interval reaches {} % below and {} % above.",
+                    options.join(", "),
+                    decimal(evidence.below_percent),
+                    decimal(evidence.above_percent),
+                )}
+            </p>
+        }
+        .into_any(),
+    )
 }
 
 fn capitalised(words: &str) -> String {

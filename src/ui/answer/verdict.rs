@@ -101,7 +101,7 @@ pub fn glance(answer: &Answer) -> AnyView {
             {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
             {host(answer.host.as_ref())}
             {facts(answer)}
-            {validation::line(&answer.validation)}
+            {validation::line(&answer.validation, Some(&answer.evidence))}
         </section>
     }
     .into_any()
