@@ -160,6 +160,19 @@ fn vllm(bencher: divan::Bencher<'_, '_>, model: &str) {
     bencher.bench(|| api::calculate_inference(divan::black_box(&request)));
 }
 
+/// The same under Transformers: the peaks of both phases, and capacity both ways.
+#[divan::bench(args = MODELS)]
+fn transformers(bencher: divan::Bencher<'_, '_>, model: &str) {
+    let sections = json!({
+        "model": { "id": model },
+        "inference": { "batch_size": 4, "prompt_tokens": 4096, "new_tokens": 512, "tensor_parallel_size": 2 },
+        "hardware": { "num_gpus": 2, "gpu": "h100-sxm-80gb" },
+    });
+    let text = sections.to_string();
+    let request = Request::from_text(&text).expect("a request");
+    bencher.bench(|| api::calculate_inference(divan::black_box(&request)));
+}
+
 /// The start alone.
 #[divan::bench(args = MODELS)]
 fn vllm_start(bencher: divan::Bencher<'_, '_>, model: &str) {

@@ -278,6 +278,11 @@ fn select(name: &str) -> Vec<Record> {
                     && !record.flag("oom")
             }),
         ),
+        "vllm-all" => ("vllm.jsonl", Box::new(|_| true)),
+        "vllm-transformers" => (
+            "vllm.jsonl",
+            Box::new(|record| record.engine() == EngineName::Transformers),
+        ),
         "vllm-weights" => (
             "vllm.jsonl",
             Box::new(|record| {

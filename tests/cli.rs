@@ -414,3 +414,61 @@ fn accuracy_prints_predictions_in_three_formats() {
     assert_eq!(table["worst"].as_array().map(Vec::len), Some(3));
     assert!(ok(&["accuracy", traces, "--worst", "2"]).contains("Worst"));
 }
+
+/// The value behind a label of a table.
+fn cell<'a>(text: &'a str, label: &str) -> Option<&'a str> {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(label))?;
+    Some(line.trim())
+}
+
+#[test]
+fn the_table_has_the_rows_of_the_original() {
+    let asked = [
+        "calculate",
+        "--model",
+        "llama-3.1-8b",
+        "--engine",
+        "deepspeed",
+        "--zero-stage",
+        "3",
+        "--offload-optimizer",
+        "cpu",
+        "--gpus",
+        "8",
+        "--batch-size",
+        "4096",
+    ];
+    let text = out(&run(&asked));
+    let json = out(&run(&[&asked[..], &["--format", "json"]].concat()));
+    let answer: Value = serde_json::from_str(&json).expect("JSON");
+    let parts = &answer["breakdown"];
+    for (label, gib) in [
+        ("Memory per GPU", &answer["total_memory_per_gpu_gb"]),
+        ("Total GPU memory", &answer["total_memory_all_gpus_gb"]),
+        ("CPU memory", &answer["cpu_memory_gb"]),
+        ("Model parameters", &parts["model_params_gb"]),
+        ("Gradients", &parts["gradients_gb"]),
+        ("Optimizer states", &parts["optimizer_states_gb"]),
+        ("Activations", &parts["activations_gb"]),
+        ("Overhead", &parts["overhead_gb"]),
+    ] {
+        let expected = format!("{:.2} GiB", gib.as_f64().expect("a number"));
+        assert_eq!(cell(&text, label), Some(expected.as_str()), "{label}");
+    }
+    assert!(answer["cpu_memory_gb"].as_f64() > Some(100.0));
+    assert_eq!(cell(&text, "Status"), Some("OOM (does not fit)"));
+    let percent = answer["memory_utilization_percent"].as_f64().expect("a number");
+    assert_eq!(
+        cell(&text, "Memory utilization"),
+        Some(format!("{percent:.1} %").as_str())
+    );
+    let batch = answer["recommended_batch_size"].to_string();
+    assert_eq!(cell(&text, "Recommended batch size"), Some(batch.as_str()));
+    // No colours and no control characters: the output is not a terminal.
+    assert!(!text.contains('\u{1b}'));
+    let fits = ok(&["calculate", "--model", "smollm2-135m"]);
+    assert_eq!(cell(&fits, "Status"), Some("Fits"));
+    assert_eq!(cell(&fits, "CPU memory"), Some("0.00 GiB"));
+}

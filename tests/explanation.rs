@@ -144,6 +144,61 @@ fn numbers_stand_for_their_symbols() {
 }
 
 #[test]
+fn every_engine_and_stage_is_described_in_words_of_its_own() {
+    let described = |engine: Value, gpus: u64| {
+        let explanation = explain(&json!({
+            "model": {"id": "llama-3.2-1b"}, "hardware": {"num_gpus": gpus}, "engine": engine,
+        }));
+        assert!(!explanation.instant.is_empty());
+        (explanation.engine_name, explanation.formula_description)
+    };
+    let zero = |stage: u64| json!({"type": "deepspeed", "zero_stage": stage});
+    let all = [
+        (json!({"type": "pytorch_ddp"}), 1, "one GPU holds"),
+        (json!({"type": "pytorch_ddp"}), 2, "buckets"),
+        (zero(0), 2, "Stage 0 divides nothing"),
+        (zero(1), 2, "Stage 1 divides the optimizer's states"),
+        (zero(2), 2, "and the gradients"),
+        (zero(3), 2, "and the weights"),
+        (json!({"type": "fsdp"}), 2, "its shards of weights"),
+    ];
+    let mut texts = Vec::new();
+    for (engine, gpus, words) in all {
+        let (name, text) = described(engine.clone(), gpus);
+        let expected = match engine["type"].as_str() {
+            Some("fsdp") => "FSDP",
+            Some("deepspeed") => "DeepSpeed",
+            _ => "DDP",
+        };
+        assert!(name.contains(expected), "{name}");
+        assert!(text.contains(words), "{engine}: {text}");
+        texts.push(text);
+    }
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), 7, "each has words of its own");
+}
+
+#[test]
+fn the_degrees_of_parallelism_are_those_of_the_job() {
+    let explanation = explain(&json!({
+        "model": {"id": "llama-3.1-8b"}, "hardware": {"num_gpus": 16}, "engine": {"type": "fsdp"},
+        "parallelism": {"tensor_parallel_size": 4}, "training": {"seq_length": 2048},
+    }));
+    let degrees = explanation.parallelism;
+    assert_eq!((degrees.tensor_parallel_size, degrees.data_parallel_size), (4, 4));
+    assert_eq!(
+        (
+            degrees.pipeline_parallel_size,
+            degrees.context_parallel_size,
+            degrees.expert_parallel_size
+        ),
+        (1, 1, 1)
+    );
+    assert_eq!(explanation.strategy_name, Some("full shard"));
+}
+
+#[test]
 fn deepspeed_names_its_stage_and_where_its_states_are() {
     let explanation = explain(&json!({
         "model": {"id": "llama-3.1-8b"}, "hardware": {"num_gpus": 8},

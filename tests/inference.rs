@@ -8,6 +8,7 @@
 )]
 
 use gpu_mem_calc::api::{self, InferenceAnswer, Request};
+use gpu_mem_calc::units::Bytes;
 use serde_json::{Value, json};
 
 fn ask(value: Value) -> InferenceAnswer {
@@ -197,5 +198,195 @@ fn engines_have_other_names_and_strangers_are_refused() {
             refused(with(json!(name))),
             [(code.to_string(), "inference.engine_type".to_string())]
         );
+    }
+}
+
+/// Llama 3.1 8B under vLLM 0.33 on one card.
+fn on_vllm(gpu: &str) -> Value {
+    json!({"model": {"id": "llama-3.1-8b"}, "inference": {"engine_type": "vllm", "engine_version": "0.33.0", "max_seq_len": 8192},
+        "hardware": {"gpu": gpu}})
+}
+
+#[test]
+fn engines_that_share_a_gpu_are_given_shares_of_its_total() {
+    let question = with(
+        on_vllm("h100-sxm-80gb"),
+        "inference",
+        "other_engines",
+        json!(["20 GiB", "qwen2.5-7b@8x4096"]),
+    );
+    let answer = ask(question.clone());
+    let sharing = answer.sharing.expect("engines beside it");
+    let total = answer.capacity.visible.expected_bytes.get();
+    assert!(sharing.starts);
+    let mut free = total;
+    for (place, share) in sharing.rows.iter().enumerate() {
+        assert_eq!(share.order, place as u64 + 1);
+        assert_eq!(share.free_before_bytes.get(), free);
+        // The share covers the budget, and a thousandth less would not.
+        let given = share.gpu_memory_utilization * total as f64;
+        assert!(given >= share.budget_bytes.get() as f64);
+        assert!(given - 0.001 * total as f64 <= share.budget_bytes.get() as f64);
+        assert!(share.utilization_low <= share.gpu_memory_utilization);
+        assert!(share.gpu_memory_utilization <= share.utilization_high);
+        free -= Bytes::new(total).scaled(share.gpu_memory_utilization).get() + share.outside_bytes.get();
+    }
+    // 20 GiB of 79.18 are 0.253; the largest starts first.
+    let fixed = sharing
+        .rows
+        .iter()
+        .find(|share| share.engine == "20 GiB")
+        .expect("named");
+    assert_eq!(fixed.gpu_memory_utilization, 0.253);
+    assert!(
+        sharing
+            .rows
+            .is_sorted_by(|one, next| one.budget_bytes >= next.budget_bytes)
+    );
+    // The asked engine holds its sequence with its share, and needs it.
+    let own = sharing.rows.iter().find(|share| share.asked).expect("itself");
+    let alone = |share: f64| {
+        ask(with(
+            on_vllm("h100-sxm-80gb"),
+            "inference",
+            "gpu_memory_utilization",
+            json!(share),
+        ))
+    };
+    assert!(
+        alone(own.gpu_memory_utilization)
+            .pool
+            .expect("a pool")
+            .max_concurrency
+            >= 1.0
+    );
+    assert!(
+        alone(own.gpu_memory_utilization - 0.002)
+            .pool
+            .expect("a pool")
+            .max_concurrency
+            < 1.0
+    );
+    let crowded = ask(with(question, "inference", "other_engines", json!("70 GiB")));
+    assert!(!crowded.sharing.expect("engines").starts);
+    assert!(
+        crowded
+            .warnings
+            .iter()
+            .any(|issue| issue.code == "does_not_start")
+    );
+}
+
+#[test]
+fn engines_beside_are_named_or_refused() {
+    for stranger in ["no-such-model", "-3 GiB", "qwen2.5-7b@0x10", "qwen2.5-7b@many"] {
+        assert_eq!(
+            refused(with(
+                on_vllm("h100-sxm-80gb"),
+                "inference",
+                "other_engines",
+                json!(stranger)
+            )),
+            [("unknown_value".to_string(), "inference.other_engines".to_string())],
+            "{stranger}"
+        );
+    }
+}
+
+#[test]
+fn the_smallest_of_unlike_cards_binds() {
+    let pair = |first: &str, second: &str| {
+        let question = with(on_vllm(first), "inference", "tensor_parallel_size", json!(2));
+        ask(with(question, "inference", "other_gpus", json!(second)))
+    };
+    for (first, second) in [("h100-sxm-80gb", "l40s"), ("l40s", "h100-sxm-80gb")] {
+        let answer = pair(first, second);
+        let binding: Vec<_> = answer.cards.iter().filter(|card| card.binding).collect();
+        assert_eq!(answer.cards.len(), 2);
+        assert_eq!(binding.len(), 1);
+        assert_eq!(binding[0].name, "L40S");
+        assert_eq!(answer.capacity.name, "L40S");
+        let least = answer.cards.iter().filter_map(|card| card.pool_bytes).min();
+        assert_eq!(answer.pool.as_ref().map(|pool| pool.bytes.expected_bytes), least);
+    }
+    // Tokens of a pass and sequences follow the first card.
+    let on_large = pair("h100-sxm-80gb", "l40s");
+    let on_small = pair("l40s", "h100-sxm-80gb");
+    assert!(part(&on_large, "activations") > part(&on_small, "activations"));
+    let alone = with(
+        on_vllm("l40s"),
+        "inference",
+        "other_gpus",
+        json!("2 x h100-sxm-80gb"),
+    );
+    assert_eq!(
+        refused(alone),
+        [(
+            "gpu_count_mismatch".to_string(),
+            "inference.other_gpus".to_string()
+        )]
+    );
+}
+
+#[test]
+fn recurrent_mixers_and_untraced_formats_widen_the_interval() {
+    let width = |model: &str, format: &str| {
+        let answer =
+            ask(json!({"model": {"id": model}, "inference": {"max_seq_len": 512, "weight_format": format}}));
+        let range = answer.meters.allocated;
+        let warned = answer.warnings.iter().any(|issue| issue.code == "not_validated");
+        let percent = range.high_bytes.get().saturating_mul(1000) / range.expected_bytes.get();
+        (warned, percent.div_ceil(10))
+    };
+    assert_eq!(width("llama-3.2-1b", "none"), (false, 103));
+    assert_eq!(width("llama-3.2-1b", "awq"), (true, 150));
+    assert_eq!(width("falcon-mamba-7b", "none"), (true, 150));
+}
+
+#[test]
+fn a_start_reads_as_the_release_words_it() {
+    let lines = |version: &str| {
+        ask(with(
+            on_vllm("h100-sxm-80gb"),
+            "inference",
+            "engine_version",
+            json!(version),
+        ))
+        .start_up
+    };
+    let has = |version: &str, part: &str| {
+        let all = lines(version);
+        assert!(all.iter().any(|line| line.contains(part)), "{version}: {all:?}");
+    };
+    has("0.9.2", "Model loading took 14.9888 GiB");
+    // 0.9 x 79.18 - 14.9888 - 4.741 - 0.13.
+    has("0.9.2", "Available KV cache memory: 51.40 GiB");
+    has(
+        "0.33.0",
+        "tokens, Maximum concurrency for 8,192 tokens per request: ",
+    );
+    has("0.33.0", "Estimated CUDA graph memory: ");
+    let unfit = |version: &str| {
+        let question = with(on_vllm("l4"), "inference", "engine_version", json!(version));
+        let question = with(question, "inference", "gpu_memory_utilization", json!(0.8));
+        ask(with(question, "inference", "max_seq_len", json!(131_072)))
+            .failure
+            .expect("too long")
+    };
+    for (version, part) in [
+        (
+            "0.9.2",
+            "To serve at least one request with the models's max seq len (131072), (16.00 GiB KV cache",
+        ),
+        (
+            "0.33.0",
+            "To serve at least one request with the model's max seq len (131072), (16.0 GiB KV cache",
+        ),
+        (
+            "0.6.6",
+            "The model's max seq len (131072) is larger than the maximum number of tokens",
+        ),
+    ] {
+        assert!(unfit(version).contains(part), "{version}: {}", unfit(version));
     }
 }

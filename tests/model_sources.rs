@@ -151,7 +151,13 @@ fn experts_can_be_switched_on_and_off() {
         "num_attention_heads": 16, "moe_enabled": true, "num_experts": 16, "top_k": 4, "expert_intermediate_size": 512}),
     );
     assert_eq!(sparse.summary.expert_parameters.get(), 4 * 16 * 3 * 512 * 1024);
-    assert!(sparse.summary.active_parameters < sparse.summary.total_parameters);
+    // 4 of 16 experts are visited.
+    let idle = sparse.summary.expert_parameters.get() * 12 / 16;
+    assert_eq!(
+        sparse.summary.total_parameters.get() - sparse.summary.active_parameters.get(),
+        idle
+    );
+    assert_eq!(sparse.summary.embedding_parameters.get(), 32_000 * 1024);
     let switched =
         report(json!({"id": "llama-2-7b", "moe_enabled": true, "expert_intermediate_size": 11008}));
     assert!(switched.summary.expert_parameters.get() > 0);
@@ -247,4 +253,94 @@ fn quantised_releases_are_trained_unquantised_and_it_is_said() {
     );
     assert_eq!(report.summary.total_parameters.get(), 671_026_404_352);
     assert!(report.summary.mtp_parameters.get() > 0);
+}
+
+/// Model parameters and the count beside them, on a question of training.
+fn trained(model: Value) -> api::Answer {
+    let request = json!({"model": model, "engine": {"type": "fsdp"}, "hardware": {"num_gpus": 8},
+        "training": {"seq_length": 512}});
+    match api::calculate(&Request::from_json(&request).expect("a request")) {
+        Ok(answer) => answer,
+        Err(issues) => unreachable!("{issues:?}"),
+    }
+}
+
+#[test]
+fn next_token_layers_are_counted_apart_and_loaded_where_they_draft() {
+    let with = |layers: u64| trained(json!({"id": "deepseek-v3", "num_nextn_predict_layers": layers}));
+    let (none, one) = (with(0), with(1));
+    assert_eq!(none.model.mtp_parameters.get(), 0);
+    assert!(one.model.mtp_parameters.get() > 10_000_000_000);
+    assert_eq!(one.model.total_parameters, none.model.total_parameters);
+    assert_eq!(one.ledger, none.ledger);
+    let unused = |answer: &api::Answer| {
+        let of = |issue: &&api::Issue| issue.path == "model.num_nextn_predict_layers";
+        answer.warnings.iter().find(of).map(|issue| issue.code)
+    };
+    assert_eq!((unused(&none), unused(&one)), (None, Some("not_used")));
+    let served = |drafts: u64| {
+        let request = json!({"model": {"id": "deepseek-v3"}, "hardware": {"gpu": "h200-sxm-141gb", "num_gpus": 8},
+            "inference": {"engine_type": "vllm", "tensor_parallel_size": 8, "num_speculative_tokens": drafts}});
+        match api::calculate_inference(&Request::from_json(&request).expect("a request")) {
+            Ok(answer) => answer.breakdown.model_params_bytes.get(),
+            Err(issues) => unreachable!("{issues:?}"),
+        }
+    };
+    // fp8 weights of a layer with 256 experts on 8 GPUs: more than a gigabyte each.
+    assert!(served(1) > served(0) + 1_000_000_000);
+}
+
+#[test]
+fn towers_are_counted_apart_and_can_be_left_out() {
+    let with = |towers: Value| trained(json!({"id": "gemma-3-4b", "include_towers": towers}));
+    let (none, frozen, usual) = (with(json!("none")), with(json!("frozen")), with(json!(null)));
+    let tower = usual.model.tower_parameters.get();
+    assert!((400_000_000..500_000_000).contains(&tower), "{tower}");
+    assert_eq!(none.model.tower_parameters.get(), 0);
+    assert_eq!(
+        usual.model.total_parameters.get() - none.model.total_parameters.get(),
+        tower
+    );
+    // Loaded and frozen is the default, and said: fp32 shards of 8 GPUs, and nothing else at any instant.
+    assert_eq!(usual.ledger, frozen.ledger);
+    assert!(
+        usual
+            .assumed
+            .iter()
+            .any(|assumed| assumed.path == "model.include_towers")
+    );
+    assert!(
+        frozen
+            .assumed
+            .iter()
+            .all(|assumed| assumed.path != "model.include_towers")
+    );
+    for (whole, text) in usual.instants.iter().zip(&none.instants) {
+        let more = whole.allocated_bytes.get() - text.allocated_bytes.get();
+        let share = 4 * tower / 8;
+        assert!(
+            more.abs_diff(share) < share / 100,
+            "{}: {more} of {share}",
+            whole.id
+        );
+    }
+    // As the switch that it was.
+    assert_eq!(with(json!(false)).ledger, none.ledger);
+    assert_eq!(with(json!(true)).ledger, frozen.ledger);
+    let issues = |model: Value| {
+        let request = json!({"model": model, "engine": {"type": "fsdp"}, "hardware": {"num_gpus": 8}});
+        let found = api::validate(&Request::from_json(&request).expect("a request"));
+        let of = found
+            .into_iter()
+            .filter(|issue| issue.path == "model.include_towers");
+        of.map(|issue| issue.code).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        issues(json!({"id": "gemma-3-4b", "include_towers": "trained"})),
+        ["not_available_yet"]
+    );
+    assert_eq!(
+        issues(json!({"id": "llama-3.1-8b", "include_towers": "frozen"})),
+        ["not_used"]
+    );
 }

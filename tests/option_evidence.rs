@@ -42,7 +42,7 @@ fn records() -> Vec<Record> {
 fn worked() -> Vec<Request> {
     let examples = files("tests/worked", "json").into_iter().map(|path| {
         let example: Value = serde_json::from_str(&text(&path)).expect("a worked example");
-        Request::from_json(&example["request"]).expect("a request")
+        Request::from_json(example.get("request").expect("its request")).expect("a request")
     });
     examples.collect()
 }

@@ -133,7 +133,13 @@ fn request() -> impl Strategy<Value = Value> {
                 training["precision_mode"] = json!("mixed");
             }
             let flat = engine["type"] == "deepspeed" || engine["fsdp_version"] == "1";
-            if needs_tensors && flat {
+            let mixes = ["adafactor", "adafactor_transformers", "lion", "ademamix"];
+            let whole = mixes.iter().any(|name| training["optimizer"] == *name)
+                || training["optimizer"]
+                    .as_str()
+                    .is_some_and(|name| name.ends_with("bit"));
+            let tensors = engine["type"] == "fsdp" && engine["fsdp_version"] != "1";
+            if needs_tensors && flat || whole && tensors {
                 training["optimizer"] = json!("adamw");
             }
             json!({
@@ -302,7 +308,9 @@ proptest! {
 
     #[test]
     fn more_ranks_never_hold_more_states(request in request(), more in 1u64..8) {
-        let request = without_8bit(&request);
+        // The steps of the others fail on FSDP2's shards.
+        let runs = ["sgd", "muon", "schedule_free"].iter().any(|name| request["training"]["optimizer"] == *name);
+        let request = if runs { request } else { with(&request, "/training/optimizer", "adamw") };
         let sharded = with(&request, "/engine", json!({"type": "fsdp", "fsdp_version": "2"}));
         let few = states(&ask(&sharded)?);
         let many = states(&ask(&with(&sharded, "/hardware/num_gpus", at(&sharded, "/hardware/num_gpus") + more))?);

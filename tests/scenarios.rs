@@ -102,6 +102,7 @@ const fn zero(stage: u8) -> Zero {
         reduce_bucket: 500_000,
         overlap: true,
         max_live: 1_000_000_000,
+        largest_module: None,
         persistence_threshold: 100_000,
         contiguous: true,
         prefetch: true,

@@ -211,3 +211,43 @@ fn tf32_changes_no_memory() {
     let of = |dtype: &str| peak("llama-3.2-1b", json!({"seq_length": 512, "dtype": dtype}));
     assert_eq!(of("tf32"), of("fp32"));
 }
+
+#[test]
+fn four_optimizers_have_their_states_in_every_engine() {
+    // Llama-3.2-1B with states in fp32: two moments, one momentum, none; and in 8 bits two with an fp32 scale per 256.
+    let all = 1_235_814_400_f64;
+    let states = |engine: &Value, ranks: f64, training: Value| {
+        let value = json!({"model": {"id": "llama-3.2-1b"}, "engine": engine,
+            "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 2}, "training": training});
+        let answer = calculate(&Request::from_json(&value).expect("a request"))
+            .unwrap_or_else(|issues| panic!("{engine}: {issues:?}"));
+        let rest = answer.instants.iter().find(|instant| instant.id == "rest");
+        rest.expect("an instant").groups.optimizer_states.get() as f64 * ranks / all
+    };
+    let engines = [
+        (json!({"type": "pytorch_ddp"}), 1.0, 0.0),
+        (json!({"type": "fsdp"}), 2.0, 0.0),
+        (json!({"type": "fsdp", "fsdp_version": 1}), 2.0, 0.0),
+        // DeepSpeed's fp32 master weights are states as well.
+        (json!({"type": "deepspeed", "zero_stage": 2}), 2.0, 4.0),
+    ];
+    for (engine, ranks, master) in &engines {
+        let per_weight = |optimizer: &str, momentum: f64| {
+            let training = json!({"seq_length": 128, "optimizer": optimizer, "momentum": momentum});
+            states(engine, *ranks, training) - master
+        };
+        for (optimizer, momentum, bytes) in [
+            ("adam", 0.9, 8.0),
+            ("AdamW", 0.9, 8.0),
+            ("sgd", 0.9, 4.0),
+            ("sgd", 0.0, 0.0),
+        ] {
+            let found = per_weight(optimizer, momentum);
+            assert!((found - bytes).abs() < 0.01, "{engine}: {optimizer}: {found}");
+        }
+        if master == &0.0 {
+            let found = per_weight("adamw_8bit", 0.9);
+            assert!((found - (2.0 + 8.0 / 256.0)).abs() < 0.05, "{engine}: {found}");
+        }
+    }
+}

@@ -247,6 +247,9 @@ fn the_card_gives_its_capacity() {
         json!({"hardware": {"gpu_memory_gb": 80, "total_gpu_memory_gb": 640}}),
         &[],
     );
+    let answer = api::calculate(&request(json!({"hardware": {"gpu_memory_gb": 80}}))).expect("an answer");
+    assert_eq!(answer.total_gpu_memory_gb, 640.0);
+    assert_eq!(answer.total_gpu_memory_bytes.get(), 640 << 30);
 }
 
 #[test]
@@ -302,9 +305,37 @@ fn precision_is_resolved_from_type_mode_and_engine() {
         json!({"training": {"dtype": "fp32", "precision_mode": "mixed"}}),
         &["not_used training.precision_mode"],
     );
+}
+
+#[test]
+fn whole_numbers_are_a_frozen_base_and_need_adapters() {
+    for dtype in ["int8", "int4"] {
+        expect(
+            json!({"training": {"dtype": dtype}}),
+            &["!unsupported_combination training.dtype"],
+        );
+        let found = api::validate(&request(json!({"training": {"dtype": dtype}})));
+        assert!(found[0].message.contains("receive no gradients"), "{found:?}");
+    }
+    let one = |training: Value| job(json!({"training": training, "hardware": {"num_gpus": 1}})).training;
+    for (dtype, format) in [("int8", "int8"), ("int4", "nf4")] {
+        let by_type = one(json!({"dtype": dtype, "adapter": "lora"}));
+        let by_format = one(json!({"dtype": "bf16", "adapter": "lora", "base_format": format}));
+        assert_eq!(format!("{by_type:?}"), format!("{by_format:?}"));
+        let plain = one(json!({"dtype": "bf16", "adapter": "lora"}));
+        assert_ne!(format!("{by_type:?}"), format!("{plain:?}"));
+    }
+    // A typed format of as many bits holds; one of others contradicts.
+    let gptq = one(json!({"dtype": "int4", "adapter": "lora", "base_format": "gptq_int4"}));
+    let same = one(json!({"adapter": "lora", "base_format": "gptq_int4"}));
+    assert_eq!(format!("{gptq:?}"), format!("{same:?}"));
     expect(
-        json!({"training": {"dtype": "int4"}}),
-        &["!not_available_yet training.dtype"],
+        json!({"training": {"dtype": "int8", "adapter": "lora", "base_format": "nf4"}}),
+        &["!unsupported_combination training.base_format"],
+    );
+    expect(
+        json!({"training": {"dtype": "int4", "adapter": "lora", "base_format": "plain"}}),
+        &["!unsupported_combination training.base_format"],
     );
 }
 
@@ -387,6 +418,23 @@ fn engines_that_are_not_built_are_refused_by_name() {
 
 #[test]
 fn what_has_no_effect_is_said() {
+    // The defaults of the original say nothing.
+    expect(
+        json!({"training": {"weight_decay": 0.01, "learning_rate": 1e-4, "warmup_steps": 2000,
+            "gradient_clipping": 1.0}}),
+        &[],
+    );
+    for name in [
+        "weight_decay",
+        "learning_rate",
+        "warmup_steps",
+        "gradient_clipping",
+    ] {
+        expect(
+            json!({"training": {name: -1}}),
+            &[format!("!out_of_range training.{name}").as_str()],
+        );
+    }
     for name in ["weight_decay", "learning_rate", "warmup_steps"] {
         expect(
             json!({"training": {name: 7}}),

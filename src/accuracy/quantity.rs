@@ -218,6 +218,8 @@ fn served(fields: &Map<String, Value>, block_tokens: Option<u64>) -> Vec<Measure
             ("non_torch_gib", Quantity::NonTorch),
             ("cuda_graph_gib", Quantity::CudaGraph),
             ("peak_allocated_gib", Quantity::MaxAllocated),
+            // AutoAWQ's benchmark prints max_memory_allocated under this name.
+            ("total_used_gib", Quantity::MaxAllocated),
         ],
     );
     let cache = all

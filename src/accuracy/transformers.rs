@@ -1,6 +1,7 @@
-//! From a trace of Transformers' `generate` (`transformers-inference-trace.jsonl`) to a question.
+//! From a trace of Transformers' `generate` (`transformers-inference-trace.jsonl`), or a published run beside those of vLLM
+//! (`vllm.jsonl`), to a question.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::question::Question;
 use super::record::Record;
@@ -47,6 +48,63 @@ pub fn question(record: &Record) -> Result<Question, String> {
     if text("experts_implementation") == "batched_mm" {
         question.set(InputId::ExpertsImplementation, "batched_mm");
     }
+    Ok(question)
+}
+
+/// The question of a published run (`hf-*` of `vllm.jsonl`), or what is missing.
+///
+/// AutoAWQ's benchmark calls its own model classes: a cache of all positions from the start, scores in memory, logits of every
+/// position (casper-hansen/AutoAWQ `examples/benchmark.py`, `awq/modules/fused/attn.py`); what it prints is
+/// `max_memory_allocated`.
+pub fn published(record: &Record) -> Result<Question, String> {
+    let mut question = Question::default();
+    question.set(InputId::ServerType, "huggingface");
+    let model = record.text("model").unwrap_or_default();
+    if record.text("engine") == Some("transformers+AutoAWQ") {
+        let known = [
+            ("Mistral 7B", "mistral-7b-v0.1"),
+            ("TinyLlama 1B", "tinyllama-1.1b"),
+            ("Mixtral 46.7B", "mixtral-8x7b"),
+        ];
+        let id = known.iter().find(|(name, _)| model.starts_with(name));
+        let (_, id) = id.ok_or("the architecture is not in the catalogue")?;
+        question.set(InputId::ModelId, *id);
+        question.set(InputId::WeightFormat, "awq");
+        question.set(InputId::ServerDtype, "fp16");
+        question.set(InputId::ServerAttention, "eager");
+        question.set(InputId::CacheImplementation, "static");
+        question.set(InputId::AllLogits, true);
+        question.set_some(InputId::Sequences, record.whole("batch_size"));
+        question.set_some(InputId::PromptTokens, record.whole("prefill_len"));
+        question.set_some(InputId::NewTokens, record.whole("decode_len"));
+        return Ok(question);
+    }
+    if model != "bigcode/octocoder" {
+        return Err("the architecture is not in the catalogue".into());
+    }
+    if !record
+        .text("notes")
+        .is_some_and(|notes| notes.contains("short prompt, 60 new tokens"))
+    {
+        return Err("the length of the prompt is not stated".into());
+    }
+    // Its published configuration; a sentence of the document is the prompt, about 20 tokens.
+    question.set(
+        InputId::HfConfig,
+        json!({"model_type": "gpt_bigcode", "vocab_size": 49_152, "n_positions": 8192, "n_embd": 6144, "n_layer": 40,
+            "n_head": 48, "n_inner": 24_576, "multi_query": true, "activation_function": "gelu_pytorch_tanh"}),
+    );
+    question.set(InputId::PromptTokens, 20);
+    question.set(InputId::NewTokens, 60);
+    let (format, dtype) = match record.text("quantization") {
+        None => ("none", "bf16"),
+        // What load_in_8bit and load_in_4bit take where no type is given.
+        Some("bitsandbytes 8-bit") => ("bnb_int8", "fp16"),
+        Some("bitsandbytes 4-bit") => ("nf4", "fp16"),
+        Some(other) => return Err(format!("weights in {other} are not known")),
+    };
+    question.set(InputId::WeightFormat, format);
+    question.set(InputId::ServerDtype, dtype);
     Ok(question)
 }
 

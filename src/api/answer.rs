@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::job::Job;
 use super::measure::{Outcome, measure};
 use super::resolve::{Card, Model};
+use super::solve::last;
 use crate::memory::{Entry, Group, InstantId, Interval, Ledger};
 use crate::request::{
     Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
@@ -24,17 +25,28 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
     let total = outcome.need.expected;
     let usable = job.card.usable.expected;
     let (recommended_batch_size, recommended_batch_size_reason) = recommend(&job, &outcome, &components);
+    let on_node = outcome
+        .host
+        .as_ref()
+        .map_or(Bytes::ZERO, |host| host.memory_per_node.expected_bytes);
+    let on_all_nodes = on_node * job.nodes.as_ref().map_or(1, |nodes| nodes.num_nodes);
     Ok(Answer {
         total_memory_per_gpu_gb: total.to_gib(),
         total_memory_per_gpu_bytes: total,
         total_memory_all_gpus_gb: (total * job.mesh.gpus).to_gib(),
         total_memory_all_gpus_bytes: total * job.mesh.gpus,
+        cpu_memory_gb: on_all_nodes.to_gib(),
+        cpu_memory_bytes: on_all_nodes,
+        cpu_memory_per_node_gb: on_node.to_gib(),
+        cpu_memory_per_node_bytes: on_node,
         breakdown: Breakdown::from_groups(groups),
         fits_on_gpu: outcome.verdict != Verdict::DoesNotFit,
         verdict: outcome.verdict,
         memory_utilization_percent: percent(total, usable),
         recommended_batch_size,
         recommended_batch_size_reason,
+        total_gpu_memory_gb: (job.card.visible.expected * job.mesh.gpus).to_gib(),
+        total_gpu_memory_bytes: job.card.visible.expected * job.mesh.gpus,
         multi_node_info: job.nodes.clone(),
         peak_allocated_bytes: outcome.allocated.expected,
         peak_reserved_bytes: outcome.reserved.expected,
@@ -288,8 +300,13 @@ fn recommend(job: &Job, outcome: &Outcome, components: &[Component]) -> (Option<
     if let Some(reason) = host_decides(outcome) {
         return (None, Some(reason));
     }
-    let fits = |batch: u64| measure(job, batch).is_ok_and(|outcome| outcome.verdict != Verdict::DoesNotFit);
-    if job.training.micro_batch == 1 || !fits(1) {
+    // A row of the batch is a pair of sequences where preferences are trained.
+    let each = job.training.objective.sequences_per_row();
+    let given = job.training.micro_batch / each;
+    let fits = |batch: &u64| {
+        measure(job, batch.saturating_mul(each)).is_ok_and(|outcome| outcome.verdict != Verdict::DoesNotFit)
+    };
+    if given <= 1 || !fits(&1) {
         let largest = components.iter().max_by_key(|component| component.bytes);
         let reason = largest.map(|component| {
             format!(
@@ -300,16 +317,8 @@ fn recommend(job: &Job, outcome: &Outcome, components: &[Component]) -> (Option<
         });
         return (None, reason);
     }
-    let (mut fitting, mut failing) = (1, job.training.micro_batch);
-    while failing - fitting > 1 {
-        let middle = u64::midpoint(fitting, failing);
-        if fits(middle) {
-            fitting = middle;
-        } else {
-            failing = middle;
-        }
-    }
-    (Some(fitting), None)
+    let (largest, _) = last(given - 1, |batch| batch, fits);
+    (Some(largest), None)
 }
 
 /// What the answer says about the model.

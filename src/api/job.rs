@@ -7,7 +7,7 @@ use super::evidence::{self, Chosen};
 use super::given::{Given, default_of};
 use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Step};
 use crate::request::{Assumed, Backing, InputDefault, InputId, MultiNodeInfo, Request, Section};
-use crate::training::{Compile, HostMemory, Layout, Objective, TrainingJob};
+use crate::training::{Compile, HostMemory, Layout, TrainingJob};
 use crate::units::{Bytes, DType};
 use crate::warn::Issue;
 
@@ -121,10 +121,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         kernels,
         keep_outputs,
     } = step;
-    let sequences = match objective {
-        Objective::NextToken => micro_batch,
-        Objective::Preference(_) => micro_batch.saturating_mul(2),
-    };
+    let sequences = micro_batch.saturating_mul(objective.sequences_per_row());
     let adapter = adapter.map(|adapter| resolve::replaceable(adapter, &model.network, report));
     let training = TrainingJob {
         network,

@@ -13,6 +13,7 @@ mod measure;
 mod model_report;
 mod models;
 mod nearest;
+mod part;
 mod presets;
 mod read;
 mod resolve;
@@ -30,6 +31,7 @@ pub use inference::{calculate_inference, calculate_inference_with, validate_infe
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
 pub use models::{ModelEntry, models, search_models};
+pub use part::{chosen, part};
 pub use presets::{Preset, PresetState, preset, preset_request, presets};
 pub use read::read_count as parse_parameter_count;
 pub use schema::{SCHEMAS, schema};

@@ -217,6 +217,8 @@ fn choice(input: &Input, value: &Value, choices: &'static [Choice]) -> Result<Ty
             }
             _ => number.to_string(),
         },
+        // A setting that was a switch once, or is one in a framework.
+        Value::Bool(flag) if find_choice(choices, &flag.to_string()).is_some() => flag.to_string(),
         _ => {
             return Err(wrong_type(input, value, "one of the listed values").with_allowed(allowed()));
         }

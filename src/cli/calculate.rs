@@ -4,14 +4,12 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{
-    Answer, Assumed, Backing, HostNeed, InstantRow, Issue, LedgerRow, Meters, Range, Request, Strictness,
-    Validation, Verdict,
-};
+use gpu_mem_calc::api::{Answer, Backing, HostNeed, Request, Strictness, Verdict};
 use gpu_mem_calc::units::Bytes;
 
 use crate::failure::{self, Failure};
-use crate::table::{Align, Table, count, gib};
+use crate::parts::{heading, instants, ledger, meters, notes, totals};
+use crate::table::{Align, Table, gib};
 use crate::{output, solve, sources};
 
 /// Runs the command.
@@ -41,27 +39,14 @@ pub fn answer(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure
     Ok(failure::judged(given, failed))
 }
 
-/// Rows of the ledger that are shown unless all are asked for.
-const SHOWN: usize = 12;
-
 /// The answer for a person.
 pub fn table(answer: &Answer, whole_ledger: bool) -> String {
-    let mut text = String::new();
-    text.push_str(&format!(
-        "{}: {} parameters ({} active), {} GPU{}\n",
-        answer.model.name,
-        count(answer.model.total_parameters.get()),
-        count(answer.model.active_parameters.get()),
-        answer.gpus_used,
-        if answer.gpus_used == 1 { "" } else { "s" },
-    ));
-    text.push_str(&format!(
-        "{}: needs {} of {} on {}\n\n",
-        answer.verdict.words(),
-        span(answer.need),
-        gib(answer.capacity.usable_bytes),
-        answer.capacity.name,
-    ));
+    let mut text = heading(
+        (&answer.model, answer.gpus_used),
+        (answer.verdict, answer.need),
+        &answer.capacity,
+    );
+    text.push('\n');
     text.push_str(&summary(answer));
     text.push_str("\nMeters (low, expected, high)\n");
     text.push_str(&meters(&answer.meters, answer.need));
@@ -99,56 +84,25 @@ fn unproven(evidence: &Backing) -> String {
 }
 
 fn summary(answer: &Answer) -> String {
-    let mut rows = Table::plain(&[Align::Left, Align::Right]);
     let parts = &answer.breakdown;
-    for (label, bytes) in [
-        ("Memory per GPU", answer.total_memory_per_gpu_bytes),
-        ("Total GPU memory", answer.total_memory_all_gpus_bytes),
-        ("  Model parameters", parts.model_params_bytes),
-        ("  Gradients", parts.gradients_bytes),
-        ("  Optimizer states", parts.optimizer_states_bytes),
-        ("  Activations", parts.activations_bytes),
-        ("  Overhead", parts.overhead_bytes),
-    ] {
-        rows.row([label.to_owned(), gib(bytes)]);
-    }
-    rows.row(["Status".to_owned(), status(answer.verdict).to_owned()]);
-    rows.row([
-        "Memory utilization".to_owned(),
-        format!("{:.1} %", answer.memory_utilization_percent),
-    ]);
+    let mut rows = totals(
+        &[
+            ("Memory per GPU", answer.total_memory_per_gpu_bytes),
+            ("Total GPU memory", answer.total_memory_all_gpus_bytes),
+            ("CPU memory", answer.cpu_memory_bytes),
+            ("  Model parameters", parts.model_params_bytes),
+            ("  Gradients", parts.gradients_bytes),
+            ("  Optimizer states", parts.optimizer_states_bytes),
+            ("  Activations", parts.activations_bytes),
+            ("  Overhead", parts.overhead_bytes),
+        ],
+        answer.verdict,
+        answer.memory_utilization_percent,
+    );
     if let Some(batch) = answer.recommended_batch_size {
         rows.row(["Recommended batch size".to_owned(), batch.to_string()]);
     }
     rows.text(0)
-}
-
-/// The verdict as the original names it.
-pub fn status(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Fits => "Fits",
-        Verdict::Tight => "Tight",
-        Verdict::DoesNotFit => "OOM (does not fit)",
-    }
-}
-
-/// The three meters and the need.
-pub fn meters(meters: &Meters, need: Range) -> String {
-    let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Right, Align::Right]);
-    for (label, range) in [
-        ("allocated (torch)", meters.allocated),
-        ("reserved on a roomy card", meters.reserved),
-        ("device (nvidia-smi) on a roomy card", meters.device),
-        ("need, which the verdict judges", need),
-    ] {
-        rows.row([
-            label.to_owned(),
-            gib(range.low_bytes),
-            gib(range.expected_bytes),
-            gib(range.high_bytes),
-        ]);
-    }
-    rows.text(2)
 }
 
 fn node(host: &HostNeed) -> String {
@@ -172,102 +126,4 @@ fn node(host: &HostNeed) -> String {
         text.push_str(&format!("  {reason}\n"));
     }
     text
-}
-
-/// The instants, the binding one marked.
-pub fn instants(all: &[InstantRow]) -> String {
-    let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Left]);
-    for instant in all {
-        rows.row([
-            instant.label.clone(),
-            gib(instant.allocated_bytes),
-            if instant.binding { "<- binds" } else { "" }.to_owned(),
-        ]);
-    }
-    rows.text(2)
-}
-
-/// The rows of the ledger at the binding instant.
-pub fn ledger(all: &[LedgerRow], whole: bool) -> String {
-    let mut alive: Vec<_> = all
-        .iter()
-        .filter(|row| whole || row.bytes > Bytes::ZERO)
-        .collect();
-    if !whole {
-        alive.sort_by_key(|row| std::cmp::Reverse(row.bytes));
-    }
-    let count_of_all = alive.len();
-    if !whole {
-        alive.truncate(SHOWN);
-    }
-    let mut rows = Table::headed(&[
-        ("tensor", Align::Left),
-        ("where", Align::Left),
-        ("type", Align::Left),
-        ("each", Align::Right),
-        ("alive", Align::Right),
-        ("bytes", Align::Right),
-        ("formula", Align::Left),
-    ]);
-    for row in &alive {
-        rows.row([
-            row.label.to_owned(),
-            row.place.clone(),
-            row.dtype.map(|dtype| dtype.name()).unwrap_or_default().to_owned(),
-            count(row.unit_bytes.get()),
-            row.held.to_string(),
-            count(row.bytes.get()),
-            row.formula.to_owned(),
-        ]);
-    }
-    let heading = match whole {
-        true => "\nLedger at the binding instant\n".to_owned(),
-        false => format!(
-            "\nLargest {} of {count_of_all} ledger rows at the binding instant (--ledger for all)\n",
-            alive.len()
-        ),
-    };
-    format!("{heading}{}", rows.text(2))
-}
-
-/// Assumptions, agreement with measured runs, and warnings.
-pub fn notes(assumptions: &[Assumed], validation: &Validation, warnings: &[Issue]) -> String {
-    let mut text = String::new();
-    if !assumptions.is_empty() {
-        text.push_str("\nAssumed\n");
-        let mut rows = Table::plain(&[Align::Left, Align::Left, Align::Left]);
-        for assumed in assumptions {
-            let value = match &assumed.value {
-                serde_json::Value::String(word) => word.clone(),
-                other => other.to_string(),
-            };
-            rows.row([assumed.path.to_owned(), value, assumed.reason.clone()]);
-        }
-        text.push_str(&rows.text(2));
-    }
-    text.push_str(&match validation {
-        Validation::Records {
-            engine,
-            records,
-            median_percent,
-            p90_percent,
-            worst_percent,
-        } => format!(
-            "\nChecked on {records} measured runs of {engine}: median error {median_percent:.2} %, \
-             90 % of them within {p90_percent:.2} %, worst {worst_percent:.2} %\n"
-        ),
-        Validation::None(words) => format!("\nAgreement with measured runs: {words}\n"),
-    });
-    if !warnings.is_empty() {
-        text.push('\n');
-        for warning in warnings {
-            text.push_str(&failure::line(warning));
-        }
-    }
-    text
-}
-
-/// "55.10 - 61.20 GiB".
-pub fn span(range: Range) -> String {
-    format!("{:.2} - {}", range.low_bytes.to_gib(), gib(range.high_bytes))
 }

@@ -6,8 +6,8 @@ use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
 use gpu_mem_calc::api::{InferenceAnswer, Strictness, Verdict};
 
-use crate::calculate::{instants, ledger, meters, notes, span, status};
 use crate::failure::{self, Failure};
+use crate::parts::{heading, instants, ledger, meters, notes, totals};
 use crate::table::{Align, Table, count, gib};
 use crate::{output, sources};
 
@@ -32,21 +32,11 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
 }
 
 fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {
-    let mut text = format!(
-        "{}: {} parameters ({} active), {} GPU{}\n",
-        answer.model.name,
-        count(answer.model.total_parameters.get()),
-        count(answer.model.active_parameters.get()),
-        answer.gpus_used,
-        if answer.gpus_used == 1 { "" } else { "s" },
+    let mut text = heading(
+        (&answer.model, answer.gpus_used),
+        (answer.verdict, answer.need),
+        &answer.capacity,
     );
-    text.push_str(&format!(
-        "{}: needs {} of {} on {}\n",
-        answer.verdict.words(),
-        span(answer.need),
-        gib(answer.capacity.usable_bytes),
-        answer.capacity.name,
-    ));
     if let Some(line) = &answer.failure {
         text.push_str(&format!("The engine prints: {line}\n"));
     }
@@ -54,6 +44,8 @@ fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {
     text.push_str(&summary(answer));
     text.push_str("\nParts of one GPU (low, expected, high)\n");
     text.push_str(&parts(answer));
+    text.push_str(&cards(answer));
+    text.push_str(&sharing(answer));
     if !answer.start_up.is_empty() {
         text.push_str("\nStart-up as the engine logs it\n");
         for line in &answer.start_up {
@@ -70,23 +62,19 @@ fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {
 }
 
 fn summary(answer: &InferenceAnswer) -> String {
-    let mut rows = Table::plain(&[Align::Left, Align::Right]);
     let groups = &answer.breakdown;
-    for (label, bytes) in [
-        ("Memory per GPU", answer.total_memory_per_gpu_bytes),
-        ("Total GPU memory", answer.total_memory_all_gpus_bytes),
-        ("  Model parameters", groups.model_params_bytes),
-        ("  KV cache", groups.kv_cache_bytes),
-        ("  Activations", groups.activations_bytes),
-        ("  Overhead", groups.overhead_bytes),
-    ] {
-        rows.row([label.to_owned(), gib(bytes)]);
-    }
-    rows.row(["Status".to_owned(), status(answer.verdict).to_owned()]);
-    rows.row([
-        "Memory utilization".to_owned(),
-        format!("{:.1} %", answer.memory_utilization_percent),
-    ]);
+    let mut rows = totals(
+        &[
+            ("Memory per GPU", answer.total_memory_per_gpu_bytes),
+            ("Total GPU memory", answer.total_memory_all_gpus_bytes),
+            ("  Model parameters", groups.model_params_bytes),
+            ("  KV cache", groups.kv_cache_bytes),
+            ("  Activations", groups.activations_bytes),
+            ("  Overhead", groups.overhead_bytes),
+        ],
+        answer.verdict,
+        answer.memory_utilization_percent,
+    );
     rows.row([
         "Most sequences of this length".to_owned(),
         count(answer.max_supported_batch_size),
@@ -109,7 +97,10 @@ fn summary(answer: &InferenceAnswer) -> String {
         ]);
     }
     if let Some(rate) = answer.estimated_throughput_tokens_per_sec {
-        rows.row(["Tokens per second, at most".to_owned(), format!("{rate:.0}")]);
+        rows.row([
+            "Tokens per second, at most (roofline)".to_owned(),
+            format!("{rate:.0}"),
+        ]);
     }
     rows.text(0)
 }
@@ -125,4 +116,56 @@ fn parts(answer: &InferenceAnswer) -> String {
         ]);
     }
     rows.text(2)
+}
+
+/// The kinds of a node of unlike cards.
+fn cards(answer: &InferenceAnswer) -> String {
+    if answer.cards.is_empty() {
+        return String::new();
+    }
+    let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Left]);
+    for card in &answer.cards {
+        rows.row([
+            card.name.clone(),
+            card.gpus.to_string(),
+            gib(card.need_bytes),
+            gib(card.budget_bytes),
+            format!(
+                "{}{}",
+                card.verdict.words(),
+                if card.binding { " <- binds" } else { "" }
+            ),
+        ]);
+    }
+    format!("\nCards (GPUs, need, budget)\n{}", rows.text(2))
+}
+
+/// The engines that share each GPU, in the order of their starts.
+fn sharing(answer: &InferenceAnswer) -> String {
+    let Some(sharing) = &answer.sharing else {
+        return String::new();
+    };
+    let mut rows = Table::plain(&[
+        Align::Right,
+        Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Left,
+    ]);
+    for share in &sharing.rows {
+        rows.row([
+            format!("{}.", share.order),
+            share.engine.clone(),
+            format!("{:.3}", share.gpu_memory_utilization),
+            format!("{:.3}", share.utilization_high),
+            gib(share.free_before_bytes),
+            if share.starts { "starts" } else { "does not start" }.to_owned(),
+        ]);
+    }
+    format!(
+        "\nEngines on each GPU in the order of their starts (--gpu-memory-utilization expected and safe, free before)\n{}  {} left\n",
+        rows.text(2),
+        gib(sharing.left_bytes)
+    )
 }

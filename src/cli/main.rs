@@ -13,6 +13,7 @@ mod inference;
 mod lists;
 mod model;
 mod output;
+mod parts;
 mod quick;
 mod solve;
 mod sources;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::{self, Failure};
 use crate::table::{Align, Table, count};
-use crate::{calculate, output, sources};
+use crate::{calculate, output, parts, sources};
 
 /// The unknown that is a card and not a number.
 const CARD: &str = "gpu";
@@ -94,7 +94,7 @@ fn table(solutions: &[Solution], cards: Option<&Cards>) -> String {
     ]);
     let mut notes = String::new();
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), count);
-    let need = |probe: &Probe| calculate::span(probe.need);
+    let need = |probe: &Probe| parts::span(probe.need);
     for solution in solutions {
         let label = match Unknown::from_key(solution.variable) {
             Some(Unknown::MicroBatch) => "largest micro-batch",
@@ -114,7 +114,7 @@ fn table(solutions: &[Solution], cards: Option<&Cards>) -> String {
     }
     if let Some(cards) = cards {
         let id = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        let at = cards.cards.first().map(|card| calculate::span(card.need));
+        let at = cards.cards.first().map(|card| parts::span(card.need));
         rows.row([
             "smallest card".to_owned(),
             id(&cards.certain),

@@ -196,6 +196,14 @@ pub struct Answer {
     pub total_memory_all_gpus_gb: f64,
     /// The same in bytes.
     pub total_memory_all_gpus_bytes: Bytes,
+    /// Expected host memory of the whole job, in GiB; zero where nothing is kept outside the GPUs.
+    pub cpu_memory_gb: f64,
+    /// The same in bytes.
+    pub cpu_memory_bytes: Bytes,
+    /// Expected host memory of one node, in GiB.
+    pub cpu_memory_per_node_gb: f64,
+    /// The same in bytes.
+    pub cpu_memory_per_node_bytes: Bytes,
     /// The five groups.
     pub breakdown: Breakdown,
     /// Whether the verdict is "fits" or "tight".
@@ -209,6 +217,10 @@ pub struct Answer {
     /// Why there is no recommendation although it does not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recommended_batch_size_reason: Option<String>,
+    /// Memory of all GPUs together as a program sees it, in GiB.
+    pub total_gpu_memory_gb: f64,
+    /// The same in bytes.
+    pub total_gpu_memory_bytes: Bytes,
     /// Nodes, where there is more than one.
     pub multi_node_info: Option<MultiNodeInfo>,
     /// Expected `max_memory_allocated`.

@@ -67,6 +67,64 @@ pub struct DeviceRow {
     pub decode_peak_bytes: Bytes,
 }
 
+/// The cards of one kind in a node of unlike ones.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CardRow {
+    /// Name of the card.
+    pub name: String,
+    /// How many of them.
+    pub gpus: u64,
+    /// What a program gets of one.
+    pub usable_bytes: Bytes,
+    /// Expected need of one.
+    pub need_bytes: Bytes,
+    /// What the engine may use of one.
+    pub budget_bytes: Bytes,
+    /// The pool that its budget would leave, where the engine makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_bytes: Option<Bytes>,
+    /// The verdict on this kind.
+    pub verdict: Verdict,
+    /// Whether it has the least room: the answer is for it.
+    pub binding: bool,
+}
+
+/// One of several engines on a GPU.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ShareRow {
+    /// Its place in the order of starts, from one.
+    pub order: u64,
+    /// The engine as it was named.
+    pub engine: String,
+    /// Whether it is the one that the rest of the answer is about.
+    pub asked: bool,
+    /// The share of the card's total that it must be given.
+    pub gpu_memory_utilization: f64,
+    /// The share for the low end of its need.
+    pub utilization_low: f64,
+    /// The share for the high end, with which it starts in any case.
+    pub utilization_high: f64,
+    /// Expected need within its budget.
+    pub budget_bytes: Bytes,
+    /// What it holds outside its budget: context, and graphs where the release captures them outside.
+    pub outside_bytes: Bytes,
+    /// What is free before it starts.
+    pub free_before_bytes: Bytes,
+    /// Whether that is enough.
+    pub starts: bool,
+}
+
+/// Several engines on one GPU, in the order in which they must start.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sharing {
+    /// The engines, the first to start first.
+    pub rows: Vec<ShareRow>,
+    /// Whether all of them start.
+    pub starts: bool,
+    /// What is left when all that start have started.
+    pub left_bytes: Bytes,
+}
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InferenceAnswer {
@@ -84,6 +142,12 @@ pub struct InferenceAnswer {
     pub parts: Vec<PartRow>,
     /// Every GPU of one copy, where they differ; else the one that stands for all. Empty where an engine's GPUs are alike.
     pub devices: Vec<DeviceRow>,
+    /// The kinds of cards of a node of unlike ones; empty where all are alike.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<CardRow>,
+    /// The engines that share each GPU, where there are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<Sharing>,
     /// Whether the verdict is "fits" or "tight".
     pub fits_on_gpu: bool,
     /// The verdict.

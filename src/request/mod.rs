@@ -16,7 +16,9 @@ pub use answer::{Answer, Assumed, Breakdown, Capacity, Meters, MultiNodeInfo, Ra
 pub use backing::{Backing, BackingStatus, Unproven};
 pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use host::{HostNeed, HostRow};
-pub use inference_answer::{DeviceRow, InferenceAnswer, InferenceBreakdown, PartRow, Pool};
+pub use inference_answer::{
+    CardRow, DeviceRow, InferenceAnswer, InferenceBreakdown, PartRow, Pool, ShareRow, Sharing,
+};
 pub use ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow, SymbolRow};
 pub use model_summary::{ModelField, ModelSource, ModelSummary};
 pub use registry::{

@@ -199,6 +199,8 @@ pub struct Zero {
     pub max_live: u64,
     /// Whether stage 3 gathers ahead of the use (`stage3_prefetch_bucket_size` above zero).
     pub prefetch: bool,
+    /// Elements of the largest module that stage 3 gathers at once, where they are stated.
+    pub largest_module: Option<u64>,
     /// Tensors up to this many elements are never divided in stage 3.
     pub persistence_threshold: u64,
     /// Ranks that share a second copy of the weights (`zero_hpz_partition_size`); 1 without one.
@@ -442,6 +444,16 @@ pub enum Objective {
     /// Preferences (DPO): chosen and rejected answers in one forward pass of the model, then one of the reference, which
     /// is a copy of the model, or the model with its adapters switched off.
     Preference(LogProbabilities),
+}
+
+impl Objective {
+    /// Sequences that one row of the batch stands for: a pair where preferences are trained.
+    pub const fn sequences_per_row(self) -> u64 {
+        match self {
+            Self::NextToken => 1,
+            Self::Preference(_) => 2,
+        }
+    }
 }
 
 /// Kernels that replace several operations of the reference classes by one.

@@ -246,11 +246,6 @@ impl<'a> Plan<'a> {
             .sum()
     }
 
-    /// Elements of the largest module with weights of its own: the embedding, or a matrix.
-    pub fn largest_module(&self) -> u64 {
-        self.largest_tensor()
-    }
-
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let layers = self.network.kinds.iter().flat_map(|layer| &layer.tensors);
         layers

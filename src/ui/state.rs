@@ -15,8 +15,8 @@ use crate::accuracy;
 use crate::api::Issue;
 use crate::api::{self, Strictness};
 use crate::api::{
-    Answer, Assumed, Capacity, EngineId, INPUTS, InferenceAnswer, Input, InputDefault, InputId, InputKind,
-    ModelReport, Request, Section, ServerId, Task,
+    Answer, Assumed, Capacity, EngineId, INPUTS, InferenceAnswer, Input, InputId, InputKind, ModelReport,
+    Request, Section, ServerId, Task,
 };
 
 /// Everything that the page remembers.
@@ -79,14 +79,14 @@ pub fn provide(page: Page) -> Form {
     let page = Store::new(page);
     let current: Memo<Current> = Memo::new(move |_| {
         page.request().with(|request| {
-            accuracy::calculate(&part(request, Task::Training), Strictness::default())
+            accuracy::calculate(&api::part(request, Task::Training), Strictness::default())
                 .map(Arc::new)
                 .map_err(Arc::new)
         })
     });
     let serving: Memo<Serving> = Memo::new(move |_| {
         page.request().with(|request| {
-            accuracy::calculate_inference(&part(request, Task::Inference), Strictness::default())
+            accuracy::calculate_inference(&api::part(request, Task::Inference), Strictness::default())
                 .map(Arc::new)
                 .map_err(Arc::new)
         })
@@ -126,15 +126,6 @@ pub fn provide(page: Page) -> Form {
     };
     provide_context(form);
     form
-}
-
-/// The part of what is typed that belongs to a kind of question; unknown keys and shapes stay with both.
-fn part(request: &Request, task: Task) -> Request {
-    let mut own = request.clone();
-    for input in INPUTS.iter().filter(|input| !input.section.belongs_to(task)) {
-        own.clear(input.id);
-    }
-    own
 }
 
 /// The inputs that name where an architecture comes from.
@@ -224,22 +215,9 @@ impl Form {
         self.chosen(InputId::EngineType).and_then(EngineId::from_key)
     }
 
-    /// The value of a choice with a fixed default, where what is typed names one.
+    /// The value of a choice that holds, where what is typed names one.
     fn chosen(self, id: InputId) -> Option<&'static str> {
-        let input = id.input();
-        let typed = self
-            .page
-            .request()
-            .with(|request| request.get(input.id).map(plain));
-        let InputDefault::Fixed(default) = input.default else {
-            return None;
-        };
-        let name = typed.as_deref().unwrap_or(default).to_ascii_lowercase();
-        let choices = input.kind.choices();
-        let choice = choices
-            .iter()
-            .find(|choice| choice.value == name || choice.aliases.contains(&name.as_str()))?;
-        Some(choice.value)
+        self.page.request().with(|request| api::chosen(request, id))
     }
 
     /// What is wrong with an input, or must be known about it, at present.

@@ -65,7 +65,7 @@ export async function enter(page, request) {
   for (const [key, value] of values) await set(page, key, value);
 }
 
-/** What the page says: verdict, meters and ledger, in exact bytes. */
+/** What the page says: verdict, totals, meters and ledger, in exact bytes. */
 export function answer(page) {
   return page.evaluate(() => {
     const verdict = document.querySelector("#verdict");
@@ -86,7 +86,8 @@ export function answer(page) {
       held: number(row, "held"),
       bytes: number(row, "bytes"),
     }));
-    return { verdict: verdict.dataset.verdict, stale: verdict.dataset.stale === "true", meters, ledger };
+    const totals = Object.fromEntries([...document.querySelectorAll("[data-total]")].map((row) => [row.dataset.total, number(row, "bytes")]));
+    return { totals, verdict: verdict.dataset.verdict, stale: verdict.dataset.stale === "true", meters, ledger };
   });
 }
 
@@ -105,7 +106,12 @@ export function fromCommandLine(json) {
       bytes: row.bytes,
     };
   });
-  return { verdict: json.verdict, stale: false, meters: json.meters, ledger };
+  const totals = {
+    "per-gpu": json.total_memory_per_gpu_bytes,
+    "all-gpus": json.total_memory_all_gpus_bytes,
+    cpu: json.cpu_memory_bytes,
+  };
+  return { totals, verdict: json.verdict, stale: false, meters: json.meters, ledger };
 }
 
 /** Everything that a change can show: the answer, the warnings and the errors. */
@@ -128,6 +134,7 @@ export function sameAnswer(shown, expected, name) {
   for (const meter of ["allocated", "reserved", "device"]) {
     equal(shown.meters[meter], expected.meters[meter], `${name}: ${meter}`);
   }
+  equal(shown.totals, expected.totals, `${name}: totals`);
   equal(shown.verdict, expected.verdict, `${name}: verdict`);
   equal(shown.stale, false, `${name}: belongs to a previous input`);
 }

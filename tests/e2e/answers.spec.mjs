@@ -1,4 +1,4 @@
-// Twenty questions entered through visible controls: the page says what the command line says, to the byte.
+// Twenty-three questions entered through visible controls: the page says what the command line says, to the byte.
 import { answer, chooseModel, enter, fromCommandLine, sameAnswer } from "./actions.mjs";
 import { answerOf, openPage, test } from "./lib/harness.mjs";
 import { scenarios } from "./scenarios.mjs";

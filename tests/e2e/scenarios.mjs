@@ -1,4 +1,5 @@
-// Twenty questions: ten from the catalogue, five with a pasted config.json, five with typed architectures.
+// Twenty-three questions: ten from the catalogue, five with a pasted config.json, five with typed architectures, three that
+// keep something outside the GPUs.
 import { readFileSync } from "node:fs";
 
 const config = (name) => JSON.parse(readFileSync(new URL(`configs/${name}.json`, import.meta.url), "utf8"));
@@ -53,6 +54,15 @@ const typed = [
   ["parameter count alone", { num_parameters: "7B" }, "fsdp", on("h100-sxm-80gb", 8), {}],
 ];
 
+const outside = [
+  ["zero-2 with its optimizer on the host", { type: "deepspeed", zero_stage: 2, offload_optimizer: "cpu" }],
+  ["zero-3 with all on disk", { type: "deepspeed", zero_stage: 3, offload_optimizer: "nvme", offload_param: "nvme" }],
+  ["fsdp with its shards on the host", { type: "fsdp", fsdp_version: "1", cpu_offload: "pinned" }],
+].map(([name, engine]) => ({
+  name,
+  request: { model: { id: "llama-3.1-8b" }, engine, hardware: on("h100-sxm-80gb", 8), training: { seq_length: 2048 } },
+}));
+
 const request = (model, type, hardware, training) => ({ model, engine: { type }, hardware, training });
 
 export const scenarios = [
@@ -60,4 +70,5 @@ export const scenarios = [
   ...pasted.map(([file, ...rest]) => ({ name: `pasted ${file}`, request: request({ hf_config: config(file) }, ...rest) })),
   // On the page "none" is chosen first; on the command line there is simply no id.
   ...typed.map(([name, model, ...rest]) => ({ name, typed: true, request: request(model, ...rest) })),
+  ...outside,
 ];

@@ -88,6 +88,23 @@ const MEETING: &[(InputId, InputId)] = &[
     (InputId::SequenceParallel, InputId::LossParallel),
 ];
 
+/// Values that stand for others: what is held is the same to the byte.
+const SAME: &[(InputId, &str, &str)] = &[
+    // torch 2.15 optim/adamw.py: `class AdamW(Adam)`, with another default of the weight decay.
+    (InputId::Optimizer, "adam", "adamw"),
+    // TF32 is how tensor cores read fp32 operands; tensors stay fp32 (aten/src/ATen/Context.h, `allowTF32CuBLAS`).
+    (InputId::Dtype, "tf32", "fp32"),
+    // A base in few bits with adapters, which the base format says; its products are in bf16.
+    (InputId::Dtype, "int8", "bf16"),
+    (InputId::Dtype, "int4", "bf16"),
+];
+
+/// The value that a value stands for.
+fn same(id: InputId, value: &'static str) -> &'static str {
+    let stands = |(input, word, _): &&(InputId, &str, &str)| *input == id && *word == value;
+    SAME.iter().find(stands).map_or(value, |(_, _, other)| other)
+}
+
 /// Whether two inputs act on each other.
 pub fn meet(first: InputId, second: InputId) -> bool {
     MEETING
@@ -130,6 +147,7 @@ fn values(input: &Input) -> Vec<String> {
         InputKind::Choice(choices) => choices
             .iter()
             .filter(|choice| choice.availability == Availability::Built)
+            .filter(|choice| same(input.id, choice.value) == choice.value)
             .map(|choice| choice.value.to_string())
             .collect(),
         InputKind::Toggle => words(&["true", "false"]),
@@ -154,13 +172,16 @@ pub fn chosen(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), repor
 fn value(input: &Input, given: &Given, report: &Report) -> Option<String> {
     let id = input.id;
     let taken = report.assumed.iter().find(|assumed| assumed.path == id.key());
-    let Some(typed) = given.value(id) else {
-        let word = taken.and_then(|assumed| assumed.value.as_str());
-        return word.map(ToString::to_string);
-    };
+    // What follows from other values goes before a fixed default.
+    let follows = taken.and_then(|assumed| assumed.value.as_str());
+    if let Some(word) = follows.filter(|_| !given.has(id)) {
+        return Some(word.to_string());
+    }
+    let typed = given.value(id)?;
     let number = match typed {
-        Typed::Choice(choice) => return Some(choice.value.to_string()),
+        Typed::Choice(choice) => return Some(same(id, choice.value).to_string()),
         Typed::Toggle(on) => return Some(on.to_string()),
+        Typed::Integer(stage) if id == InputId::ZeroStage => return Some(stage.to_string()),
         Typed::Integer(whole) => whole as f64,
         Typed::Number(number) => number,
         _ => return None,
@@ -172,7 +193,6 @@ fn value(input: &Input, given: &Given, report: &Report) -> Option<String> {
 fn switched(id: InputId, number: f64) -> Option<&'static str> {
     let (_, words) = SWITCHES.iter().find(|(other, _)| *other == id)?;
     let place = match id {
-        InputId::ZeroStage => number as usize,
         InputId::ReshardRanks => 0,
         InputId::GradientAccumulationSteps | InputId::HpzPartitionSize => usize::from(number > 1.0),
         InputId::OffloadRatio => usize::from(number >= 1.0),

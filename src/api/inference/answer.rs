@@ -1,21 +1,21 @@
 //! An estimate becomes an answer: totals, breakdown, parts, capacity both ways, instants and rows.
 
 use super::super::answer::{capacity_of, components_of, instants_of, model_summary, percent, range, rows_of};
+use super::cards;
 use super::job::Question;
 use super::settings::indivisible;
 use crate::inference::capacity::capacity;
-use crate::inference::{Estimate, PartId, evaluate};
+use crate::inference::{Estimate, PartId};
 use crate::memory::meters::Fit;
 use crate::request::{
     Component, DeviceRow, InferenceAnswer, InferenceBreakdown, Meters, PartRow, Pool, ServerId, Validation,
-    Verdict,
 };
 use crate::units::Bytes;
 use crate::warn::Issue;
 
 /// The answer to a question.
-pub fn answer(question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
-    let estimate = evaluate(&question.job);
+pub fn answer(mut question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
+    let (estimate, cards) = cards::bind(&mut question);
     if estimate.need.expected == Bytes::MAX || estimate.allocated.expected == Bytes::MAX {
         return Err(vec![Issue::error(
             "out_of_range",
@@ -54,12 +54,10 @@ pub fn answer(question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
                 decode_peak_bytes: device.decode,
             })
             .collect(),
+        cards,
+        sharing: question.sharing.take(),
         fits_on_gpu: estimate.fit != Fit::DoesNotFit,
-        verdict: match estimate.fit {
-            Fit::Fits => Verdict::Fits,
-            Fit::Tight => Verdict::Tight,
-            Fit::DoesNotFit => Verdict::DoesNotFit,
-        },
+        verdict: cards::verdict(estimate.fit),
         failure: estimate.failure.clone(),
         memory_utilization_percent: percent(total, question.card.usable.expected),
         budget_utilization_percent: percent(total, estimate.budget),

@@ -3,10 +3,10 @@
 use super::super::given::Given;
 use super::super::job::Strictness;
 use super::super::resolve::{self, Card, Model, Report};
-use super::{formats, settings, usage};
+use super::{cards, formats, settings, shared, usage};
 use crate::inference::{Device, InferenceJob};
 use crate::memory::Interval;
-use crate::request::{Assumed, InputId, Request, ServerId};
+use crate::request::{Assumed, InputId, Request, ServerId, Sharing};
 use crate::warn::Issue;
 
 /// A validated inference request.
@@ -19,6 +19,10 @@ pub struct Question {
     pub model: Model,
     /// The card.
     pub card: Card,
+    /// Cards of other kinds among the GPUs, and how many of each.
+    pub others: Vec<(Card, u64)>,
+    /// The engines that share each GPU.
+    pub sharing: Option<Sharing>,
     /// GPUs of the whole job.
     pub gpus: u64,
     /// Defaults that were taken.
@@ -71,31 +75,51 @@ fn build(given: &Given, report: &mut Report) -> Option<Question> {
     let weights = formats::weights(given, &model, engine, &device, report)?;
     let cache = formats::cache(given, engine, &device, report);
     let options = settings::options(given, engine?, &model, report)?;
+    let others = cards::others(given, gpus, &card, report);
+    let mut job = InferenceJob {
+        network: model.network.clone(),
+        engine: options,
+        weights,
+        compute,
+        cache,
+        sequences: given.integer(InputId::Sequences).unwrap_or(1),
+        prompt,
+        new_tokens,
+        shared_prefix: given.integer(InputId::SharedPrefixTokens).unwrap_or(0),
+        tensor,
+        pipeline,
+        device,
+    };
+    if !others.is_empty() && given.has(InputId::OtherEngines) {
+        report.error(
+            "unsupported_combination",
+            InputId::OtherEngines,
+            "Engines that share GPUs are answered for GPUs of one kind.",
+        );
+    }
+    if !others.is_empty() && pipeline > 1 {
+        report.warn(
+            "assumed",
+            InputId::OtherGpus,
+            "Pipeline stages are not equal, and which card has which is not asked: every kind is judged with the fullest stage.",
+        );
+    }
+    let sharing = shared::divide(given, &mut job, report);
     Some(Question {
-        job: InferenceJob {
-            network: model.network.clone(),
-            engine: options,
-            weights,
-            compute,
-            cache,
-            sequences: given.integer(InputId::Sequences).unwrap_or(1),
-            prompt,
-            new_tokens,
-            shared_prefix: given.integer(InputId::SharedPrefixTokens).unwrap_or(0),
-            tensor,
-            pipeline,
-            device,
-        },
+        job,
         engine: engine?,
         model,
         card,
+        others,
+        sharing,
         gpus,
         assumed: Vec::new(),
         warnings: Vec::new(),
     })
 }
 
-fn device(card: &Card) -> Device {
+/// What an engine must know about a card.
+pub fn device(card: &Card) -> Device {
     let visible = card.visible;
     Device {
         name: card.gpu.name.clone(),

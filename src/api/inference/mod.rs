@@ -1,9 +1,11 @@
 //! The door to inference: a request is checked, becomes an `InferenceJob`, is evaluated and answered.
 
 mod answer;
+mod cards;
 mod formats;
 mod job;
 mod settings;
+mod shared;
 mod transformers;
 mod usage;
 mod vllm;

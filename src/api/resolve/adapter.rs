@@ -1,6 +1,7 @@
 //! Adapters and the format of the frozen weights, and the objective that they often serve.
 
 use super::super::given::Given;
+use super::precision::base_of_type;
 use super::{EngineChoice, Report};
 use crate::model::Network;
 use crate::request::{EngineId, InputId};
@@ -22,7 +23,10 @@ pub fn adapter(
         _ => return None,
     };
     let group = given.integer(InputId::BaseGroupSize).unwrap_or(128);
-    let base = match given.choice(InputId::BaseFormat) {
+    let stated = given
+        .get(InputId::BaseFormat)
+        .and(given.choice(InputId::BaseFormat));
+    let base = match stated.or_else(|| base_of_type(given)) {
         Some("nf4") => BaseFormat::Nf4 { double: false },
         Some("nf4_double") => BaseFormat::Nf4 { double: true },
         Some("int8") => BaseFormat::Int8,

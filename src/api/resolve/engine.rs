@@ -200,6 +200,7 @@ fn zero(given: &Given, ranks: u64, report: &mut Report) -> Zero {
         contiguous: given.toggle(InputId::ContiguousGradients).unwrap_or(true)
             || (stage < 3 && place(InputId::OffloadOptimizer).away()),
         max_live: elements(InputId::MaxLiveParameters, 1_000_000_000),
+        largest_module: given.integer(InputId::LargestLayerParams),
         prefetch: elements(InputId::PrefetchBucketSize, 50_000_000) > 0,
         persistence_threshold: elements(InputId::ParamPersistenceThreshold, 100_000),
         secondary,

@@ -75,6 +75,7 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
     compare_count(count, &source, network.total_parameters(), report);
     compare_largest(given, &network, report);
     let network = dropout(given, &source.config, report).unwrap_or(network);
+    let network = towers(given, network, report);
     Some(Model {
         fields: fields::list(given, &source, &network),
         network: Arc::new(network),
@@ -89,6 +90,31 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
         given_parameters: count,
         released,
     })
+}
+
+/// The network with its towers, or without them where they are left out.
+fn towers(given: &Given, mut network: Network, report: &mut Report) -> Network {
+    let asked = given.choice(InputId::IncludeTowers);
+    match asked {
+        Some(place) if network.towers.is_empty() => {
+            if place != "none" {
+                report.warn(
+                    "not_used",
+                    InputId::IncludeTowers,
+                    "This model has no vision or audio tower.",
+                );
+            }
+        }
+        Some("none") => network.towers.clear(),
+        Some(_) => {}
+        None if network.towers.is_empty() => {}
+        None => report.assume(
+            InputId::IncludeTowers,
+            "frozen",
+            "the class of the model loads them",
+        ),
+    }
+    network
 }
 
 /// The source: config.json, else a catalogue id, else a name that the catalogue knows, else typed fields, else the nearest
@@ -247,12 +273,13 @@ fn compare_largest(given: &Given, network: &Network, report: &mut Report) {
                 "largest_layer_differs",
                 InputId::LargestLayerParams.key(),
                 format!(
-                    "{} is given; the largest single module of the architecture has {} parameters.",
+                    "{} is given and used as given; the largest single module of the architecture has {} parameters.",
                     grouped(typed),
                     grouped(largest)
                 ),
             )
-            .with_value(typed),
+            .with_value(typed)
+            .with_hint(format!("Use {largest}, or leave it out.")),
         );
     }
 }

@@ -12,14 +12,60 @@ fn dtype(name: Option<&str>) -> DType {
     match name {
         Some("fp32" | "tf32") => DType::Fp32,
         Some("fp16") => DType::Fp16,
-        Some("int8") => DType::Int8,
-        Some("int4") => DType::Int4,
         _ => DType::Bf16,
+    }
+}
+
+/// The format of frozen weights that a compute type of whole numbers stands for: bitsandbytes multiplies in 16 bits.
+pub fn base_of_type(given: &Given) -> Option<&'static str> {
+    match given.choice(InputId::Dtype) {
+        Some("int8") => Some("int8"),
+        Some("int4") => Some("nf4"),
+        _ => None,
+    }
+}
+
+/// Whole numbers receive no gradients: they are a frozen base beside adapters, in a format of as many bits.
+fn whole_numbers(given: &Given, report: &mut Report) {
+    let Some(base) = base_of_type(given) else {
+        return;
+    };
+    let name = given.choice(InputId::Dtype).unwrap_or(base);
+    if !matches!(given.choice(InputId::Adapter), Some("lora" | "dora")) {
+        report.add(
+            Issue::error(
+                "unsupported_combination",
+                InputId::Dtype.key(),
+                format!(
+                    "Weights in {name} receive no gradients: they are a frozen base beside adapters, and without adapters nothing would train."
+                ),
+            )
+            .with_value(name)
+            .with_hint("Set training.adapter to lora, or train in bf16."),
+        );
+        return;
+    }
+    match given
+        .get(InputId::BaseFormat)
+        .and(given.choice(InputId::BaseFormat))
+    {
+        None => report.assume(InputId::BaseFormat, base, format!("the compute type {name}")),
+        Some(format) if format.contains(name) || (name == "int4" && format.starts_with("nf4")) => {}
+        Some(format) => report.add(
+            Issue::error(
+                "unsupported_combination",
+                InputId::BaseFormat.key(),
+                format!("The compute type {name} and frozen weights in {format} contradict each other."),
+            )
+            .with_value(format)
+            .with_hint("Give only one of the two."),
+        ),
     }
 }
 
 /// The precision recipe.
 pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precision {
+    whole_numbers(given, report);
     let compute = dtype(given.choice(InputId::Dtype));
     let reduce = given
         .get(InputId::ReduceDtype)

@@ -203,10 +203,12 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.integer(InputId::ZeroStage).is_some_and(|stage| stage > 0),
             "Stage 0 reduces without a bucket of its own.",
         ),
-        InputId::MaxLiveParameters | InputId::ParamPersistenceThreshold => when(
-            given.integer(InputId::ZeroStage) == Some(3),
-            "Only stage 3 gathers weights.",
-        ),
+        InputId::MaxLiveParameters | InputId::ParamPersistenceThreshold | InputId::LargestLayerParams => {
+            when(
+                given.integer(InputId::ZeroStage) == Some(3),
+                "Only stage 3 gathers weights.",
+            )
+        }
         InputId::GradientAsBucketView => when(ranks > 1, "On one GPU there are no gradient buckets."),
         InputId::TensorParallelPlan | InputId::LossParallel => when(
             given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1,
@@ -241,7 +243,6 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::TieWordEmbeddings
         | InputId::Norm
         | InputId::MaxSeqLen
-        | InputId::LargestLayerParams
         | InputId::IncludeTowers
         | InputId::NumAttentionHeads
         | InputId::NumKeyValueHeads
@@ -365,6 +366,8 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::MaxLoras
         | InputId::MaxLoraRank
         | InputId::SpeculativeTokens
+        | InputId::OtherEngines
+        | InputId::OtherGpus
         | InputId::StateDtype => Use::Used,
     }
 }

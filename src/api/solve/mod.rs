@@ -4,8 +4,9 @@
 //! and then bisects: the need does not fall while micro-batch and sequence grow, nor rise by more than padding while GPUs
 //! are added (`tests/scenarios.rs`); counts of GPUs are looked at one by one below the answer, since padding is no exception
 //! that bisection sees. Nothing stops the search but the limit of the input itself, and then the answer says
-//! so. How a probe is made lives here; the search itself in [`search`], the cards in [`cards`].
+//! so. How a probe is made lives here; the search itself in [`search`] and [`bisect`], the cards in [`cards`].
 
+mod bisect;
 mod cards;
 mod search;
 
@@ -18,6 +19,7 @@ use crate::request::{Answer, InputId, InputKind, Range, Request, Verdict};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
+pub use bisect::last;
 pub use cards::{CardFit, Cards, smallest_card};
 
 /// What is looked for.

@@ -1,5 +1,6 @@
 //! Doubling and bisection over one input, on probes of the whole calculation. What a probe is lives in the parent.
 
+use super::bisect::last;
 use super::{Probe, Question, Solution, Unknown};
 use crate::request::Verdict;
 use crate::units::Bytes;
@@ -35,16 +36,12 @@ pub fn largest(question: &Question) -> Solution {
         );
         return nothing(question, first, reason);
     }
-    let (value, beyond) = last(question, Level::Possible, question.limit());
-    let certain = if Level::Certain.met(&first) {
-        Some(
-            last(question, Level::Certain, value)
-                .0
-                .saturating_mul(question.step),
-        )
-    } else {
-        None
-    };
+    let up_to =
+        |level: Level, limit: u64| last(limit, |steps| question.probe(steps), |probe| level.met(probe));
+    let (value, beyond) = up_to(Level::Possible, question.limit());
+    let certain = Level::Certain
+        .met(&first)
+        .then(|| up_to(Level::Certain, value).0.saturating_mul(question.step));
     let reason = beyond.is_none().then(|| {
         format!(
             "The input ends here: even {} {} fit.",
@@ -62,38 +59,6 @@ pub fn largest(question: &Question) -> Solution {
         shortfall_bytes: None,
         reason,
     }
-}
-
-/// The last value (in steps) up to the limit at which the level is met, and the probe one step further; it is met at 1.
-fn last(question: &Question, level: Level, limit: u64) -> (u64, Option<Probe>) {
-    let mut met = 1;
-    let mut failed = None;
-    while failed.is_none() {
-        if met >= limit {
-            return (limit, None);
-        }
-        let next = met.saturating_mul(2).min(limit);
-        let probe = question.probe(next);
-        if level.met(&probe) {
-            met = next;
-        } else {
-            failed = Some((next, probe));
-        }
-    }
-    let (mut over, mut beyond) = match failed {
-        Some((value, probe)) => (value, probe),
-        None => return (met, None),
-    };
-    while over - met > 1 {
-        let middle = u64::midpoint(met, over);
-        let probe = question.probe(middle);
-        if level.met(&probe) {
-            met = middle;
-        } else {
-            (over, beyond) = (middle, probe);
-        }
-    }
-    (met, Some(beyond))
 }
 
 /// The fewest GPUs, where more of them never need more on each but for padding.

@@ -27,6 +27,11 @@ impl LayerCache {
         self.keys.saturating_add(self.values)
     }
 
+    /// Whether there is a state that does not grow.
+    pub const fn has_state(self) -> bool {
+        self.state > 0 || self.state_fp32 > 0
+    }
+
     /// Bytes of the states of one sequence.
     pub const fn state_bytes(self, compute: DType) -> u64 {
         self.state

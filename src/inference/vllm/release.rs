@@ -1,6 +1,7 @@
 //! What differs between releases of vLLM: defaults, sampler kernel, accounting and words of the log. The facts stand in
 //! `assets/engines/vllm.json`, so that a new release is a row there.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
@@ -95,10 +96,38 @@ pub struct Release {
     pub printed_decimals: usize,
     /// Defaults of V1 by size of the GPU, the largest first.
     pub tiers: Vec<Tier>,
+    /// Whether V1 subtracts from its budget everything that is held on the card, its own context and other programs
+    /// included, and checks nothing before.
+    #[serde(default)]
+    pub counts_others: bool,
+    /// Whether ranks connect before the first snapshot, so that what this takes is outside the budget.
+    #[serde(default)]
+    pub ranks_before_snapshot: bool,
+    /// Which words its log has.
+    pub words: String,
     /// How the line on loaded weights reads.
     pub weights_line: String,
     /// Where this was read.
     pub source: String,
+}
+
+/// How the lines on the cache and the errors of a start read. In braces: `{name:.2f}` has two decimals, `{name}` what
+/// Python prints of a number that is rounded to two.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Words {
+    /// On what is left for the cache; empty where V1 says nothing or V0 gives its account.
+    pub available: String,
+    /// On blocks, tokens and sequences.
+    pub capacity: Vec<String>,
+    /// Less memory is free than asked for.
+    pub not_free: String,
+    /// Nothing is left for the cache.
+    pub no_blocks: String,
+    /// The longest context does not fit.
+    pub too_long: String,
+    /// The part of it that names a length that would.
+    pub estimate: String,
 }
 
 /// The file.
@@ -107,6 +136,8 @@ pub struct Release {
 pub struct Releases {
     /// What changed in the file, by date.
     pub changelog: Vec<String>,
+    /// Words of logs, by the name under which releases refer to them; `v0` are those of V0 in every release.
+    pub words: BTreeMap<String, Words>,
     /// The rows, the oldest first.
     pub releases: Vec<Release>,
 }
@@ -126,6 +157,13 @@ pub fn release(version: Version) -> Option<&'static Release> {
         .iter()
         .rev()
         .find(|row| Version::parse(&row.from).is_some_and(|from| from <= version))
+}
+
+impl Release {
+    /// The words of its log under V1 or V0.
+    pub fn log_words(&self, v1: bool) -> Option<&'static Words> {
+        releases().words.get(if v1 { self.words.as_str() } else { "v0" })
+    }
 }
 
 /// The newest row.
@@ -156,6 +194,11 @@ mod tests {
         let versions: Vec<_> = all.releases.iter().map(|row| Version::parse(&row.from)).collect();
         assert!(versions.len() > 5 && versions.is_sorted(), "{versions:?}");
         assert!(all.releases.iter().all(|row| row.source.contains("0.")));
+        assert!(
+            all.releases
+                .iter()
+                .all(|row| row.log_words(true).is_some() && row.log_words(false).is_some())
+        );
     }
 
     #[test]

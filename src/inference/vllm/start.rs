@@ -9,6 +9,7 @@ use super::log;
 use super::profile::{Profile, profile};
 use super::tensors::{Weights, all_weights, stages};
 use crate::memory::Interval;
+use crate::memory::meters::{communicator, context};
 use crate::units::Bytes;
 
 /// Why the engine does not start.
@@ -76,11 +77,12 @@ fn non_torch(job: &Job<'_>) -> Interval {
             .iter()
             .any(|part| job.device.name.contains(part));
     let device = &job.device;
-    match (
-        job.mesh.tensor.saturating_mul(job.mesh.pipeline),
-        device.amd,
-        device.unified,
-    ) {
+    // From 0.14 on ranks connect before the first snapshot.
+    let ranks = match job.release.ranks_before_snapshot && job.v1 {
+        true => 1,
+        false => job.mesh.tensor.saturating_mul(job.mesh.pipeline),
+    };
+    match (ranks, device.amd, device.unified) {
         (_, _, true) => gib(0.1, 1.0, 3.0),
         (_, true, _) => gib(0.2, 0.66, 1.0),
         (0 | 1, ..) => match (job.v1, hopper) {
@@ -90,6 +92,26 @@ fn non_torch(job: &Job<'_>) -> Interval {
         },
         _ if hopper => gib(0.15, 0.55, 1.0),
         _ => gib(0.05, 0.18, 0.6),
+    }
+}
+
+/// What the first releases of V1 subtract besides: the context of the process and what other programs hold.
+fn counted(job: &Job<'_>) -> Interval {
+    match job.release.counts_others && job.v1 {
+        true => context() + Interval::exact(job.device.in_use),
+        false => Interval::default(),
+    }
+}
+
+/// What lies outside the budget: the context, and what connects ranks before the first snapshot.
+pub fn outside(job: &Job<'_>) -> Interval {
+    if job.release.counts_others && job.v1 {
+        return Interval::default();
+    }
+    let connected = job.mesh.tensor.saturating_mul(job.mesh.pipeline) > 1;
+    match job.release.ranks_before_snapshot && job.v1 && connected {
+        true => context() + communicator(),
+        false => context(),
     }
 }
 
@@ -155,7 +177,7 @@ fn stage_start(
     let weights = weights(job, weight_parts);
     let profile = profile(job, &settings, last);
     let layout = Layout::of(job, &settings, range, last);
-    let non_torch = non_torch(job);
+    let non_torch = non_torch(job) + counted(job);
     let graphs = graphs(job, &settings);
     let of_total = |total: Bytes| total.scaled(settings.utilization);
     let in_budget = match job.release.graphs_in_budget && job.v1 {
@@ -193,7 +215,8 @@ fn stage_start(
     let pool = layout.pool(bytes, job);
     let longest = layout.longest(pool.blocks, job.max_model_len);
     let free = job.device.total.expected.saturating_sub(job.device.in_use);
-    let failure = if free < requested && job.cache_memory.is_none() {
+    let checked = !job.release.counts_others || !job.v1;
+    let failure = if checked && free < requested && job.cache_memory.is_none() {
         Some(Failure::NotFree)
     } else if weights.expected > free {
         Some(Failure::OutOfMemory)

@@ -223,18 +223,6 @@ impl WeightFormat {
             | Self::Nvfp4 { .. } => 4,
         }
     }
-
-    /// Whether its bytes are checked against printed or traced weights.
-    pub const fn is_validated(self) -> bool {
-        !matches!(
-            self,
-            Self::Hqq { .. }
-                | Self::TorchaoInt4 { .. }
-                | Self::TorchaoInt8
-                | Self::Mxfp8
-                | Self::Nvfp4 { .. }
-        )
-    }
 }
 
 #[cfg(test)]

@@ -296,6 +296,18 @@ pub(super) static PIPELINE_PARALLEL_SIZE: Input = input(
 .advanced()
 .help("GPUs among which whole layers are divided; with Transformers this is device_map=\"balanced\". The answer is for the fullest one.");
 
+pub(super) static OTHER_GPUS: Input = input(
+    InputId::OtherGpus,
+    FormGroup::Sharding,
+    "inference.other_gpus",
+    "--other-gpus",
+    "iog",
+    "Unlike GPUs",
+    InputKind::List { max_len: 64 },
+)
+.advanced()
+.help("Those of the GPUs that are of another kind than the chosen one, separated by commas, as in rtx-3090 or 2 x l40s. Shards are equal, so the smallest card binds; the answer names it.");
+
 pub(super) static GPU_MEMORY_UTILIZATION: Input = input(
     InputId::GpuMemoryUtilization,
     FormGroup::ServerSettings,

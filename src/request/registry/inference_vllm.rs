@@ -344,3 +344,15 @@ pub(super) static VLLM_QUANTIZATION: Input = input(
 .help(
     "vLLM's own argument. It says the same as the weight format, which comes before it where both are given.",
 );
+
+pub(super) static OTHER_ENGINES: Input = input(
+    InputId::OtherEngines,
+    FormGroup::Sharding,
+    "inference.other_engines",
+    "--other-engines",
+    "voe",
+    "Other engines on the GPU",
+    InputKind::List { max_len: 16 },
+)
+.advanced()
+.help("vLLM engines that share each GPU with this one, separated by commas: a model of the catalogue, with sequences and tokens of each as in qwen2.5-7b@8x4096, or the size of a budget as in 20 GiB. The answer says which share each must be given and in which order they start.");

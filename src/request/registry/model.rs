@@ -224,7 +224,7 @@ pub(super) static LARGEST_LAYER_PARAMS: Input = input(
 .unit("parameters")
 .advanced()
 .only(&[super::EngineId::Deepspeed, super::EngineId::MegatronDeepspeed])
-.help("Overrides the size of the largest module that ZeRO stage 3 gathers at once. Other engines gather by layer and do not use it.")
+.help("Overrides the size of the largest module that ZeRO stage 3 gathers: so many weights are gathered at the least, whatever the limit of live parameters. Other engines gather by layer and do not use it.")
 .cite(Citation::new(
     Evidence::Source,
     "deepspeedai/DeepSpeed deepspeed/runtime/zero/stage3.py model_to_params",
@@ -250,9 +250,32 @@ pub(super) static INCLUDE_TOWERS: Input = input(
     "--include-towers",
     "tw",
     "Vision and audio towers",
-    InputKind::Toggle,
+    InputKind::Choice(&[
+        Choice::new(
+            "none",
+            "left out",
+            &["false"],
+            "Only the text stack is loaded, as a class for text alone does.",
+        ),
+        Choice::new(
+            "frozen",
+            "loaded, frozen",
+            &["true"],
+            "Loaded without gradients. A frozen tower saves nothing for backward: nothing before it needs a gradient.",
+        ),
+        Choice::new(
+            "trained",
+            "trained",
+            &[],
+            "With gradients, optimizer states and the activations of the images.",
+        )
+        .planned(),
+    ]),
 )
-.fixed("false")
+.derived("loaded and frozen where the model has any")
 .advanced()
-.planned()
-.help("Whether vision and audio towers are loaded and trained with the text stack. They are counted apart.");
+.help("Whether the vision and audio towers of a model are loaded beside its text stack. They are counted apart; tokens that images become are part of the sequence.")
+.cite(Citation::new(
+    Evidence::Source,
+    "huggingface/transformers src/transformers/models/auto/modeling_auto.py: classes with towers answer for AutoModelForCausalLM too",
+));

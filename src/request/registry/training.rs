@@ -140,16 +140,14 @@ pub(super) static DTYPE: Input = input(
             "int8",
             "int8 base with adapters",
             &[],
-            "A frozen 8-bit base with trained adapters.",
-        )
-        .planned(),
+            "A frozen base in bitsandbytes' LLM.int8() with trained adapters; products in bf16.",
+        ),
         Choice::new(
             "int4",
             "int4 base with adapters",
             &["nf4"],
-            "A frozen 4-bit base with trained adapters.",
-        )
-        .planned(),
+            "A frozen base in 4 bits (NF4) with trained adapters; products in bf16.",
+        ),
     ]),
 )
 .fixed("bf16")

@@ -224,7 +224,7 @@ impl DeepSpeed {
             let ahead = if zero.prefetch { zero.max_live } else { 0 };
             let live = weights
                 .min(ahead.max(kept_for_reuse(plan)))
-                .max(plan.largest_module());
+                .max(zero.largest_module.unwrap_or_else(|| plan.largest_tensor()));
             let copies = flat.item(
                 ("zero.gathered", "gathered weights", params),
                 (low, live),

@@ -55,6 +55,8 @@ pub fn serving() -> AnyView {
             {issues::errors(form)}
             {part(capacity)}
             {part(parts)}
+            {part(cards)}
+            {part(sharing)}
             {part(instants)}
             {part(start_up)}
             {part(glance)}
@@ -125,7 +127,7 @@ fn capacity(answer: &InferenceAnswer) -> AnyView {
         Some(("Copies on these GPUs", grouped(answer.replicas))),
         answer
             .estimated_throughput_tokens_per_sec
-            .map(|rate| ("New tokens per second, at most", decimal(rate))),
+            .map(|rate| ("New tokens per second, at most (roofline)", decimal(rate))),
     ]
     .into_iter()
     .flatten()
@@ -232,6 +234,86 @@ fn instants(answer: &InferenceAnswer) -> AnyView {
                 </thead>
                 <tbody>{rows}</tbody>
             </table>
+        </section>
+    }
+    .into_any()
+}
+
+/// The kinds of a node of unlike cards.
+fn cards(answer: &InferenceAnswer) -> AnyView {
+    if answer.cards.is_empty() {
+        return ().into_any();
+    }
+    let rows = answer
+        .cards
+        .iter()
+        .map(|card| {
+            let mark = card.binding.then_some(" (binds)");
+            view! {
+                <tr>
+                    <th scope="row">{format!("{} x {}", card.gpus, card.name)} {mark}</th>
+                    <td>{verdict::title(card.verdict)}</td>
+                    <td class="number" title=exact(card.need_bytes)>{gib_number(card.need_bytes)}</td>
+                    <td class="number" title=exact(card.budget_bytes)>{gib_number(card.budget_bytes)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="panel" aria-labelledby="cards-title">
+            <h2 id="cards-title">"Cards of this node"</h2>
+            <table class="breakdown-table" id="cards-table">
+                <thead>
+                    <tr>
+                        <th scope="col">"Cards"</th>
+                        <th scope="col">"Verdict"</th>
+                        <th scope="col" class="number">"GiB needed"</th>
+                        <th scope="col" class="number">"GiB of budget"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </section>
+    }
+    .into_any()
+}
+
+/// The engines that share each GPU, in the order of their starts.
+fn sharing(answer: &InferenceAnswer) -> AnyView {
+    let Some(sharing) = &answer.sharing else {
+        return ().into_any();
+    };
+    let rows = sharing
+        .rows
+        .iter()
+        .map(|share| {
+            view! {
+                <tr>
+                    <th scope="row">{format!("{}. {}", share.order, share.engine)}</th>
+                    <td>{if share.starts { "starts" } else { "does not start" }}</td>
+                    <td class="number">{format!("{:.3}", share.gpu_memory_utilization)}</td>
+                    <td class="number">{format!("{:.3}", share.utilization_high)}</td>
+                    <td class="number" title=exact(share.free_before_bytes)>{gib_number(share.free_before_bytes)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="panel" aria-labelledby="sharing-title">
+            <h2 id="sharing-title">"Engines on each GPU, in the order of their starts"</h2>
+            <table class="breakdown-table" id="sharing-table">
+                <thead>
+                    <tr>
+                        <th scope="col">"Engine"</th>
+                        <th scope="col">"Start"</th>
+                        <th scope="col" class="number">"Share to give"</th>
+                        <th scope="col" class="number">"safe"</th>
+                        <th scope="col" class="number">"GiB free before"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+            <p class="soft">{format!("{} are left when all that start have started.", gib(sharing.left_bytes))}</p>
         </section>
     }
     .into_any()

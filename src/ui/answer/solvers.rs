@@ -8,7 +8,7 @@ use leptos::prelude::*;
 
 use super::super::format::{gib_number, grouped};
 use super::super::state::{Form, PageStoreFields};
-use crate::api::{self, Cards, InputId, Range, Request, Solution, Unknown};
+use crate::api::{self, Cards, InputId, Range, Request, Solution, Task, Unknown};
 
 /// How long the question must rest before it is solved for something.
 const REST: Duration = Duration::from_millis(250);
@@ -25,7 +25,10 @@ pub fn solvers(form: Form) -> AnyView {
     let found = RwSignal::new(Found::default());
     let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
     Effect::new(move |_| {
-        let request = form.page.request().get();
+        let request = form
+            .page
+            .request()
+            .with(|request| api::part(request, Task::Training));
         let valid = form.current.with(Result::is_ok);
         if let Some(handle) = pending.get_value() {
             handle.clear();

@@ -99,10 +99,36 @@ pub fn glance(answer: &Answer) -> AnyView {
         <section class=format!("panel glance {}", tone(answer.verdict)) aria-labelledby="meters-title">
             <h2 id="meters-title">"Three meters"</h2>
             {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
+            {totals(answer)}
             {host(answer.host.as_ref())}
             {facts(answer)}
             {validation::line(&answer.validation, Some(&answer.evidence))}
         </section>
+    }
+    .into_any()
+}
+
+/// Memory of one GPU, of all of them, and of the machines, with the exact bytes on demand.
+fn totals(answer: &Answer) -> AnyView {
+    let rows = [
+        ("per-gpu", "Memory per GPU", answer.total_memory_per_gpu_bytes),
+        ("all-gpus", "All GPUs", answer.total_memory_all_gpus_bytes),
+        ("cpu", "CPU memory", answer.cpu_memory_bytes),
+    ]
+    .map(|(key, label, bytes)| {
+        view! {
+            <tr data-total=key data-bytes=bytes.get().to_string()>
+                <th scope="row">{label}</th>
+                <td class="number" title=exact(bytes)>{gib(bytes)}</td>
+            </tr>
+        }
+    })
+    .collect_view();
+    view! {
+        <table class="breakdown-table" id="totals-table">
+            <caption class="visually-hidden">"Expected memory of the whole job"</caption>
+            <tbody>{rows}</tbody>
+        </table>
     }
     .into_any()
 }
@@ -132,11 +158,10 @@ fn facts(answer: &Answer) -> AnyView {
         )
     });
     let job = format!(
-        "{} GPU{}{}, {} in all, global batch {}",
+        "{} GPU{}{}, global batch {}",
         grouped(answer.gpus_used),
         if answer.gpus_used == 1 { "" } else { "s" },
         nodes.unwrap_or_default(),
-        gib(answer.total_memory_all_gpus_bytes),
         grouped(answer.global_batch_size),
     );
     let batch = match (

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::super::super::cache::layer_cache;
 use super::super::super::estimate::{DeviceEstimate, Estimate, Part, PartId};
 use super::super::super::job::InferenceJob;
-use super::super::super::weights::{Quantisation, Shard, Stored};
+use super::super::super::weights::{Quantisation, Shard, Stored, WeightFormat};
 use super::beside::{dropped, masks, rotary};
 use super::shape::Pass;
 use super::store::LayerStore;
@@ -446,11 +447,23 @@ fn weigh(job: &InferenceJob, shard: &Shard, sheet: &mut Sheet) -> Bytes {
     stored.iter().map(|one| one.bytes * one.copies).sum()
 }
 
+/// Whether a part has no trace behind it: kernels of flash-attn, drafting, weights that other kernels than torch's and
+/// bitsandbytes' multiply, recurrent mixers, whose temporaries are only bounded.
+fn unvalidated(job: &InferenceJob, options: &Options) -> bool {
+    let traced = matches!(
+        job.weights.format,
+        WeightFormat::Plain | WeightFormat::Int8Channel | WeightFormat::BitsAndBytes4 { .. }
+    );
+    let kinds = &job.network.kinds;
+    options.attention == Attention::Flash
+        || options.assistant.is_some()
+        || !traced
+        || kinds.iter().any(|layer| layer_cache(layer, 1).has_state())
+}
+
 fn finish(job: &InferenceJob, options: &Options, device: Filled, devices: Vec<DeviceEstimate>) -> Estimate {
     let peak = device.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
-    let unvalidated = options.attention == Attention::Flash
-        || options.assistant.is_some()
-        || !job.weights.format.is_validated();
+    let unvalidated = unvalidated(job, options);
     let (below, above) = if unvalidated { (0.1, 0.5) } else { (0.03, 0.03) };
     let allocated = Interval::new(peak.scaled(1.0 - below), peak, peak.scaled(1.0 + above));
     let reserved = meters::reserved(allocated, Pattern::Single, false);

@@ -7,6 +7,8 @@ use super::super::capacity::Capacity;
 use super::super::estimate::{Estimate, KvPool, Part, PartId};
 use super::super::job::{CacheType, InferenceJob};
 use super::super::vllm::format::{Mxfp4Kernel, WeightFormat as Kernel};
+use super::super::vllm::share::Tenant;
+use super::super::vllm::start::outside;
 use super::super::vllm::tensors::Weights;
 use super::super::vllm::{
     Adapters, CacheFormat, Device, EntryPoint, Failure, Job, Mesh, Release, SamplerKernel, Settings,
@@ -15,7 +17,7 @@ use super::super::vllm::{
 use super::super::weights::WeightFormat;
 use super::Engine;
 use crate::memory::Interval;
-use crate::memory::meters::{Fit, context};
+use crate::memory::meters::Fit;
 use crate::units::Bytes;
 
 /// What only this engine reads; `None` is the release's default.
@@ -234,7 +236,7 @@ fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Star
         ),
         part(
             PartId::Context,
-            context(),
+            outside(job),
             "bare contexts and full pools on A100 and H100",
         ),
     ];
@@ -250,12 +252,12 @@ fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Star
     let pool =
         |bound: usize| Bytes::new(u64::try_from(found.cache.get(bound).copied().unwrap_or(0)).unwrap_or(0));
     let pool_bytes = Interval::new(pool(0), pool(1), pool(2));
-    let outside = match job.release.graphs_in_budget && job.v1 {
-        true => context(),
-        false => context() + found.graphs,
+    let beside = match job.release.graphs_in_budget && job.v1 {
+        true => outside(job),
+        false => outside(job) + found.graphs,
     };
     let whole = match found.failure {
-        None => Interval::exact(found.requested) + outside,
+        None => Interval::exact(found.requested) + beside,
         Some(_) => need,
     };
     Estimate {
@@ -286,6 +288,45 @@ fn unvalidated(job: &Job<'_>) -> bool {
         || job.mesh.data > 1
         || job.encoder_tokens.is_some()
         || matches!(job.weights, Kernel::Average { .. } | Kernel::Nvfp4)
+}
+
+/// What an engine with this question needs of its GPU beside other engines: the cache of the asked sequences where neither
+/// share nor cache is fixed.
+pub fn tenant(asked: &InferenceJob, options: &Options) -> Tenant {
+    let mut job = job(asked, options);
+    // Who holds what is counted where the GPU is divided.
+    job.device.in_use = Bytes::ZERO;
+    let found = start_with(&job, &all_weights(&job));
+    let blocks = asked_blocks(asked, options, &found);
+    let wanted = Bytes::new(found.layout.block_bytes) * blocks
+        + Bytes::new(found.layout.state_per_sequence) * asked.sequences;
+    let inside = options.release.graphs_in_budget && options.v1;
+    let none = Interval::default();
+    let (within, beside) = if inside {
+        (found.graphs, none)
+    } else {
+        (none, found.graphs)
+    };
+    let fixed = found.weights + found.profile.peak + found.non_torch + within;
+    let budget = match (options.utilization, options.cache_memory) {
+        (Some(_), None) => Interval::exact(found.requested),
+        (_, cache) => fixed + Interval::exact(cache.unwrap_or(wanted)),
+    };
+    Tenant {
+        budget,
+        outside: (outside(&job) + beside).expected,
+    }
+}
+
+/// Arguments that a start takes from the first card, given outright: every worker of a node has them.
+#[must_use]
+pub fn settled(asked: &InferenceJob, options: &Options) -> Options {
+    let settings = Settings::of(&job(asked, options));
+    Options {
+        batched_tokens: Some(settings.batched_tokens),
+        sequences: Some(settings.sequences),
+        ..options.clone()
+    }
 }
 
 /// Capacity both ways without starting anew for every trial: weights depend on neither sequences nor lengths.
