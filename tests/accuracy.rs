@@ -30,6 +30,7 @@ fn every_record_is_read_in_its_format() {
         ("options-trace.jsonl", 111, Format::TorchTrace),
         ("settings-trace.jsonl", 117, Format::TorchTrace),
         ("deepspeed-trace.jsonl", 32, Format::DeepSpeedTrace),
+        ("deepspeed-adapter-trace.jsonl", 11, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
         ("training.jsonl", 901, Format::Training),
         (
@@ -135,8 +136,39 @@ fn served(record: &Record, figure: &str) -> bool {
     record.engine() == EngineName::Vllm && record.number(figure).is_some()
 }
 
+/// Whether the peak of a published run is predicted where the loss is computed or in the optimizer's step.
+fn bound_by_loss_or_step(record: &Record) -> bool {
+    let Ok(asked) = question(record) else {
+        return false;
+    };
+    answer(&asked).is_ok_and(|answer| {
+        let binding = answer.instants.iter().find(|instant| instant.binding);
+        binding
+            .is_some_and(|instant| matches!(instant.id, "loss_forward" | "loss_backward" | "optimizer_step"))
+    })
+}
+
+/// The framework traces of training that the issue names, in three files.
+fn traces() -> Vec<Record> {
+    [
+        "torch-trace.jsonl",
+        "deepspeed-trace.jsonl",
+        "training-extras-trace.jsonl",
+    ]
+    .iter()
+    .flat_map(|name| file(name))
+    .collect()
+}
+
 /// The records that a gate is about.
 fn select(name: &str) -> Vec<Record> {
+    if let Some(phase) = name.strip_prefix("traces-") {
+        let chosen = |record: &Record| record.text("peak_phase") == Some(phase);
+        return traces().into_iter().filter(chosen).collect();
+    }
+    if name == "traces" {
+        return traces();
+    }
     let trained_in_full =
         |record: &Record| record.object("peft").is_none() && record.text("quant_base").is_none();
     let resharded = |record: &Record| {
@@ -200,6 +232,16 @@ fn select(name: &str) -> Vec<Record> {
             "training.jsonl",
             Box::new(move |record| known(record) && record.flag("oom")),
         ),
+        "published-bound" => (
+            "training.jsonl",
+            Box::new(move |record| {
+                known(record)
+                    && fixed(record)
+                    && record.text("quantity") == Some("max_allocated")
+                    && !record.flag("oom")
+                    && bound_by_loss_or_step(record)
+            }),
+        ),
         "published-high" => (
             "training.jsonl",
             Box::new(move |record| {
@@ -230,6 +272,7 @@ fn select(name: &str) -> Vec<Record> {
             }),
         ),
         "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
+        "trace-deepspeed-adapters" => ("deepspeed-adapter-trace.jsonl", Box::new(|_| true)),
         "trace-inference" => ("transformers-inference-trace.jsonl", Box::new(|_| true)),
         "published-adapters" => (
             "training.jsonl",
@@ -482,6 +525,7 @@ fn the_committed_statistics_are_those_of_the_records() {
     let mut records = Vec::new();
     for name in [
         "adapter-trace.jsonl",
+        "deepspeed-adapter-trace.jsonl",
         "deepspeed-trace.jsonl",
         "options-trace.jsonl",
         "saved-activations.jsonl",

@@ -11,6 +11,7 @@ use gpu_mem_calc::accuracy::evidence_table;
 use gpu_mem_calc::accuracy::record::{Record, read};
 use gpu_mem_calc::api::evidence::{UNSEEN, every_option, is_option, is_size, kinds};
 use gpu_mem_calc::api::{self, Answer, Availability, BackingStatus, INPUTS, Request, Section};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 fn root() -> &'static Path {
@@ -39,12 +40,74 @@ fn records() -> Vec<Record> {
         .collect()
 }
 
+/// Calculations by hand: of engines, which tests/engines_complete.rs runs, and of options, which run here.
+fn examples(folder: &str) -> Vec<(PathBuf, Worked)> {
+    let read = |path: PathBuf| {
+        let worked = serde_json::from_str(&text(&path));
+        let worked = worked.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path, worked)
+    };
+    files(folder, "json").into_iter().map(read).collect()
+}
+
 fn worked() -> Vec<Request> {
-    let examples = files("tests/worked", "json").into_iter().map(|path| {
-        let example: Value = serde_json::from_str(&text(&path)).expect("a worked example");
-        Request::from_json(example.get("request").expect("its request")).expect("a request")
-    });
-    examples.collect()
+    let all = examples("tests/worked")
+        .into_iter()
+        .chain(examples("tests/worked_options"));
+    all.map(|(_, worked)| Request::from_json(&worked.request).expect("a request"))
+        .collect()
+}
+
+/// A calculation by hand of one instant of a question.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Worked {
+    title: String,
+    source: String,
+    request: Value,
+    instant: String,
+    lines: Vec<Line>,
+    total_bytes: u64,
+    within_percent: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    entries: Vec<String>,
+    formula: String,
+    bytes: u64,
+}
+
+#[test]
+fn options_are_answered_as_calculated_by_hand() {
+    for (path, worked) in examples("tests/worked_options") {
+        let path = path.display();
+        assert!(!worked.title.is_empty() && !worked.source.is_empty(), "{path}");
+        let answer = answered(worked.request);
+        let close = |what: &str, found: u64, expected: u64| {
+            let error = found.abs_diff(expected) as f64 / expected as f64 * 100.0;
+            assert!(
+                error <= worked.within_percent,
+                "{path}: {what}: {found} is {error:.3} % from {expected}"
+            );
+        };
+        for line in &worked.lines {
+            let rows = answer
+                .ledger
+                .iter()
+                .filter(|row| line.entries.iter().any(|entry| entry == row.id));
+            let held = rows.map(|row| {
+                row.unit_bytes.get() * row.held_at.get(worked.instant.as_str()).copied().unwrap_or(0)
+            });
+            close(&line.formula, held.sum(), line.bytes);
+        }
+        let by_hand: u64 = worked.lines.iter().map(|line| line.bytes).sum();
+        assert_eq!(by_hand, worked.total_bytes, "{path}: the lines do not add up");
+        let instant = answer.instants.iter().find(|row| row.id == worked.instant);
+        let allocated = instant.expect("an instant of the step").allocated_bytes;
+        close("all", allocated.get(), worked.total_bytes);
+    }
 }
 
 fn answered(request: Value) -> Answer {

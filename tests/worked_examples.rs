@@ -245,3 +245,77 @@ fn a_reference_is_a_second_copy_of_the_weights_or_the_model_without_its_adapters
         .sum();
     close("reference", logits, 2 * all + (4 + 4 + 4) * cut, 0.5);
 }
+
+/// GPT-BigCode before transformers 4.53 fills its cache while layers are recomputed, so each layer's projection of queries,
+/// keys and values stays until the outputs are dropped; and its class holds a mask over all positions
+/// (fms-main-gpt_bigcode-santacoder records).
+#[test]
+fn santacoder_keeps_its_cache_through_the_loss() {
+    let run = |version: &str, training: Value| {
+        let mut request = json!({
+            "model": {"id": "santacoder"},
+            "engine": {"type": "pytorch_ddp", "version": "2.4", "transformers_version": version},
+            "hardware": {"gpu": "a100-sxm-80gb", "num_gpus": 1},
+            "training": {"dtype": "bf16", "precision_mode": "pure", "seq_length": 2048, "batch_size": 8,
+                "activation_checkpointing": "full", "attention": "flash_attention"},
+        });
+        let fields = request["training"].as_object_mut().unwrap();
+        fields.extend(training.as_object().unwrap().clone());
+        ask(request)
+    };
+    let plain = run("4.48", json!({}));
+    close("loss", plain.peak_allocated_bytes.get(), 15_193_274_880, 0.1);
+    let tokens = 8 * 2048;
+    let projections = 24 * (2048 + 2 * 128) * 2 * tokens;
+    assert_eq!(held(&plain, "attention.qkv", "loss_forward"), projections);
+    assert_eq!(held(&plain, "attention.qkv", "loss_backward"), 0);
+    assert_eq!(held(&plain, "buffers.causal_mask", "rest"), 2048 * 2048);
+    let later = run("4.53", json!({}));
+    assert_eq!(held(&later, "attention.qkv", "loss_forward"), 0);
+    let in_place = run("4.48", json!({"loss": "fused_in_place"}));
+    close(
+        "loss in place",
+        in_place.peak_allocated_bytes.get(),
+        13_582_956_544,
+        0.1,
+    );
+}
+
+/// Under autocast the loss of GPT-BigCode computes on an fp32 copy of bf16 logits, and the outputs are copied to fp32 when
+/// the forward pass has returned; which of both is tighter depends on the loss.
+#[test]
+fn santacoder_with_adapters_copies_its_logits_to_fp32() {
+    for (loss, measured) in [("plain", 9_147_162_112), ("fused_in_place", 7_538_417_152)] {
+        let answer = ask(json!({
+            "model": {"id": "santacoder"},
+            "engine": {"type": "pytorch_ddp", "version": "2.4", "transformers_version": "4.48"},
+            "hardware": {"gpu": "a100-sxm-80gb", "num_gpus": 1},
+            "training": {"dtype": "bf16", "precision_mode": "autocast", "seq_length": 2048, "batch_size": 4,
+                "activation_checkpointing": "full", "attention": "flash_attention", "loss": loss,
+                "adapter": "lora", "lora_rank": 16, "lora_targets": "query_value", "lora_dropout": 0.1,
+                "base_format": "nf4_double"},
+        }));
+        close(loss, answer.peak_allocated_bytes.get(), measured, 1.0);
+    }
+}
+
+/// FSDP ignores adapters that are fused with quantised layers: they lie whole on every rank, in the type of the arithmetic
+/// (fms-liger-Meta-Llama-3-8B-accelerated-peft-bnb-foak-lora-4gpu-bs4-amp, whose gradients are there at rest).
+#[test]
+fn fused_adapters_are_whole_under_fsdp() {
+    let answer = ask(json!({
+        "model": {"id": "llama-3-8b"},
+        "engine": {"type": "fsdp", "fsdp_version": "1", "version": "2.4", "transformers_version": "4.45"},
+        "hardware": {"gpu": "a100-sxm-80gb", "num_gpus": 4},
+        "training": {"dtype": "bf16", "precision_mode": "autocast", "seq_length": 4096, "batch_size": 4,
+            "activation_checkpointing": "full", "attention": "flash_attention", "loss": "fused_in_place",
+            "fused_kernels": "norm_rotary_adapter", "adapter": "lora", "lora_rank": 16,
+            "lora_targets": "attention", "lora_dropout": 0.1, "base_format": "nf4_double"},
+    }));
+    let adapters = 2 * 16 * 32 * (4096 + 4096 + 2 * (4096 + 1024) + 4096 + 4096);
+    assert_eq!(held(&answer, "adapters", "rest"), adapters);
+    assert_eq!(held(&answer, "optimizer.states", "rest"), 2 * adapters);
+    assert_eq!(held(&answer, "gradients", "optimizer_step"), adapters);
+    close("rest", allocated(&answer, "rest") + adapters, 1_636_382_539, 0.2);
+    close("peak", answer.peak_allocated_bytes.get(), 25_112_976_896, 0.2);
+}

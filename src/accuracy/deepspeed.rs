@@ -1,11 +1,11 @@
-//! From a trace of DeepSpeed (`deepspeed-trace.jsonl`) to a question: bf16 unless it says otherwise, torch's AdamW with `foreach`, fused attention,
+//! From a trace of DeepSpeed (`deepspeed-trace.jsonl`, `deepspeed-adapter-trace.jsonl`) to a question: bf16 unless it says otherwise, torch's AdamW with `foreach`, fused attention,
 //! clipping, defaults of DeepSpeed 0.19 for all that the case does not set.
 
 use serde_json::{Map, Value};
 
 use super::question::Question;
 use super::record::Record;
-use super::trace::whole;
+use super::trace::{targets, whole};
 use crate::request::InputId;
 
 /// The question of a trace, or why it cannot be asked.
@@ -15,6 +15,8 @@ pub fn question(record: &Record) -> Result<Question, String> {
         InputId::ModelId,
         record.text("model").ok_or("the model is not named")?,
     );
+    question.set_some(InputId::NumLayers, record.whole("layers"));
+    adapter(&mut question, record)?;
     question.set(InputId::EngineType, "deepspeed");
     question.set(InputId::EngineVersion, "2.15");
     question.set(InputId::TransformersVersion, "5.23");
@@ -29,12 +31,6 @@ pub fn question(record: &Record) -> Result<Question, String> {
             (false, false) => "fp32",
         },
     );
-    if let Some(rank) = record.whole("lora") {
-        question.set(InputId::Adapter, "lora");
-        question.set(InputId::LoraRank, rank);
-        question.set(InputId::LoraTargets, "all_linear");
-        question.set(InputId::AdapterDtype, "bf16");
-    }
     question.set(InputId::Optimizer, "adamw");
     question.set(InputId::OptimizerImplementation, "foreach");
     question.set(InputId::GradientClipping, 1.0);
@@ -75,6 +71,19 @@ pub fn question(record: &Record) -> Result<Question, String> {
         question.set(input, Value::clone(value));
     }
     Ok(question)
+}
+
+/// Adapters, and how the frozen weights are stored.
+fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
+    let Some(lora) = record.object("lora") else {
+        return Ok(());
+    };
+    question.set(InputId::Adapter, "lora");
+    question.set_some(InputId::LoraRank, lora.get("r").and_then(Value::as_u64));
+    question.set_some(InputId::LoraDropout, lora.get("dropout").and_then(Value::as_f64));
+    question.set(InputId::LoraTargets, targets(lora.get("targets"))?);
+    question.set(InputId::BaseFormat, record.text("quant").unwrap_or("plain"));
+    Ok(())
 }
 
 /// The device of an offload block.

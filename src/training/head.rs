@@ -12,9 +12,9 @@ use super::preference::preference;
 use super::tape::{
     Edge, NodeId, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients,
 };
-use super::{LossKind, Objective, Projection, TrainingJob};
+use super::{LossKind, Objective, Precision, Projection, TrainingJob};
 use crate::model::Network;
-use crate::units::DType;
+use crate::units::{Bytes, DType};
 
 /// What the end of the network holds at each of its instants, over what the layers hold.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +41,10 @@ struct Tail {
     referred: Vec<StorageId>,
     /// The logits that the program may keep.
     outputs: Option<StorageId>,
+    /// What a kernel keeps to write the gradient over.
+    overwritten: Option<StorageId>,
+    /// The logits' fp32 copy after the forward pass.
+    converted: Option<Storage>,
 }
 
 /// Evaluates the end of the network.
@@ -70,8 +74,12 @@ pub fn ending(job: &TrainingJob, setting: &Setting) -> Ending {
 struct Copies {
     /// The program still refers to the 16-bit logits: not up to transformers 4.45, whose models rebind the name.
     narrow: bool,
-    /// The loss is computed in the type of the logits: GPT-2's kin before transformers 5.
+    /// The loss is computed in the type of the logits: GPT-2's kin up to transformers 4.48, and the first Qwen.
     unwidened: bool,
+    /// The logits are copied to fp32 when the forward pass has returned, before the outputs are dropped (accelerate 1.0.1
+    /// utils/operations.py, `ConvertOutputsToFp32`). Only told where the model has made no such copy itself, which would
+    /// have been as large.
+    converted: bool,
     /// The fp32 logits are shifted into a copy: before transformers 5, which shifts the labels.
     shifted: bool,
     /// The kernel writes the gradient over its input.
@@ -81,11 +89,15 @@ struct Copies {
 impl Copies {
     fn of(job: &TrainingJob) -> Self {
         let in_place = job.loss == LossKind::FusedInPlace;
+        // The first Qwen's class comes with its checkpoints and is of no version (modeling_qwen.py, `QWenLMHeadModel`).
+        let (version, model) = (job.transformers_version, job.network.model_type.as_str());
+        let own = model == "qwen";
+        let unwidened = own || version < (4, 49) && matches!(model, "gpt2" | "gpt_bigcode");
         Self {
-            narrow: job.transformers_version > (4, 45),
-            shifted: job.transformers_version < (5, 0),
-            unwidened: job.transformers_version < (5, 0)
-                && matches!(job.network.model_type.as_str(), "gpt2" | "gpt_bigcode"),
+            converted: unwidened && matches!(job.precision, Precision::Autocast(_)),
+            narrow: version > (4, 45),
+            shifted: own || version < (5, 0),
+            unwidened,
             in_place,
         }
     }
@@ -94,6 +106,7 @@ impl Copies {
     const CURRENT: Self = Self {
         narrow: true,
         unwidened: false,
+        converted: false,
         shifted: false,
         in_place: false,
     };
@@ -158,13 +171,19 @@ fn record(network: &Network, setting: &Setting, with_norm: bool, copies: Copies)
             held: false,
         }
     } else {
-        cross_entropy(&mut recorder, input)
+        let wide = autocast_to_fp32(&mut recorder, input);
+        referred.extend(wide.storage.filter(|id| !referred.contains(id)));
+        cross_entropy(&mut recorder, wide)
     };
     Tail {
         tape: recorder.tape,
         start,
         referred,
         outputs,
+        overwritten: input.storage.filter(|_| copies.in_place),
+        converted: copies
+            .converted
+            .then(|| Storage::new(&names::LOGITS_FP32, logits.shape, DType::Fp32)),
     }
 }
 
@@ -198,10 +217,7 @@ fn head(network: &Network, setting: &Setting, recorder: &mut Recorder, hidden: V
 /// written out, with logits, shifted logits and exponentials at once, and keeps its result. The backward of the loss is
 /// that of both: a tensor of zeros with one value per row, and `grad − exp(result)·sum` in two steps.
 fn divided_cross_entropy(recorder: &mut Recorder, logits: Var, referred: &mut Vec<StorageId>) -> Start {
-    let logits = match recorder.types.autocast {
-        Some(_) => recorder.cast(logits, DType::Fp32, &names::LOGITS_FP32),
-        None => logits,
-    };
+    let logits = autocast_to_fp32(recorder, logits);
     let storage = |name| Storage::new(name, logits.shape, logits.dtype);
     let result = recorder.tape.store(storage(&names::LOG_PROBABILITIES));
     referred.push(recorder.tape.store(storage(&names::LOG_SOFTMAX_PART)));
@@ -234,13 +250,17 @@ fn start(node: Option<NodeId>) -> Start {
     }
 }
 
+/// What a cross entropy computes on: autocast gives it fp32, and the copy lives as long as the call.
+fn autocast_to_fp32(recorder: &mut Recorder, logits: Var) -> Var {
+    match recorder.types.autocast {
+        Some(_) => recorder.cast(logits, DType::Fp32, &names::LOGITS_FP32),
+        None => logits,
+    }
+}
+
 /// Log-softmax, which keeps its result, and the negative log-likelihood, whose gradient is a tensor of zeros with one
 /// value per row.
 fn cross_entropy(recorder: &mut Recorder, logits: Var) -> Start {
-    let logits = match recorder.types.autocast {
-        Some(_) => recorder.cast(logits, DType::Fp32, &names::LOGITS_FP32),
-        None => logits,
-    };
     let result = recorder.tape.store(Storage::new(
         &names::LOG_PROBABILITIES,
         logits.shape,
@@ -279,12 +299,33 @@ fn at_instants(tail: &Tail, played: &Played) -> Ending {
         &played.head
     };
     Ending {
-        loss_forward: alive(played, &forward),
+        loss_forward: with_conversion(tail, played, alive(played, &forward)),
         reference_forward: Vec::new(),
         loss_backward: alive(played, &played.loss.alive),
         head_backward: alive(played, &head.alive),
         after: Vec::new(),
         packed: Vec::new(),
+    }
+}
+
+/// The larger of what is alive while the loss is computed, and of what is left of it with the fp32 copy of the logits.
+fn with_conversion(tail: &Tail, played: &Played, computing: Vec<Storage>) -> Vec<Storage> {
+    let Some(copy) = tail.converted else {
+        return computing;
+    };
+    let mut left = tail.tape.alive_after_forward();
+    for id in tail.outputs.into_iter().chain(tail.overwritten) {
+        if !left.contains(&id) {
+            left.push(id);
+        }
+    }
+    let mut converting = alive(played, &left);
+    converting.push(copy);
+    let bytes = |storages: &[Storage]| -> Bytes { storages.iter().map(Storage::bytes).sum() };
+    if bytes(&converting) > bytes(&computing) {
+        converting
+    } else {
+        computing
     }
 }
 

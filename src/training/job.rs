@@ -399,7 +399,8 @@ pub struct Adapter {
     /// Whether experts are stored like the other matrices: not by bitsandbytes from transformers 5 on, where they are no
     /// linear modules.
     pub quantised_experts: bool,
-    /// Whether a quantised layer and its adapter are one operation (unsloth's fast_lora.py, in fms-acceleration).
+    /// Whether a quantised layer and its adapter are one operation (unsloth's fast_lora.py, in fms-acceleration). FSDP1 then
+    /// leaves the adapters out, see [`TrainingJob::adapters_outside`].
     pub fused: bool,
     /// Whole modules that train beside the adapters, as copies of the frozen ones (`modules_to_save`).
     pub modules: Modules,
@@ -551,6 +552,13 @@ impl TrainingJob {
         matches!(self.engine, Engine::Fsdp2 { .. })
             && self.tensor.is_some_and(divided)
             && !self.network.head.tied
+    }
+
+    /// Whether the adapters lie outside FSDP's flat parameters, whole on every rank and in the type of the arithmetic: where
+    /// they are fused with quantised layers (fms-acceleration, fms_acceleration_foak/utils.py,
+    /// `lora_adapters_switch_ddp_from_fsdp`: ignored modules whose gradients a hook reduces).
+    pub fn adapters_outside(&self) -> bool {
+        matches!(self.engine, Engine::Fsdp1 { .. }) && self.adapter.is_some_and(|adapter| adapter.fused)
     }
 
     /// Tokens per micro-batch on one rank.

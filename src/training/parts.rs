@@ -24,6 +24,8 @@ pub struct Part {
     pub trained: Piece,
     /// Type of what trains.
     pub dtype: DType,
+    /// Whether what trains is whole on every rank although the frozen weights are sharded.
+    pub whole: bool,
     /// Whether it lies outside the blocks, where whole modules train instead of adapters.
     outside_blocks: bool,
     /// Norms that are fp32 beside plain weights of another type.
@@ -38,6 +40,7 @@ impl Default for Part {
             plain: Piece::default(),
             trained: Piece::default(),
             dtype: DType::Fp32,
+            whole: false,
             outside_blocks: false,
             norms: Piece::default(),
             quantised: Vec::new(),
@@ -107,6 +110,7 @@ impl Part {
                 trained: plain.clone(),
                 plain,
                 dtype: types.trained,
+                whole: false,
                 outside_blocks: !blocks,
                 norms: Piece::default(),
                 quantised: Vec::new(),
@@ -132,10 +136,17 @@ impl Part {
                 }
             })
             .collect();
+        let whole = blocks && job.adapters_outside();
         Self {
             plain: piece(&rest),
-            trained: piece(&trained.iter().collect::<Vec<_>>()),
+            trained: if whole {
+                Piece::new(&trained, 1)
+            } else {
+                piece(&trained.iter().collect::<Vec<_>>())
+            },
+            whole,
             dtype: match (blocks, adapter.widened) {
+                (true, _) if whole => job.precision.compute(),
                 (true, _) => adapter.dtype,
                 (false, Widened::Everything) => DType::Fp32,
                 (false, _) => types.stored,
@@ -144,6 +155,11 @@ impl Part {
             norms: piece(&norms),
             quantised: matrices.iter().map(|tensor| quantised(tensor)).collect(),
         }
+    }
+
+    /// Ranks among which what trains is shared, where frozen weights are shared among so many.
+    pub const fn among(&self, shards: u64) -> u64 {
+        if self.whole { 1 } else { shards }
     }
 
     /// Registers its weights as they are stored, and those of the reference model where it is a copy.
@@ -171,9 +187,23 @@ impl Part {
             held.push((sheet.item(self.norms.item(NORMS, DType::Fp32, shards), place), 1));
         }
         let kind = if self.outside_blocks { MODULES } else { ADAPTERS };
-        held.push((sheet.item(self.trained.item(kind, self.dtype, shards), place), 1));
+        let adapters = self.trained.item(kind, self.dtype, self.among(shards));
+        held.push((sheet.item(adapters, place), 1));
         if !self.quantised.is_empty() {
             held.push((sheet.item(self.quantised_item(adapter.base, shards), place), 1));
+        }
+        held
+    }
+
+    /// Registers what is frozen as DeepSpeed holds it, whole on every rank: all that is not stored in few bits in the type of
+    /// the arithmetic (runtime/engine.py, `_configure_distributed_model`: the module is cast).
+    pub fn frozen(&self, base: BaseFormat, low: DType, place: &str, sheet: &mut Sheet) -> Held {
+        let mut held = vec![
+            (sheet.item(self.plain.item(WEIGHTS, low, 1), place), 1),
+            (sheet.item(self.norms.item(NORMS, low, 1), place), 1),
+        ];
+        if !self.quantised.is_empty() {
+            held.push((sheet.item(self.quantised_item(base, 1), place), 1));
         }
         held
     }

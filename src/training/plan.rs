@@ -92,7 +92,8 @@ pub struct LayerPlan {
     pub part: Part,
     /// What one such layer keeps after its forward.
     pub kept: Held,
-    /// Autocast's copies of its weights that exist until the forward pass is over although the layer is recomputed.
+    /// What exists until the forward pass is over although the layer is recomputed: autocast's copies of its weights, and
+    /// what a cache of keys and values refers to.
     pub casts: Held,
     /// What one such layer sends to the host in its forward, where saved activations wait there.
     pub packed: Vec<Storage>,
@@ -233,9 +234,24 @@ impl<'a> Plan<'a> {
             .unwrap_or(0)
     }
 
-    /// Elements of all tensors up to this size, each copy by itself.
+    /// Elements of all tensors up to this size, each copy by itself, adapters among them.
     pub fn small_tensors(&self, threshold: u64) -> u64 {
         let one = |tensor: &Tensor| tensor.elements().get() / tensor.copies.max(1);
+        let adapters: u64 = self
+            .layers
+            .iter()
+            .enumerate()
+            .filter(|_| self.job.adapter.is_some())
+            .map(|(kind, layer)| {
+                let sizes = layer.part.trained.local_sizes().iter();
+                let small: u64 = sizes.filter(|elements| **elements <= threshold).sum();
+                small * self.layers_of(kind)
+            })
+            .sum();
+        adapters + self.small_weights(threshold, one)
+    }
+
+    fn small_weights(&self, threshold: u64, one: impl Fn(&Tensor) -> u64) -> u64 {
         self.network
             .layers()
             .flat_map(|layer| &layer.tensors)
@@ -244,6 +260,20 @@ impl<'a> Plan<'a> {
             .filter(|tensor| one(tensor) <= threshold)
             .map(|tensor| tensor.elements().get())
             .sum()
+    }
+
+    /// Elements of the largest tensor that trains.
+    pub fn largest_trained(&self) -> u64 {
+        if self.job.adapter.is_none() {
+            return self.largest_tensor();
+        }
+        let layers = self.layers.iter().map(|layer| &layer.part);
+        layers
+            .chain([&self.input, &self.output])
+            .flat_map(|part| part.trained.local_sizes())
+            .copied()
+            .max()
+            .unwrap_or(0)
     }
 
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
@@ -375,7 +405,8 @@ fn layer(
     };
     if scope != Scope::Passes {
         plan.part = Part::new(job, layer.tensors.iter(), true, shards);
-        let gradients = plan.part.trained.item(GRADIENTS, plan.part.dtype, shards);
+        let among = plan.part.among(shards);
+        let gradients = plan.part.trained.item(GRADIENTS, plan.part.dtype, among);
         plan.gradients = sheet.item(gradients, &plan.place);
     }
     if scope == Scope::Engine {
@@ -433,6 +464,10 @@ fn layer(
             .filter(|storage| storage.name == &names::WEIGHT_CAST)
             .collect(),
     };
+    let mut casts = casts;
+    if recomputed {
+        casts.extend(all(block.tape.cached()));
+    }
     // What is recomputed runs in backward, outside of save_on_cpu.
     block.tape.keep_on_host(setting.away && !recomputed);
     // A checkpoint that re-enters autograd refers to the layer's output and to its gradient until its own pass is over

@@ -28,6 +28,7 @@ pub fn refresh() -> Result<()> {
     step("assets/evidence.csv", || {
         run(&mut compare(&[
             "tests/worked",
+            "tests/worked_options",
             "--format",
             "evidence",
             "--output",

@@ -22,19 +22,19 @@ impl Chosen {
     }
 }
 
-/// Numbers that switch something, with the words for what they do.
+/// Numbers that switch something away from what is usual, with the words for what they do.
 const SWITCHES: &[(InputId, &[&str])] = &[
-    (InputId::GradientAccumulationSteps, &["one", "several"]),
-    (InputId::GradientClipping, &["off", "on"]),
-    (InputId::Momentum, &["off", "on"]),
-    (InputId::Dropout, &["off", "on"]),
-    (InputId::LoraDropout, &["off", "on"]),
-    (InputId::BaseGroupSize, &["per_output", "groups"]),
+    (InputId::GradientAccumulationSteps, &["several"]),
+    (InputId::GradientClipping, &["off"]),
+    (InputId::Momentum, &["off"]),
+    (InputId::Dropout, &["on"]),
+    (InputId::LoraDropout, &["on"]),
+    (InputId::BaseGroupSize, &["per_output"]),
     (InputId::ReshardRanks, &["fewer"]),
     (InputId::ZeroStage, &["0", "1", "2", "3"]),
-    (InputId::HpzPartitionSize, &["off", "on"]),
-    (InputId::OffloadRatio, &["part", "all"]),
-    (InputId::PrefetchBucketSize, &["off", "on"]),
+    (InputId::HpzPartitionSize, &["on"]),
+    (InputId::OffloadRatio, &["part"]),
+    (InputId::PrefetchBucketSize, &["off"]),
 ];
 
 /// Numbers of which every value is answered by the same formula, and versions, which published records of many releases
@@ -172,6 +172,11 @@ pub fn chosen(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), repor
 fn value(input: &Input, given: &Given, report: &Report) -> Option<String> {
     let id = input.id;
     let taken = report.assumed.iter().find(|assumed| assumed.path == id.key());
+    // With fp32 arithmetic everything is fp32, whatever the mode.
+    let wide = matches!(given.choice(InputId::Dtype), Some("fp32" | "tf32"));
+    if id == InputId::PrecisionMode && wide {
+        return None;
+    }
     // What follows from other values goes before a fixed default.
     let follows = taken.and_then(|assumed| assumed.value.as_str());
     if let Some(word) = follows.filter(|_| !given.has(id)) {
@@ -189,14 +194,15 @@ fn value(input: &Input, given: &Given, report: &Report) -> Option<String> {
     switched(id, number).map(ToString::to_string)
 }
 
-/// What a number switches.
+/// What a number switches, where it does.
 fn switched(id: InputId, number: f64) -> Option<&'static str> {
     let (_, words) = SWITCHES.iter().find(|(other, _)| *other == id)?;
-    let place = match id {
-        InputId::ReshardRanks => 0,
-        InputId::GradientAccumulationSteps | InputId::HpzPartitionSize => usize::from(number > 1.0),
-        InputId::OffloadRatio => usize::from(number >= 1.0),
-        _ => usize::from(number > 0.0),
+    let switches = match id {
+        InputId::ReshardRanks => true,
+        InputId::GradientAccumulationSteps | InputId::HpzPartitionSize => number > 1.0,
+        InputId::OffloadRatio => number < 1.0,
+        InputId::Dropout | InputId::LoraDropout => number > 0.0,
+        _ => number <= 0.0,
     };
-    words.get(place).copied()
+    words.first().copied().filter(|_| switches)
 }

@@ -54,7 +54,8 @@ pub fn adapter(
             _ => DType::Fp32,
         },
         base,
-        widened: match (prepared, norms) {
+        // DeepSpeed casts the whole module to the compute type, whatever was fp32 before.
+        widened: match (prepared && engine.id != EngineId::Deepspeed, norms) {
             (false, _) => Widened::Nothing,
             (true, false) => Widened::Everything,
             (true, true) => Widened::Norms,
@@ -88,6 +89,13 @@ fn refuse(
             "unsupported_combination",
             InputId::BaseFormat,
             "Quantised weights are multiplied in 16 bits: choose bf16 or fp16 as the compute type.",
+        );
+    }
+    if engine == EngineId::Deepspeed && base.is_quantised() && given.integer(InputId::ZeroStage) == Some(3) {
+        report.error(
+            "not_available_yet",
+            InputId::BaseFormat,
+            "Quantised weights under ZeRO stage 3, which divides and gathers them as stored, are not built yet; they are up to stage 2, which leaves frozen weights whole on every GPU.",
         );
     }
     let version = given.choice(InputId::FsdpVersion);

@@ -39,7 +39,7 @@ pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
     let optimizer = optimizer(given);
     let loss = loss(given);
     let in_backward = in_backward(given, engine.id, report);
-    check_engine(optimizer, engine.id, given.choice(InputId::FsdpVersion), report);
+    check_engine(optimizer, engine.id, given, report);
     Step {
         micro_batch: given.integer(InputId::BatchSize).unwrap_or(1),
         accumulation: given.integer(InputId::GradientAccumulationSteps).unwrap_or(1),
@@ -115,7 +115,17 @@ const fn torchao(bits: u64, tabled: bool) -> Optimizer {
 
 /// Optimizers that look at the shape of each tensor need tensors of their own, and those that know nothing of sharded
 /// tensors need whole ones.
-fn check_engine(optimizer: Optimizer, engine: EngineId, version: Option<&str>, report: &mut Report) {
+fn check_engine(optimizer: Optimizer, engine: EngineId, given: &Given, report: &mut Report) {
+    let version = given.choice(InputId::FsdpVersion);
+    let divided = engine == EngineId::Fsdp && version != Some("1")
+        || given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1;
+    if divided && matches!(optimizer, Optimizer::Adafactor | Optimizer::AdafactorFp32) {
+        report.error(
+            "unsupported_combination",
+            InputId::Optimizer,
+            "Adafactor does not run on DTensors: torch's squares a partial norm in place, transformers' adds sharded means to plain tensors (traced with torch 2.15 and transformers 5.23).",
+        );
+    }
     let shaped = matches!(
         optimizer,
         Optimizer::Muon
@@ -139,16 +149,13 @@ fn check_engine(optimizer: Optimizer, engine: EngineId, version: Option<&str>, r
             "FSDP1 joins the tensors of a unit to a flat one, which has no rows and columns for this optimizer.",
         );
     }
-    let mixes = matches!(
-        optimizer,
-        Optimizer::BitsAndBytes { .. } | Optimizer::Adafactor | Optimizer::AdafactorFp32
-    );
+    let mixes = matches!(optimizer, Optimizer::BitsAndBytes { .. });
     if engine == EngineId::Fsdp && !flat && mixes {
         // torch 2.15 and bitsandbytes 0.50: the step raises "got mixed torch.Tensor and DTensor", or finds no sharding strategy.
         report.error(
             "unsupported_combination",
             InputId::Optimizer,
-            "FSDP2's shards are DTensors, on which this optimizer's step fails: bitsandbytes has no sharded kernels, Adafactor mixes them with plain tensors. Use torchao's 8-bit AdamW, or FSDP version 1.",
+            "FSDP2's shards are DTensors, for which bitsandbytes has no kernels: its step fails. Use torchao's 8-bit AdamW, or FSDP version 1.",
         );
     }
     if engine == EngineId::Fsdp && matches!(optimizer, Optimizer::GaLore { .. }) {

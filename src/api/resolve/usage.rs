@@ -155,6 +155,11 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::ZeroInit
         | InputId::HostMemoryGb
         | InputId::HostDiskGb => offload::usage(id, given).map_or(Use::Used, Use::Not),
+        InputId::AdapterDtype | InputId::KbitPrepared | InputId::KbitNormsOnly
+            if engine == EngineId::Deepspeed =>
+        {
+            Use::Not("DeepSpeed casts the whole module, adapters and norms with it, to the compute type.")
+        }
         InputId::LoraRank
         | InputId::LoraTargets
         | InputId::LoraDropout

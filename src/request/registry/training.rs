@@ -335,7 +335,7 @@ pub(super) static FUSED_KERNELS: Input = input(
             "norm_rotary_adapter",
             "norm, rotary and adapters",
             &["foak_quantised"],
-            "As the former, and a quantised layer with its adapter is one operation that keeps inputs instead of dropout masks (unsloth, fms-acceleration).",
+            "As the former, and a quantised layer with its adapter is one operation that keeps inputs instead of dropout masks (unsloth, fms-acceleration). FSDP leaves such adapters whole on every rank.",
         ),
         Choice::new(
             "liger",

@@ -109,6 +109,9 @@ impl Layout<'_> {
             (&names::QUERIES_KEYS_VALUES, query + key + value),
             name,
         );
+        if self.setting.keeps_cache {
+            self.recorder.tape.cache(whole.storage);
+        }
         if self.setting.reference.slices_projection {
             return (
                 self.recorder.slice(whole, &names::QUERIES, query, name),

@@ -53,6 +53,8 @@ pub struct Setting {
     pub repeated_keys: bool,
     /// Whether matrix products take a workspace anew each time.
     pub passing_workspace: bool,
+    /// Whether keys and values stay in a cache until the forward pass is over.
+    pub keeps_cache: bool,
     /// Whether experts run one after another, each on the tokens that chose it.
     pub looped_experts: bool,
 }
@@ -114,16 +116,22 @@ impl Setting {
             repeated_keys: job.transformers_version < (4, 48)
                 && Reference::repeats_keys(&job.network.model_type),
             passing_workspace: job.torch_version >= (2, 15) && job.compute_capability >= 90,
+            keeps_cache: job.transformers_version < (4, 53)
+                && Reference::keeps_cache(&job.network.model_type),
             looped_experts: job.transformers_version < (5, 0),
             away: job.saved.away(),
         }
     }
 }
 
-/// The type in which adapters are computed: FSDP's mixed precision gathers them in the type of the arithmetic.
-const fn adapter_type(job: &TrainingJob, adapter: Adapter) -> DType {
+/// The type in which adapters are computed: FSDP's mixed precision gathers them in the type of the arithmetic, in which they
+/// are already where FSDP leaves them out.
+fn adapter_type(job: &TrainingJob, adapter: Adapter) -> DType {
     match job.precision {
         Precision::ShardedMixed { compute, .. } => compute,
+        // DeepSpeed casts the whole module.
+        Precision::Master(compute) => compute,
+        _ if job.adapters_outside() => job.precision.compute(),
         _ => adapter.dtype,
     }
 }

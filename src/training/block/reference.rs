@@ -53,6 +53,14 @@ impl Reference {
         )
     }
 
+    /// Whether the class goes on filling its cache while layers are recomputed: each layer's keys and values are views of
+    /// its whole projection, which the outputs refer to until they are dropped (transformers 4.45 to 4.52,
+    /// models/gpt_bigcode/modeling_gpt_bigcode.py, `presents`; other decoders set `use_cache` to false, and this one does
+    /// from 4.53 on).
+    pub fn keeps_cache(model_type: &str) -> bool {
+        model_type == "gpt_bigcode"
+    }
+
     /// Of this `model_type`.
     pub fn of(model_type: &str) -> Self {
         let is = |names: &[&str]| names.contains(&model_type);

@@ -2,7 +2,9 @@
 //!
 //! Read in DeepSpeed 0.19: runtime/fp16/fused_optimizer.py (stage 0), runtime/zero/stage_1_and_2.py, stage3.py,
 //! partition_parameters.py and partitioned_param_coordinator.py. Flat buffers are counted for the whole model, not by layer.
-//! When the bucket is reduced is told in `reduction`, what is offloaded in `deepspeed_host`.
+//! When the bucket is reduced is told in `reduction`, what is offloaded in `deepspeed_host`. Beside adapters the flat buffers
+//! are those of the adapters; frozen weights are whole on every rank up to stage 2, and divided and gathered like the others at
+//! stage 3.
 
 use super::reduction::{Reduction, reductions};
 use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, symbol};
@@ -114,8 +116,10 @@ impl DeepSpeed {
             .collect();
         let weights: u64 = all.iter().map(|(elements, count)| elements * count).sum();
         let own = weights.div_ceil(ranks);
-        let largest = plan.largest_tensor();
-        let workspaces = super::workspaces(plan, sheet);
+        let largest = plan.largest_trained();
+        let frozen = frozen(plan);
+        let mut workspaces = super::workspaces(plan, sheet);
+        workspaces.extend(super::buffers::buffers(plan, sheet));
         let tied = super::tied(plan, sheet);
         let gradient = buffer("gradients", "16-bit gradients", Group::Gradients);
         let whole = plan
@@ -130,6 +134,7 @@ impl DeepSpeed {
             .collect();
         let ends = [(&plan.output, super::AFTER), (&plan.input, super::BEFORE)]
             .map(|(part, place)| sheet.item(part.trained.item(gradient, low, 1), place));
+        let beside = frozen_weights(plan, zero, sheet);
         let mut flat = Flat {
             sheet,
             weights,
@@ -137,8 +142,13 @@ impl DeepSpeed {
         };
         let params = Group::ModelParams;
         let mut always = workspaces;
+        always.extend(beside);
         if zero.stage == 3 {
             if !zero.weights.away() {
+                if frozen > 0 {
+                    let id = ("zero.frozen", "partition of the frozen 16-bit weights", params);
+                    always.push((flat.item(id, (low, frozen.div_ceil(ranks)), "β·n"), 1));
+                }
                 let id = ("zero.weights", "partition of the 16-bit weights", params);
                 always.push((flat.item(id, (low, own), "β·⌈P/N⌉"), 1));
             }
@@ -161,7 +171,7 @@ impl DeepSpeed {
                     "second copy of the weights inside a group (hpZ)",
                     params,
                 );
-                let elements = weights.div_ceil(zero.secondary);
+                let elements = weights.saturating_add(frozen).div_ceil(zero.secondary);
                 always.push((flat.item(id, (low, elements), "β·n"), 1));
             }
         } else {
@@ -223,6 +233,7 @@ impl DeepSpeed {
         let gathered = if zero.stage == 3 {
             let ahead = if zero.prefetch { zero.max_live } else { 0 };
             let live = weights
+                .saturating_add(frozen)
                 .min(ahead.max(kept_for_reuse(plan)))
                 .max(zero.largest_module.unwrap_or_else(|| plan.largest_tensor()));
             let copies = flat.item(
@@ -254,7 +265,7 @@ impl DeepSpeed {
             );
             always.push((flat.item(id, (low, largest), "β·n"), 1));
         }
-        deepspeed_host::register(plan, zero, (weights, own), flat.sheet);
+        deepspeed_host::register(plan, zero, (weights, own, frozen), flat.sheet);
         // Stage 0 in fp32 runs torch's optimizer on the weights themselves.
         let master_copies = u64::from(!(zero.stage == 0 && low == DType::Fp32));
         Self {
@@ -371,11 +382,48 @@ impl DeepSpeed {
     }
 }
 
+/// Weights beside adapters, which get neither gradients nor states.
+fn frozen(plan: &Plan<'_>) -> u64 {
+    if plan.job.adapter.is_none() {
+        return 0;
+    }
+    let layers = plan.layers.iter().enumerate();
+    let within: u64 = layers
+        .map(|(kind, layer)| layer.part.plain.elements * plan.layers_of(kind))
+        .sum();
+    within + plan.input.plain.elements + plan.output.plain.elements + plan.towers.plain.elements
+}
+
+/// Frozen weights where the stage does not divide them.
+fn frozen_weights(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
+    let mut held = Held::new();
+    let Some(adapter) = plan.job.adapter.filter(|_| zero.stage < 3) else {
+        return held;
+    };
+    let low = plan.types.computed;
+    for (kind, layer) in plan.layers.iter().enumerate() {
+        let place = super::layer_place(&layer.place);
+        let one = layer.part.frozen(adapter.base, low, &place, sheet);
+        extend(&mut held, &one, plan.layers_of(kind));
+    }
+    for (part, place) in [
+        (&plan.input, super::BEFORE),
+        (&plan.output, super::AFTER),
+        (&plan.towers, super::TOWERS),
+    ] {
+        held.extend(part.frozen(adapter.base, low, place, sheet));
+    }
+    held
+}
+
 /// How many layers, from the first on, the partition of the first rank reaches into: its gradients get their buffer when
 /// backward has come to them.
 fn touched(plan: &Plan<'_>, own: u64) -> usize {
     let tensors = plan.network.input_tensors.iter();
-    let mut before: u64 = tensors.map(|tensor| tensor.elements().get()).sum();
+    let mut before: u64 = match plan.job.adapter {
+        Some(_) => plan.input.trained.elements,
+        None => tensors.map(|tensor| tensor.elements().get()).sum(),
+    };
     plan.order
         .iter()
         .take_while(|kind| {
@@ -451,7 +499,7 @@ fn reduced(plan: &Plan<'_>, zero: Zero, hooks: bool, flat: &mut Flat<'_>) -> (Ve
     };
     if !hooks {
         // All gradients are there; the bucket takes them in turn, so only what it cannot hold is copied beside it.
-        let large = plan.largest_tensor();
+        let large = plan.largest_trained();
         let oversized = (large > zero.reduce_bucket).then_some(Reduction {
             elements: large,
             oversized: true,

@@ -78,8 +78,8 @@ impl Host<'_> {
     }
 }
 
-/// Registers what is outside the GPU, of `weights` in all and `own` on this rank.
-pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own): (u64, u64), sheet: &mut Sheet) {
+/// Registers what is outside the GPU, of `weights` that train and `own` on this rank, and of `frozen` ones beside adapters.
+pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own, frozen): (u64, u64, u64), sheet: &mut Sheet) {
     let low = plan.types.computed.bits() / 8;
     let away = own.saturating_sub(on_gpu(zero, own));
     let states = states_of(plan.job.optimizer);
@@ -91,7 +91,7 @@ pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own): (u64, u64), sheet: 
     match (zero.optimizer, zero.stage) {
         (Offload::None, _) => {}
         (_, 0..=2) => {
-            let largest = plan.largest_tensor();
+            let largest = plan.largest_trained();
             host.add(("host.master", "fp32 master weights"), true, (4, own, 1));
             host.add(("host.moments", "fp32 moments"), false, (4, own, states));
             host.add(("host.gradients", "fp32 gradients"), true, (4, own, 1));
@@ -128,9 +128,10 @@ pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own): (u64, u64), sheet: 
             host.place = HostPlace::Memory;
         }
     }
+    let held = own.saturating_add(frozen.div_ceil(plan.job.data_parallel.max(1)));
     match zero.weights {
         Offload::None => {}
-        Offload::Cpu => host.add(("host.weights", "16-bit weights"), true, (low, own, 1)),
+        Offload::Cpu => host.add(("host.weights", "16-bit weights"), true, (low, held, 1)),
         Offload::Nvme => {
             let (count, size) = WEIGHT_BUFFERS;
             host.add(
@@ -139,12 +140,12 @@ pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own): (u64, u64), sheet: 
                 (low, size, count),
             );
             let name = ("host.weights", "16-bit weights that stay in memory");
-            host.add(name, true, (low, own.min(WEIGHTS_IN_MEMORY), 1));
+            host.add(name, true, (low, held.min(WEIGHTS_IN_MEMORY), 1));
             host.place = HostPlace::Disk;
-            host.add(("disk.weights", "16-bit weights"), false, (low, own, 1));
+            host.add(("disk.weights", "16-bit weights"), false, (low, held, 1));
         }
     }
-    built(zero, weights, low, sheet);
+    built(zero, weights.saturating_add(frozen), low, sheet);
 }
 
 /// The whole model, where every process builds it before it is divided.

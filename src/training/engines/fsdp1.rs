@@ -45,7 +45,9 @@ impl Fsdp1 {
     pub(super) fn new(plan: &Plan<'_>, states: States, settings: Settings, sheet: &mut Sheet) -> Self {
         let units = Units::new(plan, settings.reshard, sheet);
         let widens = plan.types.reduced.bits() > plan.types.computed.bits() && plan.job.adapter.is_none();
-        let tightest = |reduced: &[&Unit]| reduction(&units, reduced, widens, sheet);
+        // Gradients of modules that it ignores are reduced where they are.
+        let copies = if plan.job.adapters_outside() { 1 } else { 2 };
+        let tightest = |reduced: &[&Unit]| reduction(&units, reduced, (widens, copies), sheet);
         Self {
             settings,
             reductions: units.layers.iter().map(|unit| tightest(&[unit])).collect(),
@@ -62,7 +64,8 @@ impl Fsdp1 {
         match moment {
             Moment::Load => {}
             Moment::Rest => {
-                if self.settings.original {
+                // Modules that it ignores keep parameters of their own, whose gradients are gone.
+                if self.settings.original && !plan.job.adapters_outside() {
                     self.shards.until_forward(plan, &mut held);
                 }
             }
@@ -131,11 +134,11 @@ impl Fsdp1 {
 
 /// The tightest moment of a reduction: the gradients are flattened beside the gathered weights, or copied to the wider type
 /// of the reduction, beside its output.
-fn reduction(units: &Units, reduced: &[&Unit], widens: bool, sheet: &Sheet) -> Held {
+fn reduction(units: &Units, reduced: &[&Unit], (widens, times): (bool, u64), sheet: &Sheet) -> Held {
     let mut flattened = Held::new();
     for unit in reduced {
         units.gathered(unit, &mut flattened);
-        flattened.push((unit.gradients, 2));
+        flattened.push((unit.gradients, times));
     }
     let copies = reduced
         .iter()

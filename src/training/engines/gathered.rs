@@ -172,8 +172,11 @@ impl Units {
             });
             let packed = part.packed_item(plan.job).map(|item| sheet.item(item, place));
             let mut entry = |trained: bool, kind: Kind, dtype| {
-                let piece = if trained { &part.trained } else { &part.plain };
-                sheet.item(piece.item(kind, dtype, plan.shards), place)
+                let (piece, shards) = match trained {
+                    true => (&part.trained, part.among(plan.shards)),
+                    false => (&part.plain, plan.shards),
+                };
+                sheet.item(piece.item(kind, dtype, shards), place)
             };
             let (computed, reduced) = (plan.types.computed, plan.types.reduced);
             let shard = Kind {

@@ -1,6 +1,7 @@
 //! The engines: what each holds of weights, gradients, states and buffers at every moment of a step. One file per engine;
 //! activations and the timeline are the same for all and live elsewhere.
 
+mod buffers;
 mod deepspeed;
 mod deepspeed_host;
 mod embedding;
@@ -126,12 +127,15 @@ impl States {
             extend(&mut weights, &stored, count);
             if place != TOWERS {
                 if let Some(dtype) = job.moving_average {
-                    let item = part.trained.item(MOVING_AVERAGE, dtype, shards);
+                    let item = part.trained.item(MOVING_AVERAGE, dtype, part.among(shards));
                     weights.push((sheet.item(item, &place), count));
                 }
-                let item = part
-                    .trained
-                    .states_item(job.optimizer, job.implementation, part.dtype, shards);
+                let item = part.trained.states_item(
+                    job.optimizer,
+                    job.implementation,
+                    part.dtype,
+                    part.among(shards),
+                );
                 optimizer.push((sheet.item(item, &place), count));
                 // In the order of the module: what precedes the layers comes first.
                 let at = if place == BEFORE { 0 } else { local.len() };
@@ -140,7 +144,10 @@ impl States {
         }
         let within: Vec<(&Part, u64)> = plan.layers.iter().map(|layer| (&layer.part, 1)).collect();
         let gradients = |part: &Part, place: &str, sheet: &mut Sheet| {
-            sheet.item(part.trained.item(GRADIENTS, part.dtype, shards), place)
+            sheet.item(
+                part.trained.item(GRADIENTS, part.dtype, part.among(shards)),
+                place,
+            )
         };
         let input_gradients = gradients(&plan.input, BEFORE, sheet);
         let embedding = embedding::Embedding::new(plan, sheet);
@@ -169,6 +176,7 @@ impl States {
             states.optimizer.clear();
             fsdp_host::register(plan, sheet);
         }
+        states.weights.extend(buffers::buffers(plan, sheet));
         states
     }
 

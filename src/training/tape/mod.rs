@@ -114,6 +114,7 @@ pub struct Tape {
     away: bool,
     distributed: bool,
     outside: Vec<StorageId>,
+    cached: Vec<StorageId>,
     forwards: Vec<Forward>,
     passing: Vec<StorageId>,
 }
@@ -143,6 +144,7 @@ impl Tape {
             away: false,
             distributed: false,
             outside: Vec::new(),
+            cached: Vec::new(),
             forwards: Vec::new(),
             passing: Vec::new(),
         };
@@ -255,6 +257,11 @@ impl Tape {
         self.outside.extend(storage);
     }
 
+    /// A cache of keys and values refers to this storage until the forward pass of all layers and the loss is over.
+    pub fn cache(&mut self, storage: Option<StorageId>) {
+        self.cached.extend(storage);
+    }
+
     /// At this moment of the forward pass the operation at hand refers to these operands and needs these temporaries, beside
     /// what is kept.
     pub fn pass(&mut self, operands: &[Option<StorageId>], temporaries: &[Storage]) {
@@ -284,6 +291,11 @@ impl Tape {
     /// What operations hold beside autograd's saved tensors, each storage once.
     pub fn held_outside(&self) -> Vec<StorageId> {
         self.once(&self.outside)
+    }
+
+    /// What a cache refers to until the forward pass is over.
+    pub fn cached(&self) -> Vec<StorageId> {
+        self.once(&self.cached)
     }
 
     /// What op-level recomputation keeps, each storage once.
