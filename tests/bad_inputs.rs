@@ -279,3 +279,84 @@ fn strict_reading_refuses_unknown_keys() {
         ("unknown_field", "model.num_hidden_layres")
     );
 }
+
+/// Every issue of the compatibility data and of every input at its first value that is out of order.
+fn all_issues() -> Vec<api::Issue> {
+    let mut all = Vec::new();
+    for row in rows() {
+        let asked = match patched(&row["patch"]) {
+            Document::Json(value) => Request::from_json(&value),
+            Document::Text(text) => Request::from_text(&text),
+        };
+        match asked {
+            Err(issue) => all.push(issue),
+            Ok(request) => all.extend(api::validate(&request)),
+        }
+    }
+    let wrong = [
+        json!(-1),
+        json!("no such value"),
+        json!(1.5),
+        json!(1e300),
+        json!([]),
+        json!(true),
+    ];
+    for input in api::INPUTS
+        .iter()
+        .filter(|input| input.section != api::Section::Inference)
+    {
+        for value in &wrong {
+            let request = on_ddp(json!({})).with(input.id, value.clone());
+            let found = api::validate(&request);
+            all.extend(found.into_iter().filter(|issue| issue.path == input.key));
+        }
+    }
+    let file: Value = serde_json::from_str(include_str!("inputs/changes.json")).expect("valid JSON");
+    for (key, change) in file["changes"].as_object().expect("changes") {
+        let mut question = file["questions"][change["on"].as_str().expect("a question")].clone();
+        let (section, field) = key.split_once('.').expect("a section");
+        question[section][field] = change["to"].clone();
+        all.extend(api::validate(&Request::from_json(&question).expect("a request")));
+    }
+    all
+}
+
+#[test]
+fn every_message_is_a_sentence_for_a_person() {
+    let all = all_issues();
+    assert!(all.len() > 500, "{}", all.len());
+    let mut faults = Vec::new();
+    for issue in &all {
+        let sentences = [Some(&issue.message), issue.hint.as_ref()];
+        for text in sentences.into_iter().flatten() {
+            let ends = text.ends_with(['.', '?']);
+            let starts = text.chars().next().is_some_and(|first| !first.is_lowercase()) || {
+                // A message may begin with the name of a field, or with what was given.
+                text.split_whitespace()
+                    .next()
+                    .is_some_and(|word| word.contains(['.', '_']) || word == "true")
+            };
+            let raw = ["Some(", "None", "{:", "Ok(", "Err(", "InputId", "::", "NaN", "  "];
+            if !ends || !starts || text.len() < 12 || raw.iter().any(|word| text.contains(word)) {
+                faults.push(format!("{} {}: {text}", issue.code, issue.path));
+            }
+        }
+        // What is out of range, of the wrong type or unknown is quoted, so that it is found; a whole document and a list are
+        // not repeated.
+        let quoted = !issue.path.is_empty()
+            && issue.path != "model.layer_types"
+            && matches!(
+                issue.code,
+                "out_of_range" | "wrong_type" | "unknown_value" | "not_whole"
+            );
+        if quoted && issue.value.is_none() && issue.allowed.is_empty() {
+            faults.push(format!(
+                "{} {}: no value: {}",
+                issue.code, issue.path, issue.message
+            ));
+        }
+    }
+    faults.sort();
+    faults.dedup();
+    assert_eq!(faults, Vec::<String>::new());
+}

@@ -142,7 +142,7 @@ fn engine(random: &mut Random) -> (Engine, Precision) {
                 prefetch: true,
                 forward_prefetch: false,
                 limited: true,
-                original: true,
+                original: reshard_after_forward,
             },
             random.of(&[mixed, whole]),
         ),

@@ -55,12 +55,13 @@ pub fn calculate_inference(request: &Request, strictness: Strictness) -> Result<
 }
 
 fn checked(row: &Row) -> Validation {
+    if row.traced.is_none() && row.published.is_none() {
+        return Validation::NOT_VALIDATED;
+    }
     Validation::Records {
         engine: row.engine.clone(),
-        records: row.mapped as u64,
-        median_percent: row.median_percent.unwrap_or_default(),
-        p90_percent: row.p90_percent.unwrap_or_default(),
-        worst_percent: row.worst_percent.unwrap_or_default(),
+        traced: row.traced,
+        published: row.published,
     }
 }
 

@@ -34,6 +34,7 @@ pub fn lines(record: &Record, question: &Question, measured: &[Measurement]) -> 
             Some(Line {
                 id: record.id.clone(),
                 engine: record.engine(),
+                traced: record.format.is_traced(),
                 quantity: one.quantity,
                 measured: one.bytes,
                 predicted: predicted(&answer, *device, of_many, one.quantity)?,

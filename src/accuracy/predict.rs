@@ -2,7 +2,7 @@
 //! the record measured.
 
 use super::quantity::{Measurement, Quantity, measurements};
-use super::question::{Differences, Question};
+use super::question::Question;
 use super::record::{EngineName, Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
 use super::verdicts::{self, Judged};
@@ -77,13 +77,14 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option
             let failed = one.bytes.is_none();
             let predicted = match failed {
                 true => of(answer.need),
-                false => meter(&answer.meters, rest(&answer, question.differences), one.quantity)
+                false => meter(&answer.meters, rest(&answer), one.quantity)
                     .map(|roomy| on_the_card(known, &answer, one.quantity, roomy))
                     .ok_or_else(|| format!("{} is not predicted", one.quantity.key()))?,
             };
             Ok(Line {
                 id: record.id.clone(),
                 engine: record.engine(),
+                traced: record.format.is_traced(),
                 quantity: one.quantity,
                 measured: one.bytes,
                 predicted,
@@ -169,15 +170,10 @@ fn meter(meters: &Meters, rest: Option<Bytes>, quantity: Quantity) -> Option<Pre
     })
 }
 
-/// What is allocated between two steps, with the gradients where they were still there when it was read.
-fn rest(answer: &Answer, differences: Differences) -> Option<Bytes> {
-    let at = |id: &str| answer.instants.iter().find(|instant| instant.id == id);
-    let rest = at("rest")?;
-    let read = differences.gradients_at_rest && rest.groups.gradients == Bytes::ZERO;
-    let gradients = at("optimizer_step")
-        .filter(|_| read)
-        .map_or(Bytes::ZERO, |step| step.groups.gradients);
-    Some(rest.allocated_bytes + gradients)
+/// What is allocated between two steps.
+fn rest(answer: &Answer) -> Option<Bytes> {
+    let rest = answer.instants.iter().find(|instant| instant.id == "rest");
+    rest.map(|instant| instant.allocated_bytes)
 }
 
 #[cfg(test)]

@@ -165,6 +165,14 @@ pub enum Format {
 }
 
 impl Format {
+    /// Whether the run is one of the framework's own code on a device that does nothing, traced to the byte.
+    pub const fn is_traced(self) -> bool {
+        matches!(
+            self,
+            Self::TorchTrace | Self::DeepSpeedTrace | Self::TrainingExtras | Self::TransformersInference
+        )
+    }
+
     fn of(fields: &Map<String, Value>) -> Self {
         let has = |key: &str| fields.contains_key(key);
         if has("min_capacity_gib") {

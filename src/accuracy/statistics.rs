@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::quantity::Quantity;
 use super::record::EngineName;
+use crate::api::Checked;
 use crate::units::Bytes;
 
 /// Low, expected and high of a prediction.
@@ -27,6 +28,8 @@ pub struct Line {
     pub id: String,
     /// Engine.
     pub engine: EngineName,
+    /// Whether the run was traced; else it was published.
+    pub traced: bool,
     /// Quantity.
     pub quantity: Quantity,
     /// The measured value; `None` for a run that failed for memory.
@@ -118,6 +121,12 @@ pub struct Row {
     pub failed_expected_percent: Option<f64>,
     /// Share of them whose high end reaches the capacity.
     pub failed_high_percent: Option<f64>,
+    /// The errors on traced runs alone.
+    #[serde(default)]
+    pub traced: Option<Checked>,
+    /// The errors on published runs alone.
+    #[serde(default)]
+    pub published: Option<Checked>,
 }
 
 /// The statistics of every engine and quantity that occurs, in the order of the enums.
@@ -147,11 +156,13 @@ struct Group<'a> {
 }
 
 fn row(engine: EngineName, quantity: Quantity, lines: &[&Line], not_mapped: BTreeMap<String, usize>) -> Row {
-    let mut errors: Vec<f64> = match quantity {
-        Quantity::Unstated => Vec::new(),
-        _ => lines.iter().filter_map(|line| line.error_percent()).collect(),
+    let errors = errors(quantity, lines.iter());
+    let of = |traced: bool| {
+        checked(&self::errors(
+            quantity,
+            lines.iter().filter(|line| line.traced == traced),
+        ))
     };
-    errors.sort_by(f64::total_cmp);
     let measured: Vec<&&Line> = lines.iter().filter(|line| line.measured.is_some()).collect();
     let mut widths: Vec<f64> = measured.iter().map(|line| line.width_percent()).collect();
     widths.sort_by(f64::total_cmp);
@@ -177,7 +188,28 @@ fn row(engine: EngineName, quantity: Quantity, lines: &[&Line], not_mapped: BTre
         failed_runs: failed.len(),
         failed_expected_percent: reaches(|predicted| predicted.expected),
         failed_high_percent: reaches(|predicted| predicted.high),
+        traced: of(true),
+        published: of(false),
     }
+}
+
+/// The errors in per cent, sorted; none for a meter that is not stated.
+fn errors<'a>(quantity: Quantity, lines: impl Iterator<Item = &'a &'a Line>) -> Vec<f64> {
+    let mut errors: Vec<f64> = match quantity {
+        Quantity::Unstated => Vec::new(),
+        _ => lines.filter_map(|line| line.error_percent()).collect(),
+    };
+    errors.sort_by(f64::total_cmp);
+    errors
+}
+
+fn checked(errors: &[f64]) -> Option<Checked> {
+    Some(Checked {
+        runs: errors.len() as u64,
+        median_percent: percentile(errors, 50.0).map(rounded)?,
+        p90_percent: percentile(errors, 90.0).map(rounded)?,
+        worst_percent: errors.last().copied().map(rounded)?,
+    })
 }
 
 /// The smallest value that at least this share of the sorted values does not exceed (nearest rank); the median of an
@@ -213,6 +245,7 @@ mod tests {
         Line {
             id: "a".into(),
             engine: EngineName::Single,
+            traced: expected == 110,
             quantity: Quantity::MaxAllocated,
             measured: measured.map(Bytes::new),
             predicted: Predicted {
@@ -256,6 +289,11 @@ mod tests {
         assert_eq!(row.inside_percent, Some(50.0));
         assert_eq!((row.failed_runs, row.failed_expected_percent), (1, Some(0.0)));
         assert_eq!(row.failed_high_percent, Some(100.0));
+        let origin = |found: Option<Checked>| found.map(|found| (found.runs, found.worst_percent));
+        assert_eq!(
+            (origin(row.traced), origin(row.published)),
+            (Some((1, 10.0)), Some((1, 5.0)))
+        );
         assert_eq!(row.not_mapped.get("adapters are not built yet"), Some(&1));
     }
 

@@ -106,6 +106,7 @@ pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, Str
             Some(Line {
                 id: record.id.clone(),
                 engine: record.engine(),
+                traced: record.format.is_traced(),
                 quantity: one.quantity,
                 measured: one.bytes,
                 predicted: predicted(one.quantity, &found, &job)?,

@@ -157,7 +157,7 @@ fn unknown_field(path: &str, value: &Value) -> Issue {
     let issue = Issue::warning(
         "unknown_field",
         path,
-        format!("{path} is not known and was not used."),
+        format!("The key {path} is not known and was not used."),
     )
     .with_value(value.clone());
     let hint = match path.rsplit_once('.') {

@@ -140,19 +140,8 @@ pub fn notes(assumptions: &[Assumed], validation: &Validation, warnings: &[Issue
         }
         text.push_str(&rows.text(2));
     }
-    text.push_str(&match validation {
-        Validation::Records {
-            engine,
-            records,
-            median_percent,
-            p90_percent,
-            worst_percent,
-        } => format!(
-            "\nChecked on {records} measured runs of {engine}: median error {median_percent:.2} %, \
-             90 % of them within {p90_percent:.2} %, worst {worst_percent:.2} %\n"
-        ),
-        Validation::None(words) => format!("\nAgreement with measured runs: {words}\n"),
-    });
+    let (checked, errors) = validation.words();
+    text.push_str(&format!("\nAgreement with measured runs: {checked} ({errors})\n"));
     if !warnings.is_empty() {
         text.push('\n');
         for warning in warnings {

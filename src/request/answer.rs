@@ -3,7 +3,7 @@
 //! Plain data that serialises to JSON. Keys that end in `_gb` hold GiB and have a twin in bytes. Parts that are not built
 //! yet are absent, never zero.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::backing::Backing;
@@ -146,6 +146,28 @@ pub struct Assumed {
     pub reason: String,
 }
 
+/// How far predictions lie from runs of one origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checked {
+    /// How many runs were compared.
+    pub runs: u64,
+    /// Median absolute error in percent.
+    pub median_percent: f64,
+    /// 90th percentile.
+    pub p90_percent: f64,
+    /// Largest.
+    pub worst_percent: f64,
+}
+
+impl Checked {
+    fn words(&self, origin: &str) -> String {
+        format!(
+            "{origin}: median error {:.2} %, 90 % within {:.2} %, worst {:.2} %",
+            self.median_percent, self.p90_percent, self.worst_percent
+        )
+    }
+}
+
 /// How this kind of answer compares with measured runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -154,14 +176,12 @@ pub enum Validation {
     Records {
         /// The engine as the records name it.
         engine: String,
-        /// How many runs were compared.
-        records: u64,
-        /// Median absolute error in percent.
-        median_percent: f64,
-        /// 90th percentile.
-        p90_percent: f64,
-        /// Largest.
-        worst_percent: f64,
+        /// Runs of the framework's own code without a GPU: exact, where kernels do not matter.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        traced: Option<Checked>,
+        /// Runs that others published, as they measured and described them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        published: Option<Checked>,
     },
     /// There are none: the text says "not validated".
     None(&'static str),
@@ -170,6 +190,36 @@ pub enum Validation {
 impl Validation {
     /// No measured run of this engine.
     pub const NOT_VALIDATED: Self = Self::None("not validated");
+
+    /// For a person: on how many runs it was checked, and how far they lie, each origin by itself.
+    pub fn words(&self) -> (String, String) {
+        let (engine, origins) = match self {
+            Self::None(words) => {
+                return (
+                    (*words).to_owned(),
+                    "no measured run of this engine is at hand".to_owned(),
+                );
+            }
+            Self::Records {
+                engine,
+                traced,
+                published,
+            } => (engine, [("traced", traced), ("published", published)]),
+        };
+        let known = || {
+            origins
+                .iter()
+                .filter_map(|(origin, found)| Some((*origin, (*found).as_ref()?)))
+        };
+        let counts: Vec<String> = known()
+            .map(|(origin, found)| format!("{} {origin}", found.runs))
+            .collect();
+        let errors: Vec<String> = known().map(|(origin, found)| found.words(origin)).collect();
+        (
+            format!("checked on {} runs of {engine}", counts.join(" and ")),
+            errors.join("; "),
+        )
+    }
 }
 
 /// Nodes of the job, where there is more than one.

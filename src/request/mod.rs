@@ -12,7 +12,9 @@ mod model_summary;
 pub mod registry;
 mod values;
 
-pub use answer::{Answer, Assumed, Breakdown, Capacity, Meters, MultiNodeInfo, Range, Validation, Verdict};
+pub use answer::{
+    Answer, Assumed, Breakdown, Capacity, Checked, Meters, MultiNodeInfo, Range, Validation, Verdict,
+};
 pub use backing::{Backing, BackingStatus, Unproven};
 pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use host::{HostNeed, HostRow};

@@ -241,7 +241,7 @@ pub enum Engine {
         forward_prefetch: bool,
         /// Whether the host waits until at most two gathered layers are ahead (`limit_all_gathers`).
         limited: bool,
-        /// Whether the original parameters are views of the flat ones (`use_orig_params`).
+        /// Whether the original parameters are there as views (`use_orig_params`).
         original: bool,
     },
     /// PyTorch `fully_shard` over every layer and the root.

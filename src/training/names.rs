@@ -127,6 +127,7 @@ axes! {
     LATENT_ROW: "(r_kv+d_r)", "key and value latent with the shared rotary key";
     KEYS_VALUES: "a·(d_n+d_v)", "keys without rotation and values of all heads";
     WEIGHTS: "n", "weights";
+    WORKSPACE_BYTES: "w", "elements of the workspace";
     VOCABULARY: "V", "vocabulary";
     EXPERTS: "E", "experts";
     CHOICES: "top_k", "experts per token";

@@ -7,14 +7,33 @@ use crate::cite::{Citation, Evidence};
 use crate::units::{Bytes, DType};
 
 /// The temporaries of a step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Temporaries {
     /// Bytes.
     pub bytes: Bytes,
+    /// The tensors that they are, which add up to them.
+    pub terms: Vec<Bytes>,
     /// Their formula.
     pub formula: &'static str,
     /// Its source.
     pub citation: Citation,
+}
+
+impl Temporaries {
+    /// These tensors.
+    fn new(mut terms: Vec<Bytes>, formula: &'static str, citation: Citation) -> Self {
+        terms.retain(|term| *term > Bytes::ZERO);
+        Self {
+            bytes: sum(&terms),
+            terms,
+            formula,
+            citation,
+        }
+    }
+}
+
+fn sum(terms: &[Bytes]) -> Bytes {
+    terms.iter().copied().sum()
 }
 
 const ADAM: Citation = Citation::new(
@@ -39,32 +58,27 @@ pub fn temporaries(
     pieces: Pieces<'_>,
     workspace: Bytes,
 ) -> Option<Temporaries> {
-    let alone = |bytes, formula, citation| Temporaries {
-        bytes,
-        formula,
-        citation,
-    };
     let largest = || {
         let each = pieces.iter().map(|(piece, dtype, _)| piece.largest(*dtype));
         each.max().unwrap_or_default()
     };
-    let all = || -> Bytes {
-        pieces
-            .iter()
-            .map(|(piece, dtype, count)| piece.local(*dtype) * *count)
-            .sum()
+    let all = || -> Vec<Bytes> {
+        let each = |(piece, dtype, count): &Weights<'_>| {
+            vec![piece.local(*dtype); usize::try_from(*count).unwrap_or(0)]
+        };
+        pieces.iter().flat_map(each).collect()
     };
     Some(match (optimizer, implementation) {
-        (Optimizer::AdamW, OptimizerImplementation::Foreach) => alone(
+        (Optimizer::AdamW, OptimizerImplementation::Foreach) => Temporaries::new(
             all(),
             "Σ β·n/N over the tensors (square roots of the second moment)",
             ADAM,
         ),
         (Optimizer::AdamW, OptimizerImplementation::Loop) => {
-            alone(largest() * 2, "2·β·n of the largest tensor", ADAM)
+            Temporaries::new(vec![largest(); 2], "2·β·n of the largest tensor", ADAM)
         }
-        (Optimizer::Adafactor, _) => alone(
-            largest(),
+        (Optimizer::Adafactor, _) => Temporaries::new(
+            vec![largest()],
             "β·n of the largest tensor",
             Citation::new(Evidence::Traced, "torch 2.15 optim/_adafactor.py"),
         ),
@@ -76,10 +90,10 @@ pub fn temporaries(
             );
             match implementation {
                 OptimizerImplementation::Foreach => {
-                    alone(all(), "Σ β·n/N over the tensors (denominators)", citation)
+                    Temporaries::new(all(), "Σ β·n/N over the tensors (denominators)", citation)
                 }
                 OptimizerImplementation::Fused | OptimizerImplementation::Loop => {
-                    alone(largest(), "β·n of the largest tensor", citation)
+                    Temporaries::new(vec![largest()], "β·n of the largest tensor", citation)
                 }
             }
         }
@@ -96,20 +110,24 @@ pub fn temporaries(
 fn adafactor(pieces: Pieces<'_>) -> Temporaries {
     let wide = pieces.iter().all(|(_, dtype, _)| *dtype == DType::Fp32);
     let of = |(piece, dtype, _): &Weights<'_>| {
-        piece.largest(DType::Fp32) * if *dtype == DType::Fp32 { 2 } else { 4 }
+        vec![piece.largest(DType::Fp32); if *dtype == DType::Fp32 { 2 } else { 4 }]
     };
-    Temporaries {
-        bytes: pieces.iter().map(of).max().unwrap_or_default(),
-        formula: if wide {
+    Temporaries::new(
+        pieces
+            .iter()
+            .map(of)
+            .max_by_key(|terms| sum(terms))
+            .unwrap_or_default(),
+        if wide {
             "2·4·n of the largest tensor"
         } else {
             "4·4·n of the largest tensor"
         },
-        citation: Citation::new(
+        Citation::new(
             Evidence::Traced,
             "transformers 5.23 optimization.py, Adafactor.step; tests/measured/options-trace.jsonl",
         ),
-    }
+    )
 }
 
 /// Muon, one matrix after another: the look-ahead update in the gradient's type, the 16-bit matrix before and after an
@@ -118,26 +136,28 @@ fn muon(pieces: Pieces<'_>, workspace: Bytes) -> Option<Temporaries> {
     let one = |(piece, dtype): (&Piece, DType), elements: u64, (rows, columns): (u64, u64)| {
         let short = rows.min(columns);
         let grams = if piece.is_cut() { 3 } else { 2 };
-        piece.block(elements, dtype)
-            + piece.block(elements, DType::Bf16) * 2
-            + piece.block(short.saturating_mul(short), DType::Bf16) * grams
+        let mut terms = vec![piece.block(elements, dtype)];
+        terms.extend([piece.block(elements, DType::Bf16); 2]);
+        terms.extend(vec![piece.block(short.saturating_mul(short), DType::Bf16); grams]);
+        terms
     };
-    let bytes = pieces
+    let mut terms = pieces
         .iter()
         .flat_map(|(piece, dtype, _)| {
             piece
                 .weights()
                 .filter_map(move |(elements, matrix)| Some(one((piece, *dtype), elements, matrix?)))
         })
-        .max()?;
-    Some(Temporaries {
-        bytes: bytes + workspace,
-        formula: "(β + 2·2)·n/N + 2·2·min² of the matrix that needs most; 3·2·min² where it is sharded; a cuBLAS workspace",
-        citation: Citation::new(
+        .max_by_key(|terms| sum(terms))?;
+    terms.push(workspace);
+    Some(Temporaries::new(
+        terms,
+        "(β + 2·2)·n/N + 2·2·min² of the matrix that needs most; 3·2·min² where it is sharded; a cuBLAS workspace",
+        Citation::new(
             Evidence::Traced,
             "torch 2.15 optim/_muon.py, _zeropower_via_newtonschulz; tests/measured/options-trace.jsonl",
         ),
-    })
+    ))
 }
 
 /// GaLore's loop, which drops the denominator and the normalised gradient of one tensor only when those of the next are
@@ -153,12 +173,17 @@ fn galore(pieces: Pieces<'_>, rank: u64, workspace: Bytes) -> Temporaries {
                 .map(move |(elements, matrix)| (*piece, *dtype, elements, matrix))
         })
         .collect();
-    let mut most = Bytes::ZERO;
+    let mut most: Vec<Bytes> = Vec::new();
+    let mut moment = |terms: &[Bytes]| {
+        if terms.iter().copied().sum::<Bytes>() > most.iter().copied().sum() {
+            most = terms.to_vec();
+        }
+    };
     let (mut denominator, mut normalised) = (Bytes::ZERO, Bytes::ZERO);
     for (piece, dtype, elements, _) in ordered.iter().filter(|(.., matrix)| matrix.is_none()) {
         let own = piece.block(*elements, *dtype);
-        most = most.max(own + denominator + normalised);
-        most = most.max(own * 2 + normalised);
+        moment(&[own, denominator, normalised]);
+        moment(&[own, own, normalised]);
         (denominator, normalised) = (own, own);
     }
     for (piece, dtype, elements, matrix) in &ordered {
@@ -168,22 +193,20 @@ fn galore(pieces: Pieces<'_>, rank: u64, workspace: Bytes) -> Temporaries {
         let full = piece.block(*elements, *dtype);
         let wide = piece.block(*elements, DType::Fp32);
         let vectors = piece.block(short.saturating_mul(short), DType::Fp32);
-        let copies = if *dtype == DType::Fp32 { wide } else { wide * 2 };
-        let decomposed = copies + wide + vectors * 2;
-        let before = denominator + normalised;
-        most = most.max(before + decomposed);
-        most = most.max(before + low + workspace);
-        most = most.max(before + low * 2);
-        most = most.max(low * 3 + full + workspace);
-        most = most.max(low * 3 + full * 2);
+        let copy = if *dtype == DType::Fp32 { Bytes::ZERO } else { wide };
+        moment(&[denominator, normalised, copy, wide, wide, vectors, vectors]);
+        moment(&[denominator, normalised, low, workspace]);
+        moment(&[denominator, normalised, low, low]);
+        moment(&[low, low, low, full, workspace]);
+        moment(&[low, low, low, full, full]);
         (denominator, normalised) = (low, full);
     }
-    Temporaries {
-        bytes: most,
-        formula: "2·β·n of the largest tensor, or the largest matrix in fp32 with its singular vectors",
-        citation: Citation::new(
+    Temporaries::new(
+        most,
+        "2·β·n of the largest tensor, or the largest matrix in fp32 with its singular vectors",
+        Citation::new(
             Evidence::Traced,
             "galore_torch 1.0 adamw.py and galore_projector.py; tests/measured/options-trace.jsonl",
         ),
-    }
+    )
 }

@@ -30,8 +30,6 @@ pub fn question(record: &Record) -> Result<Question, String> {
     place::versions(&mut question, record)?;
     place::card(&mut question, record);
     place::compiled(&mut question, record);
-    // These harnesses read the resting memory after the last step, before gradients are freed; FSDP1's are still there.
-    question.differences.gradients_at_rest = engine == EngineName::Fsdp1;
     Ok(question)
 }
 

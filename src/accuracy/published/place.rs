@@ -11,7 +11,6 @@ use crate::request::InputId;
 pub(super) fn versions(question: &mut Question, record: &Record) -> Result<(), String> {
     let software = record.text("software").unwrap_or_default();
     let stated = software::version_of("torch", software);
-    question.differences.version_inferred = stated.is_none();
     let torch = match stated {
         Some(version) => version,
         None => software::torch_of(record.text("date").unwrap_or_default())

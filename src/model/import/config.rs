@@ -254,7 +254,11 @@ impl<'a> Config<'a> {
             self.error(
                 "out_of_range",
                 key,
-                &format!("has {} entries for {layers} layers", list.len()),
+                &format!(
+                    "has {} {} for {layers} layers",
+                    list.len(),
+                    if list.len() == 1 { "entry" } else { "entries" }
+                ),
             );
             return None;
         }

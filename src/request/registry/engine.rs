@@ -124,7 +124,7 @@ pub(super) static TRANSFORMERS_VERSION: Input = Input::new(
     "engine.transformers_version",
     "--transformers-version",
     "hv",
-    "transformers version",
+    "Transformers version",
     InputKind::Text { max_len: 40 },
 )
 .fixed("5.23")

@@ -169,7 +169,7 @@ pub(super) static USE_ORIG_PARAMS: Input = engine(
 )
 .fixed("true")
 .only(FSDP)
-.help("Version 1 shows the original parameters as views of the flat one. Then the optimizer's zero_grad does not reach the flat gradients, which stay until the next forward pass begins; without it frozen and trained weights cannot be in one layer.")
+.help("Version 1 shows the original parameters as views of the flat one. Flat gradients then stay until the next forward pass; without it they go after the step, and frozen and trained weights cannot be in one layer.")
 .cite(FSDP1);
 
 pub(super) static CONTIGUOUS_GRADIENTS: Input = engine(

@@ -52,7 +52,11 @@ impl Layout<'_> {
         } else {
             self.project(input, &names::EXPERTS, moe.experts, &names::ROUTER_LOGITS)
         };
-        let scores = self.recorder.softmax(logits, DType::Fp32);
+        let scores = self.recorder.softmax(
+            logits,
+            DType::Fp32,
+            [&names::ROUTER_LOGITS, &names::ROUTER_SCORES],
+        );
         // Chosen weights, their sum, indices, sorted order and its inverse: five integers or so per choice.
         let shape = self.shape(&names::CHOICES, moe.top_k.saturating_mul(5));
         let indices = self

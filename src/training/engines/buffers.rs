@@ -44,7 +44,7 @@ pub fn buffers(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             group: Group::Overhead,
             dtype: Some(DType::Int8),
             unit: block(Bytes::new(positions.saturating_mul(positions))),
-            formula: "p²",
+            formula: "p·p",
             symbols: vec![symbol("p", "longest context", positions)],
             terms: Vec::new(),
             citation: source,

@@ -9,8 +9,8 @@
 use super::reduction::{Reduction, reductions};
 use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, symbol};
 use crate::cite::{Citation, Evidence};
-use crate::memory::Group;
 use crate::memory::allocator::block;
+use crate::memory::{Group, Symbol};
 use crate::training::job::{Recomputation, Zero};
 use crate::training::plan::extend;
 use crate::training::sheet::{EntryId, Item};
@@ -70,6 +70,16 @@ impl Flat<'_> {
         (dtype, elements): (DType, u64),
         formula: &'static str,
     ) -> EntryId {
+        self.item_with((id, label, group), (dtype, elements), formula, &[])
+    }
+
+    fn item_with(
+        &mut self,
+        (id, label, group): (&'static str, &'static str, Group),
+        (dtype, elements): (DType, u64),
+        formula: &'static str,
+        more: &[Symbol],
+    ) -> EntryId {
         let item = Item {
             id,
             label,
@@ -79,11 +89,12 @@ impl Flat<'_> {
             formula,
             symbols: [
                 symbol("β", "bytes per element", dtype.bits() / 8),
-                symbol("n", "elements", elements),
+                symbol("n", elements_of(id), elements),
                 symbol("P", "weights", self.weights),
                 symbol("N", "ranks that share them", self.ranks),
             ]
             .into_iter()
+            .chain(more.iter().copied())
             .filter(|symbol| formula.contains(symbol.name))
             .collect(),
             terms: Vec::new(),
@@ -93,6 +104,22 @@ impl Flat<'_> {
             ),
         };
         self.sheet.item(item, "")
+    }
+}
+
+/// Which elements an entry counts.
+fn elements_of(id: &str) -> &'static str {
+    match id {
+        "zero.persistent" => "weights in tensors up to the persistence threshold",
+        "zero.frozen" => "frozen weights over the ranks that share them, rounded up",
+        "zero.secondary" => "weights over the ranks that share the second copy, rounded up",
+        "zero.master" => "elements of this rank's part whose states are on the GPU",
+        "zero.moments" => "elements of this rank's part whose states are on the GPU, once for each moment",
+        "zero.bucket" => "elements of a reduction, reduce_bucket_size",
+        "zero.waiting" | "zero.flattened_bucket" => "elements that are reduced together",
+        "zero.partition" => "elements of this rank's part",
+        "zero.staging" => "elements of the largest tensor",
+        _ => "elements of this rank's part that one step of the optimizer takes",
     }
 }
 
@@ -232,14 +259,21 @@ impl DeepSpeed {
         );
         let gathered = if zero.stage == 3 {
             let ahead = if zero.prefetch { zero.max_live } else { 0 };
-            let live = weights
-                .saturating_add(frozen)
-                .min(ahead.max(kept_for_reuse(plan)))
-                .max(zero.largest_module.unwrap_or_else(|| plan.largest_tensor()));
-            let copies = flat.item(
+            let kept = ahead.max(kept_for_reuse(plan));
+            let module = zero.largest_module.unwrap_or_else(|| plan.largest_tensor());
+            let copies = flat.item_with(
                 ("zero.gathered", "gathered weights", params),
-                (low, live),
-                "β·n (n = max(min(P, max_live or what is used again soon), largest module))",
+                (low, weights.saturating_add(frozen).min(kept).max(module)),
+                "β·max(min(P + F, A), M)",
+                &[
+                    symbol("F", "frozen weights", frozen),
+                    symbol(
+                        "A",
+                        "weights that may be gathered ahead, or are kept for their next use",
+                        kept,
+                    ),
+                    symbol("M", "weights of the largest module", module),
+                ],
             );
             vec![(copies, 1)]
         } else {

@@ -62,13 +62,8 @@ impl Fsdp1 {
         let mut held = self.shards.always(plan, units, moment);
         let prefetches = self.settings.prefetch && plan.job.adapter.is_none();
         match moment {
-            Moment::Load => {}
-            Moment::Rest => {
-                // Modules that it ignores keep parameters of their own, whose gradients are gone.
-                if self.settings.original && !plan.job.adapters_outside() {
-                    self.shards.until_forward(plan, &mut held);
-                }
-            }
+            Moment::Rest if self.settings.original => self.shards.at_rest(plan, &mut held),
+            Moment::Load | Moment::Rest => {}
             Moment::Loss => {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));

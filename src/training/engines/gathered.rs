@@ -42,6 +42,13 @@ impl Shards {
         held
     }
 
+    /// Gradients that are there between two steps.
+    pub(super) fn at_rest(&self, plan: &Plan<'_>, held: &mut Held) {
+        if !self.away {
+            held.extend(self.states.all_gradients(plan));
+        }
+    }
+
     /// Gradient shards of the layers from this one on; they are among all gradients where those persist.
     pub(super) fn layers_from(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
         if !self.persist && !self.away {
@@ -53,13 +60,6 @@ impl Shards {
     pub(super) fn reduced_from(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
         if !self.persist || self.away {
             held.extend(layer_gradients(plan, from, plan.order.len()));
-        }
-    }
-
-    /// All gradients, as they stay after the step until the next forward pass begins.
-    pub(super) fn until_forward(&self, plan: &Plan<'_>, held: &mut Held) {
-        if !self.away {
-            held.extend(self.states.all_gradients(plan));
         }
     }
 

@@ -309,7 +309,7 @@ fn step(plan: &Plan<'_>, local: &[(&Part, u64)], place: &str, sheet: &mut Sheet)
         unit: needs.bytes,
         formula: needs.formula,
         symbols: vec![symbol("β", "bytes per element", stored.bits() / 8)],
-        terms: Vec::new(),
+        terms: needs.terms,
         citation: needs.citation,
     };
     vec![(sheet.item(item, place), 1)]

@@ -36,6 +36,13 @@ impl Matrix {
 }
 
 /// So many elements that are no rows of tokens.
+/// 32 MiB, in bytes.
+const WORKSPACE: Shape = Shape {
+    axis: &names::WORKSPACE_BYTES,
+    width: 33_554_432,
+    rows: Rows::One,
+};
+
 const fn matrix(elements: u64) -> Shape {
     Shape {
         axis: &names::WEIGHTS,
@@ -115,7 +122,7 @@ impl Recorder {
     /// The workspace of a matrix product, where it is taken anew for each.
     fn workspace(&self) -> Option<Storage> {
         self.passing_workspace
-            .then(|| Storage::new(&names::PRODUCT_WORKSPACE, matrix(33_554_432), DType::Int8))
+            .then(|| Storage::new(&names::PRODUCT_WORKSPACE, WORKSPACE, DType::Int8))
     }
 
     /// `(m/‖W + BA‖ − 1)·Wx + m/‖W + BA‖·BAx·scale` (DoRA): the norm of each row is taken as a constant, its length `m`

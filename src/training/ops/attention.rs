@@ -117,7 +117,8 @@ impl Recorder {
             let shape = self.tokens_of(&names::QUERIES, heads.queries * heads.width);
             temporaries.extend([Storage::gradient(&names::EXPANDED, shape, dtype); 2]);
         }
-        let edges = [query, key, value].map(|operand| self.new_gradient(operand, &names::QUERY));
+        let edges = [(query, &names::QUERY), (key, &names::KEY), (value, &names::VALUE)]
+            .map(|(operand, name)| self.new_gradient(operand, name));
         let saved = [
             query.storage,
             key.storage,
@@ -201,7 +202,7 @@ impl Recorder {
         } else {
             scores.dtype
         };
-        let probabilities = self.softmax(scores, wide);
+        let probabilities = self.softmax(scores, wide, [&names::SCORES, &names::PROBABILITIES]);
         let back = if settings.fp32_softmax {
             query.dtype
         } else {
@@ -225,15 +226,15 @@ impl Recorder {
     /// Softmax into a type: keeps its result. fp16 is widened inside the kernel, bf16 by a cast before it
     /// (aten/src/ATen/native/SoftMax.cpp); backward first makes the product of gradient and result
     /// (aten/src/ATen/native/cuda/SoftMax.cu).
-    pub fn softmax(&mut self, input: Var, dtype: DType) -> Var {
+    pub fn softmax(&mut self, input: Var, dtype: DType, [scores, probabilities]: [&'static Name; 2]) -> Var {
         let input = if input.dtype == DType::Fp16 {
             input
         } else {
-            self.cast(input, dtype, &names::SCORES)
+            self.cast(input, dtype, scores)
         };
-        let storage = Storage::new(&names::PROBABILITIES, input.shape, dtype);
+        let storage = Storage::new(probabilities, input.shape, dtype);
         let result = self.tape.store(storage);
-        let edge = self.new_gradient(input, &names::SCORES);
+        let edge = self.new_gradient(input, scores);
         let product = Storage {
             gradient: true,
             ..storage

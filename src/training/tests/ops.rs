@@ -2,6 +2,7 @@
 
 use super::{AUTOCAST, BF16, FP32, THING, requested, rows, storages};
 use crate::model::NormKind;
+use crate::training::names;
 
 use crate::training::ops::{Recorder, Types};
 use crate::training::tape::{Storage, Tape, Var};
@@ -86,11 +87,11 @@ fn a_softmax_keeps_its_result_in_its_own_type() {
     };
     for types in [BF16, FP32, AUTOCAST, fp16] {
         keeps(types, 4 * ALL, DType::Fp32, |recorder, input| {
-            recorder.softmax(input, DType::Fp32)
+            recorder.softmax(input, DType::Fp32, [&names::SCORES, &names::PROBABILITIES])
         });
     }
     keeps(BF16, 2 * ALL, DType::Bf16, |recorder, input| {
-        recorder.softmax(input, DType::Bf16)
+        recorder.softmax(input, DType::Bf16, [&names::SCORES, &names::PROBABILITIES])
     });
 }
 

@@ -5,26 +5,10 @@ use leptos::prelude::*;
 use super::super::format::decimal;
 use crate::api::{Backing, Validation};
 
-/// "checked on 312 runs", or "not validated".
+/// "Checked on 280 traced and 32 published runs", or "Not validated".
 pub fn line(validation: &Validation, evidence: Option<&Backing>) -> AnyView {
-    let text = match validation {
-        Validation::Records { engine, records, median_percent, p90_percent, worst_percent } => view! {
-            <span>
-                <b>{format!("Checked on {records} measured runs")}</b>
-                {format!(
-                    " of this engine ({engine}), by their allocated memory: median error {} %, 90 % within {} %, worst {} %.",
-                    decimal(*median_percent),
-                    decimal(*p90_percent),
-                    decimal(*worst_percent),
-                )}
-            </span>
-        }
-        .into_any(),
-        Validation::None(words) => view! {
-            <span><b>{capitalised(words)}</b>": no measured run of this engine is at hand."</span>
-        }
-        .into_any(),
-    };
+    let (checked, errors) = validation.words();
+    let text = view! { <span><b>{capitalised(&checked)}</b> {format!(": {errors}.")}</span> };
     let missing = evidence.and_then(unproven);
     view! {
         {missing}

@@ -9,6 +9,7 @@ mod granite_hybrid;
 mod jamba;
 mod keys;
 mod kimi;
+mod lfm2;
 mod lfm2_moe;
 mod llama4;
 mod mamba;
@@ -47,6 +48,7 @@ pub const TABLE: &[(&str, Build)] = &[
     ("kimi_k25", nested::kimi_k25),
     ("kimi_k3", |c| kimi::linear(&Keys::new(c))),
     ("kimi_linear", |c| kimi::linear(&Keys::new(c))),
+    ("lfm2", |c| lfm2::build(&Keys::new(c))),
     ("lfm2_moe", |c| lfm2_moe::build(&Keys::new(c))),
     ("llama4", |c| llama4::build(&Keys::new(c))),
     ("llama4_text", |c| llama4::build(&Keys::new(c))),
