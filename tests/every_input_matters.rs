@@ -10,7 +10,7 @@
     reason = "a test fails by a panic"
 )]
 
-use gpu_mem_calc::api::{self, Availability, INPUTS, Input, Issue, Request, Section};
+use gpu_mem_calc::api::{self, Availability, EngineId, INPUTS, Input, InputDefault, Issue, Request, Section};
 use serde_json::{Value, json};
 
 fn changes() -> Value {
@@ -98,4 +98,101 @@ fn nothing_is_changed_that_is_no_input() {
         .cloned()
         .collect();
     assert_eq!(strangers, Vec::<String>::new());
+}
+
+/// The training engines with the settings that decide what else is read.
+fn engines() -> [(&'static str, Value, u64); 8] {
+    let zero = |stage: u64| json!({"type": "deepspeed", "zero_stage": stage});
+    [
+        ("one GPU", json!({"type": "pytorch_ddp"}), 1),
+        ("DDP", json!({"type": "pytorch_ddp"}), 8),
+        ("FSDP2", json!({"type": "fsdp"}), 8),
+        ("FSDP1", json!({"type": "fsdp", "fsdp_version": "1"}), 8),
+        ("ZeRO 0", zero(0), 8),
+        ("ZeRO 1", zero(1), 8),
+        ("ZeRO 2", zero(2), 8),
+        ("ZeRO 3", zero(3), 8),
+    ]
+}
+
+#[test]
+fn no_engine_ignores_an_input_that_is_offered_for_it() {
+    let file = changes();
+    let mut ignored = Vec::new();
+    for input in INPUTS.iter().filter(|input| input.section != Section::Inference) {
+        let (question, value) = change(&file, input);
+        let own = question.to_json();
+        for (name, engine, gpus) in engines() {
+            let mut asked = own.clone();
+            let settings = asked["engine"].as_object_mut().expect("an engine");
+            settings.extend(engine.as_object().expect("settings").clone());
+            // One, or as many as the question has where those are more than one.
+            let own = asked["hardware"]["num_gpus"]
+                .as_u64()
+                .filter(|own| gpus > 1 && *own > 1);
+            asked["hardware"]["num_gpus"] = json!(own.unwrap_or(gpus));
+            let asked = Request::from_json(&asked).expect("a request");
+            let given = asked.get(input.id).cloned();
+            // What an engine refuses for another reason tells nothing about the input.
+            if given.as_ref() == Some(&value) || api::calculate(&asked).is_err() {
+                continue;
+            }
+            let kind = EngineId::from_key(engine["type"].as_str().expect("a name")).expect("an engine");
+            if input.engines.to(kind)
+                && outcome(input, &asked) == outcome(input, &asked.clone().with(input.id, value.clone()))
+            {
+                ignored.push(format!("{name}: {}", input.key));
+            }
+        }
+    }
+    // FSDP1 is calculated with a reduction in the compute type, whatever is asked for.
+    ignored.retain(|name| name != "FSDP1: engine.reduce_dtype");
+    assert_eq!(
+        ignored,
+        Vec::<String>::new(),
+        "inputs that an engine ignores in silence"
+    );
+}
+
+/// Choices that are as large as the default on the question where their input is tried.
+const AS_LARGE: [(&str, &str, &str); 2] = [
+    (
+        "engine.reduce_dtype",
+        "fp32",
+        "what mixed precision reduces in where nothing is given",
+    ),
+    (
+        "training.attention",
+        "flash_attention",
+        "the package keeps what torch's kernel keeps where heads are grouped and nothing is dropped",
+    ),
+];
+
+#[test]
+fn every_choice_of_training_is_told_from_the_default() {
+    let file = changes();
+    let mut ignored = Vec::new();
+    for input in INPUTS.iter().filter(|input| input.section != Section::Inference) {
+        let (question, _) = change(&file, input);
+        let before = outcome(input, &question);
+        for choice in input.kind.choices() {
+            let changed = question.clone().with(input.id, choice.value);
+            let stated = question.get(input.id) == Some(&json!(choice.value));
+            let usual = default_of(input) == Some(choice.value) || stated;
+            if !usual && outcome(input, &changed) == before {
+                ignored.push((input.key, choice.value));
+            }
+        }
+    }
+    assert_eq!(ignored.len(), AS_LARGE.len(), "{ignored:?}");
+    for (key, value, why) in AS_LARGE {
+        assert!(ignored.contains(&(key, value)), "{key} = {value}: {why}");
+    }
+}
+
+fn default_of(input: &Input) -> Option<&'static str> {
+    match input.default {
+        InputDefault::Fixed(value) => Some(value),
+        _ => None,
+    }
 }

@@ -5,10 +5,20 @@ use super::Report;
 use crate::request::{EngineId, InputId};
 use crate::warn::Issue;
 
-/// ZeRO stage, offload and pipeline stages.
+/// What DeepSpeed's flat weights exclude, ZeRO stage, offload and pipeline stages.
 pub fn zero(given: &Given, engine: EngineId, report: &mut Report) {
     if !InputId::ZeroStage.input().engines.to(engine) || given.has_failed(InputId::ZeroStage) {
         return;
+    }
+    if given
+        .choice(InputId::MovingAverage)
+        .is_some_and(|kind| kind != "none")
+    {
+        report.error(
+            "not_available_yet",
+            InputId::MovingAverage,
+            "A moving average beside DeepSpeed's flat weights is not built yet: it is under PyTorch's own engines.",
+        );
     }
     let usual = u64::from(engine == EngineId::MegatronDeepspeed);
     let stage = given.integer(InputId::ZeroStage).unwrap_or(usual);

@@ -2,7 +2,7 @@
 
 use super::super::given::Given;
 use super::Report;
-use crate::request::InputId;
+use crate::request::{EngineId, InputId};
 
 /// Refuses what was neither traced nor derived.
 pub fn refuse(given: &Given, report: &mut Report) {
@@ -19,10 +19,15 @@ pub fn refuse(given: &Given, report: &mut Report) {
 }
 
 /// Why a given input changes nothing; `None` where it does.
-pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
+pub fn usage(id: InputId, given: &Given, engine: EngineId) -> Option<&'static str> {
     let stage = given.integer(InputId::ZeroStage).unwrap_or(0);
     let first = given.choice(InputId::FsdpVersion) == Some("1");
-    let away = |id| given.choice(id).is_some_and(|place| place != "none");
+    // What another engine would offload is not away with this one.
+    let place = |id: InputId| {
+        let read = id.input().engines.to(engine);
+        given.choice(id).filter(|place| read && *place != "none")
+    };
+    let away = |id| place(id).is_some();
     let unless = |used: bool, why: &'static str| (!used).then_some(why);
     match id {
         InputId::ReshardRanks if first => {
@@ -75,7 +80,7 @@ pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
         InputId::HostDiskGb => unless(
             [InputId::OffloadOptimizer, InputId::OffloadParam]
                 .iter()
-                .any(|id| given.choice(*id) == Some("nvme")),
+                .any(|id| place(*id) == Some("nvme")),
             "Nothing is offloaded to disk.",
         ),
         InputId::HostMemoryGb => unless(
@@ -87,7 +92,9 @@ pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
             ]
             .iter()
             .any(|id| away(*id))
-                || given.toggle(InputId::ZeroInit) == Some(false),
+                || (stage == 3
+                    && engine == EngineId::Deepspeed
+                    && given.toggle(InputId::ZeroInit) == Some(false)),
             "Nothing is offloaded to the host.",
         ),
         _ => None,

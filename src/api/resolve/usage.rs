@@ -154,7 +154,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::OffloadRatio
         | InputId::ZeroInit
         | InputId::HostMemoryGb
-        | InputId::HostDiskGb => offload::usage(id, given).map_or(Use::Used, Use::Not),
+        | InputId::HostDiskGb => offload::usage(id, given, engine).map_or(Use::Used, Use::Not),
         InputId::AdapterDtype | InputId::KbitPrepared | InputId::KbitNormsOnly
             if engine == EngineId::Deepspeed =>
         {
