@@ -20,6 +20,15 @@ pub fn calculate(request: &str) -> Result<String, JsValue> {
     Ok(text(&answer))
 }
 
+/// The answer to an inference request; both are JSON.
+#[wasm_bindgen(js_name = calculateInference)]
+pub fn calculate_inference(request: &str) -> Result<String, JsValue> {
+    let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
+    let answer =
+        accuracy::calculate_inference(&request, Strictness::default()).map_err(|issues| refused(&issues))?;
+    Ok(text(&answer))
+}
+
 /// The largest micro-batch that fits, with the answer at it; both are JSON.
 #[wasm_bindgen(js_name = optimizeBatchSize)]
 pub fn optimize_batch_size(request: &str) -> Result<String, JsValue> {
@@ -59,10 +68,7 @@ pub fn explain_formula(request: &str) -> Result<String, JsValue> {
 pub fn validate(request: &str) -> String {
     let issues = match Request::from_text(request) {
         Err(issue) => vec![issue],
-        Ok(request) => match api::calculate(&request) {
-            Ok(answer) => answer.warnings,
-            Err(issues) => issues,
-        },
+        Ok(request) => api::validate_request(&request),
     };
     let valid = !issues.iter().any(Issue::is_error);
     text(&json!({ "valid": valid, "issues": issues }))

@@ -390,3 +390,206 @@ fn a_start_reads_as_the_release_words_it() {
         assert!(unfit(version).contains(part), "{version}: {}", unfit(version));
     }
 }
+
+#[test]
+fn the_fields_of_the_original_answer_are_there() {
+    // Two copies of two GPUs.
+    let question = with(
+        with(four(), "inference", "tensor_parallel_size", json!(2)),
+        "hardware",
+        "num_gpus",
+        json!(4),
+    );
+    let answer = ask(question.clone());
+    assert_eq!((answer.gpus_used, answer.replicas), (4, 2));
+    let each = answer.total_memory_per_gpu_bytes;
+    assert_eq!(answer.total_memory_all_gpus_bytes, each * 4);
+    for (gib, bytes) in [
+        (answer.total_memory_per_gpu_gb, each),
+        (answer.total_memory_all_gpus_gb, each * 4),
+        (
+            answer.breakdown.model_params_gb,
+            answer.breakdown.model_params_bytes,
+        ),
+        (answer.breakdown.kv_cache_gb, answer.breakdown.kv_cache_bytes),
+        (
+            answer.breakdown.activations_gb,
+            answer.breakdown.activations_bytes,
+        ),
+        (answer.breakdown.overhead_gb, answer.breakdown.overhead_bytes),
+    ] {
+        assert_eq!(gib, bytes.get() as f64 / f64::from(1 << 30));
+        assert!(bytes > Bytes::ZERO);
+    }
+    let share = 100.0 * each.get() as f64 / answer.capacity.usable_bytes.get() as f64;
+    assert!((answer.memory_utilization_percent - share).abs() < 1e-9);
+    assert!(answer.fits_on_gpu && answer.max_supported_batch_size > 4);
+    let mut few = question;
+    few["hardware"]["num_gpus"] = json!(3);
+    assert_eq!(
+        refused(few),
+        [(
+            "gpu_count_mismatch".to_string(),
+            "inference.tensor_parallel_size".to_string()
+        )]
+    );
+}
+
+#[test]
+fn the_rate_is_bounded_by_what_a_step_reads() {
+    let answer = ask(four());
+    // Weights and cache are read once a step at 3350 GB/s; four sequences get a token each.
+    let read = part(&answer, "weights") + part(&answer, "kv_cache");
+    let bound = 4.0 * 3.35e12 / read as f64;
+    let rate = answer.estimated_throughput_tokens_per_sec.expect("a rate");
+    assert!((rate / bound - 1.0).abs() < 1e-9, "{rate} {bound}");
+    let mut unnamed = four();
+    unnamed["hardware"] = json!({"gpu_memory_gb": 80});
+    assert_eq!(ask(unnamed).estimated_throughput_tokens_per_sec, None);
+}
+
+#[test]
+fn capacity_is_the_edge_in_every_direction() {
+    let questions = [
+        four(),
+        on_vllm("h100-sxm-80gb"),
+        with(on_vllm("l4"), "inference", "engine_version", json!("0.6.6")),
+        json!({"model": {"id": "qwen3-30b-a3b"}, "inference": {"prompt_tokens": 3000, "new_tokens": 40, "attention": "eager"},
+            "hardware": {"gpu": "a100-sxm-80gb"}}),
+        json!({"model": {"id": "gpt-oss-20b"}, "inference": {"engine_type": "vllm", "prompt_tokens": 9000, "new_tokens": 40},
+            "hardware": {"gpu": "rtx-4090"}}),
+        json!({"model": {"id": "qwen3.5-27b"}, "inference": {"engine_type": "vllm", "max_seq_len": 9000, "num_speculative_tokens": 2},
+            "hardware": {"gpu": "h100-sxm-80gb"}}),
+        json!({"model": {"id": "llama-3.1-70b"}, "inference": {"prompt_tokens": 2000, "new_tokens": 100}, "hardware": {"gpu": "h100-sxm-80gb"}}),
+    ];
+    for question in questions {
+        let answer = ask(question.clone());
+        let set = |pairs: &[(&str, u64)]| {
+            let mut changed = question.clone();
+            if let Some(fields) = changed["inference"].as_object_mut() {
+                fields.remove("max_seq_len");
+            }
+            for (key, value) in pairs {
+                changed["inference"][*key] = json!(value);
+            }
+            let ranks = changed["inference"]["tensor_parallel_size"].as_u64().unwrap_or(1);
+            changed["hardware"]["num_gpus"] = json!(ranks);
+            ask(changed).fits_on_gpu
+        };
+        let assumed = |key: &str| {
+            let found = answer.assumed.iter().find(|one| one.path == key);
+            found.and_then(|one| one.value.as_u64())
+        };
+        let given = |key: &str| question["inference"][key].as_u64();
+        let new = given("new_tokens")
+            .or(assumed("inference.new_tokens"))
+            .expect("known");
+        let prompt = given("prompt_tokens")
+            .or(assumed("inference.prompt_tokens"))
+            .expect("known");
+        let lengths = |length: u64| {
+            let new = new.min(length - 1).max(1);
+            [("prompt_tokens", length - new), ("new_tokens", new)]
+        };
+        let most = answer.max_supported_batch_size;
+        let same = [("prompt_tokens", prompt), ("new_tokens", new)];
+        if most > 0 {
+            assert!(
+                set(&[same[0], same[1], ("batch_size", most)]),
+                "{question}: {most}"
+            );
+        }
+        assert!(
+            !set(&[same[0], same[1], ("batch_size", most + 1)]),
+            "{question}: {most}"
+        );
+        let longest = answer.max_context_len;
+        if longest > 1 {
+            assert!(set(&lengths(longest)), "{question}: {longest}");
+        }
+        let limit = answer
+            .model
+            .fields
+            .iter()
+            .find(|field| field.path == "model.max_seq_len");
+        let limit = limit.and_then(|field| field.value.as_u64());
+        if limit.is_none_or(|limit| longest < limit) && longest > 0 {
+            assert!(!set(&lengths(longest + 1)), "{question}: {longest}");
+        }
+        if let Some(gpus) = answer.fewest_gpus {
+            assert!(
+                set(&[same[0], same[1], ("tensor_parallel_size", gpus)]),
+                "{question}: {gpus}"
+            );
+            if gpus > 1 {
+                assert!(
+                    !set(&[same[0], same[1], ("tensor_parallel_size", gpus / 2)]),
+                    "{question}: {gpus}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn sparse_latent_attention_caches_fp8_in_its_own_layout() {
+    let of = |kind: &str| {
+        ask(
+            json!({"model": {"id": "deepseek-v3.2"}, "inference": {"engine_type": "vllm", "engine_version": "0.14.0",
+            "max_seq_len": 6400, "tensor_parallel_size": 16, "kv_cache_quantization": kind, "block_size": 64},
+            "hardware": {"gpu": "h200-sxm-141gb", "num_gpus": 16}}),
+        )
+    };
+    // 61 layers: 512 fp8 values, 4 fp32 scales and 64 rotated values in 16 bits; the indexer's 128 bytes and one scale.
+    assert_eq!(part(&of("fp8"), "kv_cache"), 6400 * 61 * (656 + 132));
+    assert_eq!(part(&of("none"), "kv_cache"), 6400 * 61 * (576 * 2 + 132));
+}
+
+#[test]
+fn a_drafting_model_is_loaded_beside_and_shares_the_blocks() {
+    let question = with(
+        on_vllm("h100-sxm-80gb"),
+        "inference",
+        "engine_version",
+        json!("0.22.1"),
+    );
+    let alone = ask(question.clone());
+    let drafted = with(question, "inference", "draft_model", json!("llama-3.2-1b"));
+    let answer = ask(with(
+        drafted.clone(),
+        "inference",
+        "num_speculative_tokens",
+        json!(4),
+    ));
+    let more = part(&answer, "weights") - part(&alone, "weights");
+    // 1,235,814,400 parameters of two bytes, rotary tables of 131,072 positions, and the tail of the embedding: 501 MiB in a
+    // segment of 502.
+    assert_eq!(more, 1_235_814_400 * 2 + 131_072 * 64 * 2 + (1 << 20));
+    // 16 layers of 8 heads of 64 beside 32 of 8 heads of 128, 8,192 tokens.
+    let cache = |layers: u64, width: u64| 8192 * 2 * layers * 8 * width * 2;
+    assert_eq!(part(&alone, "kv_cache"), cache(32, 128));
+    assert_eq!(part(&answer, "kv_cache"), cache(32, 128) + cache(16, 64));
+    assert_eq!(
+        refused(drafted.clone()),
+        [(
+            "missing".to_string(),
+            "inference.num_speculative_tokens".to_string()
+        )]
+    );
+    let early = with(drafted, "inference", "engine_version", json!("0.14.1"));
+    assert_eq!(
+        refused(with(early, "inference", "num_speculative_tokens", json!(4))),
+        [(
+            "not_supported_by_engine".to_string(),
+            "inference.draft_model".to_string()
+        )]
+    );
+}
+
+#[test]
+fn validate_knows_an_inference_request() {
+    let question = with(four(), "inference", "tensor_parallel_size", json!(3));
+    let request = Request::from_json(&question).expect("a request");
+    assert_eq!(api::validate_request(&request), api::validate_inference(&request));
+    assert!(api::validate_request(&request).iter().any(api::Issue::is_error));
+}

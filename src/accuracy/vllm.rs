@@ -185,7 +185,11 @@ fn changed(id: &str, change: impl Fn(&mut Map<String, Value>)) -> Result<Network
     if let Some(fields) = text.and_then(Value::as_object_mut) {
         change(fields);
     }
-    network_from_config(&config)
+    imported(&config)
+}
+
+fn imported(config: &Value) -> Result<Network, String> {
+    network_from_config(config)
         .map(|imported| imported.network)
         .map_err(|_| "its configuration is refused".into())
 }
@@ -219,6 +223,16 @@ fn network(record: &Record) -> Result<Network, String> {
                 kinds.truncate(32);
             }
         });
+    }
+    // 42 blocks of one mixer or feed-forward each, by its published configuration.
+    if name.contains("Nemotron-3-Nano-4B") {
+        return imported(
+            &json!({"model_type": "nemotron_h", "hidden_size": 3136, "intermediate_size": 12_544,
+            "vocab_size": 131_072, "num_hidden_layers": 42, "hybrid_override_pattern": "M-M-M-MM-M-M*-M-M*-M-M-M*-M-M-MM*-MMM-M-M-",
+            "mamba_num_heads": 96, "mamba_head_dim": 80, "n_groups": 8, "ssm_state_size": 128, "conv_kernel": 4,
+            "use_conv_bias": true, "num_attention_heads": 40, "num_key_value_heads": 8, "head_dim": 128,
+            "max_position_embeddings": 262_144, "tie_word_embeddings": false}),
+        );
     }
     let unknown = "the architecture is not in the catalogue";
     let (_, id, _) = entry_of(record).ok_or(unknown)?;

@@ -48,6 +48,19 @@ pub fn calculate_with(request: &Request, strictness: Strictness) -> Result<Answe
     job(request, strictness).and_then(answer::answer)
 }
 
+/// Every issue of a request, errors first: of an inference question where inputs of section `inference` are given, else of a
+/// training question.
+pub fn validate_request(request: &Request) -> Vec<Issue> {
+    let serves = request
+        .given()
+        .any(|(id, _)| id.input().section == Section::Inference);
+    if serves {
+        validate_inference(request)
+    } else {
+        validate(request)
+    }
+}
+
 /// A request from JSON that is known to have its shape; what has not is left out.
 fn request_of(value: &serde_json::Value) -> Request {
     Request::from_json(value).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! `validate`: every issue of a request, without calculating.
+//! `validate`: every issue of a request, training or inference, without calculating.
 
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
             request
         }
     };
-    let issues = api::validate(&request);
+    let issues = api::validate_request(&request);
     let strict = sources::switch(given, "strict");
     let valid = !issues
         .iter()

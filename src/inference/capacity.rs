@@ -1,16 +1,17 @@
 //! Capacity both ways: the most sequences of a length, the longest sequence of a number, the fewest GPUs. Found by asking
-//! the engine again, never by a straight line.
+//! the engine again, never by a straight line; each engine keeps what the trials have in common.
 
-use super::engines::{Engine, evaluate, vllm};
+use super::engines::{Engine, transformers, vllm};
+use super::estimate::Estimate;
 use super::job::InferenceJob;
-use crate::memory::meters::Fit;
+use crate::units::Bytes;
 
 /// No engine runs more sequences than this.
-const MOST_SEQUENCES: u64 = 1 << 20;
+pub(super) const MOST_SEQUENCES: u64 = 1 << 20;
 /// No sequence is longer.
-const LONGEST: u64 = 1 << 30;
-/// One copy is not divided among more GPUs.
-const MOST_GPUS: u64 = 64;
+pub(super) const LONGEST: u64 = 1 << 30;
+/// Among how many GPUs one copy is divided.
+pub(super) const SIZES: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 
 /// What fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +24,20 @@ pub struct Capacity {
     pub gpus: Option<u64>,
 }
 
-/// Whether the whole interval, or its lower part, is within the card.
-fn fits(job: &InferenceJob) -> bool {
-    evaluate(job).fit != Fit::DoesNotFit
+/// What one of `size` ranks holds at least of weights of which one of `ranks` holds so much: no tensor shrinks by more than
+/// the number of ranks grows. Most sizes need no trial then.
+pub(super) fn least(held: Bytes, ranks: u64, size: u64) -> Bytes {
+    let ranks = ranks.max(1);
+    let whole = match size.is_multiple_of(ranks) {
+        true => held.get().saturating_mul(ranks),
+        false if size > ranks => held.get(),
+        false => return held,
+    };
+    Bytes::new(whole / size.max(1))
 }
 
 /// The largest number up to `most` that `holds`, where all smaller ones hold too; zero where one does not.
-pub(super) fn largest(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
+pub(super) fn largest(most: u64, mut holds: impl FnMut(u64) -> bool) -> u64 {
     if !holds(1) {
         return 0;
     }
@@ -56,33 +64,16 @@ pub(super) fn largest(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
 }
 
 /// What of a question fits on its card. `limit`: the longest sequence that the model is made for.
-pub fn capacity(job: &InferenceJob, limit: Option<u64>, shardable: impl Fn(u64) -> bool) -> Capacity {
-    if let Engine::Vllm(options) = &job.engine {
-        return vllm::capacity(job, options, limit, shardable);
-    }
-    let sequences = largest(MOST_SEQUENCES, |count| fits(&job.with_sequences(count)));
-    let longest = limit.unwrap_or(LONGEST).max(2);
-    // A sequence has a prompt and an answer: the shortest has two tokens.
-    let length = match largest(longest.saturating_sub(1), |length| {
-        fits(&job.with_length(length.saturating_add(1)))
-    }) {
-        0 => 0,
-        most => most.saturating_add(1),
-    };
-    let sizes = std::iter::successors(Some(1_u64), |size| Some(size.saturating_mul(2)));
-    let gpus = sizes
-        .take_while(|size| *size <= MOST_GPUS)
-        .filter(|size| shardable(*size))
-        .find(|size| {
-            let mut divided = job.clone();
-            divided.tensor = *size;
-            divided.pipeline = 1;
-            fits(&divided)
-        });
-    Capacity {
-        sequences,
-        length,
-        gpus,
+/// `estimate`: what the engine says about the question itself.
+pub fn capacity(
+    job: &InferenceJob,
+    estimate: &Estimate,
+    limit: Option<u64>,
+    shardable: impl Fn(u64) -> bool,
+) -> Capacity {
+    match &job.engine {
+        Engine::Transformers(options) => transformers::capacity(job, options, limit, shardable),
+        Engine::Vllm(options) => vllm::capacity(job, options, &estimate.loaded, limit, shardable),
     }
 }
 

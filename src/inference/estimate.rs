@@ -1,6 +1,7 @@
 //! What an engine says about one GPU: the ledger of its tensors, the parts with their bounds, the budget, the pool, and
 //! the lines that it prints.
 
+use super::vllm::tensors::Weights;
 use crate::memory::meters::Fit;
 use crate::memory::{Interval, Ledger};
 use crate::units::Bytes;
@@ -118,6 +119,9 @@ pub struct Estimate {
     pub failure: Option<String>,
     /// The lines that it prints at its start, where they are known.
     pub start_up: Vec<String>,
+    /// The weights of each stage as vLLM loads them, which further questions about the same model share; empty for other
+    /// engines.
+    pub loaded: Vec<Weights>,
     /// Whether a part has neither measurement nor trace behind it; its interval is wide then.
     pub unvalidated: bool,
 }

@@ -72,12 +72,18 @@ impl InferenceJob {
     /// The same question for sequences of so many tokens; the answer keeps its length where the sequence is long enough.
     #[must_use]
     pub fn with_length(&self, length: u64) -> Self {
-        let new_tokens = self.new_tokens.min(length.saturating_sub(1)).max(1);
+        let (prompt, new_tokens) = self.lengths_within(length);
         Self {
-            prompt: length.saturating_sub(new_tokens).max(1),
+            prompt,
             new_tokens,
             ..self.clone()
         }
+    }
+
+    /// Prompt and answer of a sequence of so many tokens.
+    pub fn lengths_within(&self, length: u64) -> (u64, u64) {
+        let new_tokens = self.new_tokens.min(length.saturating_sub(1)).max(1);
+        (length.saturating_sub(new_tokens).max(1), new_tokens)
     }
 }
 

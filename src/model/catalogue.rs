@@ -1,13 +1,13 @@
 //! The catalogue: configurations of well-known models, each with its source and how far it can be trusted; search by
 //! name, and the typical model nearest to a bare parameter count. The networks are built by the import.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Network;
-use super::import::{Imported, network_from_config};
+use super::import::{Imported, SharedImport, network_from_config};
 
 /// How far the shape fields of an entry can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,12 +36,22 @@ pub struct Entry {
     pub source: Vec<String>,
     /// Its configuration, with the fields that shape it.
     pub config: Value,
+    /// What was imported from it: once, when it is first asked for.
+    #[serde(skip)]
+    shared: OnceLock<Option<Arc<SharedImport>>>,
 }
 
 impl Entry {
     /// Its network with warnings; `None` only for an entry that the import refuses (a test finds those).
     pub fn import(&self) -> Option<Imported> {
         network_from_config(&self.config).ok()
+    }
+
+    /// The same, imported once and shared by all who ask.
+    pub fn shared(&self) -> Option<Arc<SharedImport>> {
+        self.shared
+            .get_or_init(|| SharedImport::of(Arc::new(self.config.clone())).ok().map(Arc::new))
+            .clone()
     }
 
     /// Its network.

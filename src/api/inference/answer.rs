@@ -25,7 +25,7 @@ pub fn answer(mut question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
     }
     let copies = question.engine != ServerId::Huggingface;
     let network = &question.job.network;
-    let room = capacity(&question.job, network.max_positions, |size| {
+    let room = capacity(&question.job, &estimate, network.max_positions, |size| {
         indivisible(network, size, copies).is_none()
     });
     let binding = estimate.ledger.peak().map(|(instant, _)| instant.id);
@@ -157,6 +157,19 @@ fn parts(estimate: &Estimate) -> Vec<PartRow> {
 /// What is alive at the binding instant, and the parts that are in no ledger.
 fn components(estimate: &Estimate) -> Vec<Component> {
     let mut found = components_of(&estimate.ledger);
+    for component in &mut found {
+        let entry = estimate
+            .ledger
+            .entries
+            .iter()
+            .find(|entry| entry.id == component.id);
+        for (place, symbol) in entry.iter().flat_map(|entry| &entry.symbols).enumerate() {
+            let with = if place == 0 { "; " } else { ", " };
+            component
+                .formula
+                .push_str(&format!("{with}{} = {}", symbol.name, symbol.value));
+        }
+    }
     let listed: Bytes = found.iter().map(|component| component.bytes).sum();
     for part in &estimate.parts {
         if matches!(part.id, PartId::Graphs | PartId::NonTorch | PartId::Context)

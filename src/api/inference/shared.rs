@@ -209,6 +209,7 @@ fn needed(neighbour: &Neighbour, asked: &InferenceJob, options: &Options) -> Res
         sampler: None,
         adapters: None,
         drafts: 0,
+        drafter: None,
         ..options.clone()
     };
     Ok(tenant(&job, &options))

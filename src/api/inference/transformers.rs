@@ -93,7 +93,9 @@ fn attention(given: &Given, model: &Model, report: &mut Report) -> Attention {
 
 fn assistant(given: &Given, report: &mut Report) -> Option<std::sync::Arc<crate::model::Network>> {
     let name = given.text(InputId::AssistantModel)?;
-    let network = catalogue::find(&name).and_then(catalogue::Entry::network);
+    let network = catalogue::find(&name)
+        .and_then(catalogue::Entry::shared)
+        .map(|shared| shared.network.clone());
     if network.is_none() {
         report.add(
             Issue::error(
@@ -104,5 +106,5 @@ fn assistant(given: &Given, report: &mut Report) -> Option<std::sync::Arc<crate:
             .with_value(name),
         );
     }
-    network.map(std::sync::Arc::new)
+    network
 }

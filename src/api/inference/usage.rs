@@ -25,6 +25,16 @@ pub fn unused(given: &Given, engine: Option<ServerId>, report: &mut Report) {
         } else {
             reason(id, given).map(str::to_string)
         };
+        if id == InputId::UseKvCache && engine != ServerId::Huggingface {
+            report.add(
+                Issue::warning(
+                    "not_supported_by_engine",
+                    input.key,
+                    format!("{} always keeps a cache.", engine.name()),
+                )
+                .with_value(typed.to_json()),
+            );
+        }
         if let Some(why) = why {
             report.add(Issue::warning("not_used", input.key, why).with_value(typed.to_json()));
         }

@@ -1,10 +1,13 @@
 //! What only vLLM reads, with the rules between its arguments.
 
+use std::sync::Arc;
+
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
+use super::settings::indivisible;
 use crate::inference::engines::vllm::Options;
 use crate::inference::vllm::{Adapters, EntryPoint, Release, SamplerKernel, Version, newest, release};
-use crate::model::{Mixer, Network};
+use crate::model::{Mixer, Network, catalogue};
 use crate::request::InputId;
 use crate::units::Bytes;
 use crate::warn::Issue;
@@ -48,6 +51,7 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
         },
         adapters: adapters(given),
         drafts: given.integer(InputId::SpeculativeTokens).unwrap_or(0),
+        drafter: drafter(given, report),
         state_bytes: match given.choice(InputId::StateDtype) {
             Some("float32") => 4,
             Some(_) => 2,
@@ -109,6 +113,23 @@ fn generation(given: &Given, release: &Release, version: Version, report: &mut R
     }
 }
 
+/// The model that drafts.
+fn drafter(given: &Given, report: &mut Report) -> Option<Arc<Network>> {
+    let name = given.text(InputId::DraftModel)?;
+    let found = catalogue::find(&name).and_then(catalogue::Entry::shared);
+    if found.is_none() {
+        report.add(
+            Issue::error(
+                "not_found",
+                InputId::DraftModel.key(),
+                format!("{name:?} is not in the catalogue of models."),
+            )
+            .with_value(name),
+        );
+    }
+    found.map(|shared| shared.network.clone())
+}
+
 fn adapters(given: &Given) -> Option<Adapters> {
     let slots = given.integer(InputId::MaxLoras).unwrap_or(0);
     let rank = given.integer(InputId::MaxLoraRank).unwrap_or(16);
@@ -148,7 +169,34 @@ fn check(given: &Given, options: &Options, network: &Network, version: Version, 
             "The Triton sampler came with vLLM 0.17.",
         );
     }
-    if options.drafts > 0 && network.next_token_tensors.is_empty() {
+    if options.drafter.is_some() {
+        let tensor = tensor.max(1);
+        let odd = options
+            .drafter
+            .as_ref()
+            .and_then(|drafter| indivisible(drafter, tensor, true));
+        if let Some(why) = odd {
+            report.error(
+                "not_divisible",
+                InputId::DraftModel,
+                format!("The drafter: {why}"),
+            );
+        }
+        if options.drafts == 0 {
+            report.error(
+                "missing",
+                InputId::SpeculativeTokens,
+                "A draft model needs the number of tokens that it drafts.",
+            );
+        }
+        if options.v1 && version < Version(0, 15, 0) {
+            report.error(
+                "not_supported_by_engine",
+                InputId::DraftModel,
+                "V1 has no draft models up to 0.14.",
+            );
+        }
+    } else if options.drafts > 0 && network.next_token_tensors.is_empty() {
         report.error(
             "not_supported_by_model",
             InputId::SpeculativeTokens,

@@ -74,11 +74,11 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
         .and_then(|_| given.integer(InputId::NumParameters));
     compare_count(count, &source, network.total_parameters(), report);
     compare_largest(given, &network, report);
-    let network = dropout(given, &source.config, report).unwrap_or(network);
+    let network = dropout(given, &source.config, report).map_or(network, Arc::new);
     let network = towers(given, network, report);
     Some(Model {
         fields: fields::list(given, &source, &network),
-        network: Arc::new(network),
+        network,
         nearest: source.kind == ModelSource::ParameterCount,
         source: source.kind,
         id: source.id,
@@ -93,7 +93,7 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
 }
 
 /// The network with its towers, or without them where they are left out.
-fn towers(given: &Given, mut network: Network, report: &mut Report) -> Network {
+fn towers(given: &Given, mut network: Arc<Network>, report: &mut Report) -> Arc<Network> {
     let asked = given.choice(InputId::IncludeTowers);
     match asked {
         Some(place) if network.towers.is_empty() => {
@@ -105,7 +105,7 @@ fn towers(given: &Given, mut network: Network, report: &mut Report) -> Network {
                 );
             }
         }
-        Some("none") => network.towers.clear(),
+        Some("none") => Arc::make_mut(&mut network).towers.clear(),
         Some(_) => {}
         None if network.towers.is_empty() => {}
         None => report.assume(

@@ -8,7 +8,7 @@ use super::observe::observe;
 
 use crate::model::Network;
 use crate::model::catalogue::{self, Entry};
-use crate::model::import::network_from_config;
+use crate::model::import::{SharedImport, network_from_config};
 use crate::request::{Input, InputId, ModelSource};
 use crate::units::DType;
 use crate::warn::Issue;
@@ -26,11 +26,11 @@ pub struct Source {
     /// Its name.
     pub name: Option<String>,
     /// The configuration, with typed fields put in.
-    pub config: Value,
+    pub config: Arc<Value>,
     /// The configuration before anything was typed over it.
-    before: Value,
-    /// The network of the configuration before anything was typed over it, where it has one.
-    pub original: Option<Arc<Network>>,
+    before: Arc<Value>,
+    /// What was imported from the configuration before anything was typed over it, where that has a network.
+    original: Option<Arc<SharedImport>>,
     /// Whether a width was solved from the parameter count.
     pub solved: bool,
 }
@@ -38,12 +38,15 @@ pub struct Source {
 impl Source {
     /// A source without a name.
     pub fn new(kind: ModelSource, config: Value) -> Self {
+        let config = Arc::new(config);
         let original = match kind {
             ModelSource::Fields => None,
-            _ => network_from_config(&config)
-                .ok()
-                .map(|imported| Arc::new(imported.network)),
+            _ => SharedImport::of(config.clone()).ok().map(Arc::new),
         };
+        Self::with(kind, config, original)
+    }
+
+    fn with(kind: ModelSource, config: Arc<Value>, original: Option<Arc<SharedImport>>) -> Self {
         Self {
             kind,
             id: None,
@@ -57,7 +60,10 @@ impl Source {
 
     /// The value of an input before anything was typed over it.
     pub fn original(&self, id: InputId) -> Option<Value> {
-        let observed = self.original.as_ref().and_then(|network| observe(network, id));
+        let observed = self
+            .original
+            .as_ref()
+            .and_then(|imported| observe(&imported.network, id));
         observed.or_else(|| read(&self.before, id))
     }
 }
@@ -146,7 +152,10 @@ fn of_entry(kind: ModelSource, entry: &Entry) -> Source {
     Source {
         id: Some(entry.id.clone()),
         name: Some(entry.short_name().to_string()),
-        ..Source::new(kind, entry.config.clone())
+        ..match entry.shared() {
+            Some(shared) => Source::with(kind, shared.config.clone(), Some(shared)),
+            None => Source::new(kind, entry.config.clone()),
+        }
     }
 }
 
@@ -187,7 +196,11 @@ fn stack(config: &mut Value) -> Option<&mut Map<String, Value>> {
 ///
 /// Families name things differently and some names mean different things, so the keys are tried: the one after which the
 /// network has the value is the right one.
-pub fn edit(config: &mut Value, id: InputId, value: &Value) -> Result<(), Issue> {
+pub fn edit(config: &mut Arc<Value>, id: InputId, value: &Value) -> Result<(), Issue> {
+    edit_value(Arc::make_mut(config), id, value)
+}
+
+fn edit_value(config: &mut Value, id: InputId, value: &Value) -> Result<(), Issue> {
     if id == InputId::MoeEnabled {
         switch_experts(config, value.as_bool() == Some(true));
         return Ok(());
@@ -322,19 +335,28 @@ pub struct Released {
 
 /// The network of a source, with warnings and what is said about its weights. Issues on keys that an input holds are issues
 /// of that input, where the fields are typed.
-pub fn network(source: &Source) -> Result<(Network, Vec<Issue>, Released), Vec<Issue>> {
-    match network_from_config(&source.config) {
-        Ok(imported) => {
-            let warnings = renamed(source, imported.warnings);
-            let released = Released {
-                dtype: imported.torch_dtype,
-                method: imported.weight_format,
-                quantisation: quantisation(&source.config).cloned(),
-            };
-            Ok((imported.network, warnings, released))
-        }
-        Err(issues) => Err(renamed(source, issues)),
-    }
+pub fn network(source: &Source) -> Result<(Arc<Network>, Vec<Issue>, Released), Vec<Issue>> {
+    let known = source
+        .original
+        .as_ref()
+        .filter(|_| Arc::ptr_eq(&source.config, &source.before));
+    let imported = match known {
+        Some(imported) => imported.clone(),
+        None => match SharedImport::of(source.config.clone()) {
+            Ok(imported) => Arc::new(imported),
+            Err(issues) => return Err(renamed(source, issues)),
+        },
+    };
+    let released = Released {
+        dtype: imported.torch_dtype,
+        method: imported.weight_format.clone(),
+        quantisation: quantisation(&source.config).cloned(),
+    };
+    Ok((
+        imported.network.clone(),
+        renamed(source, imported.warnings.clone()),
+        released,
+    ))
 }
 
 /// The `quantization_config` of a file, or of its text stack.

@@ -366,6 +366,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::MaxLoras
         | InputId::MaxLoraRank
         | InputId::SpeculativeTokens
+        | InputId::DraftModel
         | InputId::OtherEngines
         | InputId::OtherGpus
         | InputId::StateDtype => Use::Used,

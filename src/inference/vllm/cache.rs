@@ -86,7 +86,10 @@ fn latent_bytes(latent: &Latent, job: &Job<'_>) -> u64 {
     }
     let vector = match job.cache {
         // 512 values, 16 bytes of scales and 64 rotated values in 16 bits.
-        CacheFormat::Fp8Latent => latent.kv_rank + latent.kv_rank.div_ceil(128) * 4 + latent.rope_dim * 2,
+        CacheFormat::Fp8Latent => latent
+            .kv_rank
+            .saturating_add(latent.kv_rank.div_ceil(128).saturating_mul(4))
+            .saturating_add(latent.rope_dim.saturating_mul(2)),
         _ => latent
             .kv_rank
             .saturating_add(latent.rope_dim)
@@ -95,13 +98,14 @@ fn latent_bytes(latent: &Latent, job: &Job<'_>) -> u64 {
     let page = match job.v1 {
         true => vector,
         false => {
-            vector.div_ceil(job.release.latent_page_multiple.max(1)) * job.release.latent_page_multiple.max(1)
+            let multiple = job.release.latent_page_multiple.max(1);
+            vector.div_ceil(multiple).saturating_mul(multiple)
         }
     };
     // One byte per value and a 4-byte scale per 128 of the indexer's key.
-    let index = latent
-        .indexer
-        .map_or(0, |(_, width)| width.saturating_add(width.div_ceil(128) * 4));
+    let index = latent.indexer.map_or(0, |(_, width)| {
+        width.saturating_add(width.div_ceil(128).saturating_mul(4))
+    });
     page.saturating_add(index)
 }
 
@@ -173,7 +177,7 @@ fn keep(mixer: &Mixer, layers: u64, job: &Job<'_>, all: &mut Vec<Kept>) {
         .iter_mut()
         .find(|one| one.kind == kind && one.bytes == bytes)
     {
-        Some(one) => one.layers += layers,
+        Some(one) => one.layers = one.layers.saturating_add(layers),
         None => all.push(Kept { kind, layers, bytes }),
     };
     match mixer {
@@ -198,6 +202,19 @@ fn keep(mixer: &Mixer, layers: u64, job: &Job<'_>, all: &mut Vec<Kept>) {
             }
         }
     }
+}
+
+/// Bytes per token of all layers of a network, as a drafter of its own adds them to each block of the cache.
+pub fn per_token(job: &Job<'_>) -> u64 {
+    let mut kept: Vec<Kept> = Vec::new();
+    for (kind, layer) in job.network.kinds.iter().enumerate() {
+        let count = job.network.layers_of(kind);
+        keep(&layer.mixer, count, job, &mut kept);
+    }
+    kept.iter()
+        .filter(|one| one.kind != Kind::State)
+        .map(|one| one.bytes.saturating_mul(one.layers))
+        .fold(0, u64::saturating_add)
 }
 
 impl Layout {
@@ -279,7 +296,7 @@ impl Layout {
         let mut kinds: Vec<(Kind, u64, u64)> = Vec::new();
         for one in kept {
             match kinds.iter_mut().find(|(kind, ..)| *kind == one.kind) {
-                Some((_, layers, _)) => *layers += one.layers,
+                Some((_, layers, _)) => *layers = layers.saturating_add(one.layers),
                 None => kinds.push((one.kind, one.layers, one.bytes)),
             }
         }

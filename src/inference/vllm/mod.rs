@@ -18,5 +18,5 @@ mod tests;
 
 pub use job::{Adapters, CacheFormat, Device, Job, Mesh, Settings, Speculation};
 pub use release::{EntryPoint, Release, SamplerKernel, Version, newest, release, releases};
-pub use start::{Failure, Start, start, start_with};
+pub use start::{Budget, Failure, Start, start, start_with};
 pub use tensors::all_weights;

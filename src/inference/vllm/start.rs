@@ -25,9 +25,10 @@ pub enum Failure {
     TooLong,
 }
 
-/// What one GPU of the tightest pipeline stage holds, and what the log says.
+/// What one GPU of the tightest pipeline stage holds, and what is left for the cache. The longest context changes it only
+/// through the settings.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Start {
+pub struct Budget {
     /// The arguments after defaults.
     pub settings: Settings,
     /// What the engine may use of the total.
@@ -48,6 +49,25 @@ pub struct Start {
     pub cache: [i64; 3],
     /// The division of the cache.
     pub layout: Layout,
+}
+
+impl Budget {
+    /// The expected cache; zero where nothing is left.
+    pub fn cache_bytes(&self) -> u64 {
+        u64::try_from(self.cache[1]).unwrap_or(0)
+    }
+
+    /// Blocks of the expected cache.
+    pub fn blocks(&self) -> u64 {
+        self.cache_bytes() / self.layout.block_bytes.max(1)
+    }
+}
+
+/// A start: its budget, what the pool gives at the longest context, and what the log says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// What the tightest GPU holds.
+    pub budget: Budget,
     /// Blocks, tokens and concurrency of the expected cache.
     pub pool: Pool,
     /// The longest sequence that the expected pool holds.
@@ -56,6 +76,14 @@ pub struct Start {
     pub failure: Option<Failure>,
     /// The log's lines on memory; the last one is the error where it does not start.
     pub log: Vec<String>,
+}
+
+impl std::ops::Deref for Start {
+    type Target = Budget;
+
+    fn deref(&self) -> &Budget {
+        &self.budget
+    }
 }
 
 /// GiB as intervals in a table read better than in code.
@@ -143,37 +171,72 @@ pub fn start(job: &Job<'_>) -> Start {
 
 /// The same with the weights of its stages, which lengths and numbers of sequences do not change.
 pub fn start_with(job: &Job<'_>, loaded: &[Weights]) -> Start {
+    let budget = budget(job, loaded);
+    let pool = budget.layout.pool(budget.cache_bytes(), job);
+    let longest = budget.layout.longest(pool.blocks, job.max_model_len);
+    let failure = failure(job, &budget);
+    let mut found = Start {
+        budget,
+        pool,
+        longest,
+        failure,
+        log: Vec::new(),
+    };
+    found.log = log::lines(job, &found);
+    found
+}
+
+/// The budget of the tightest pipeline stage, on which all stages agree.
+pub fn budget(job: &Job<'_>, loaded: &[Weights]) -> Budget {
     let settings = Settings::of(job);
     let sizes = stages(job.network.order.len(), job.mesh.pipeline);
     let count = sizes.len();
     let mut from = 0;
-    let mut tightest: Option<Start> = None;
+    let mut tightest: Option<Budget> = None;
     let mut weights = Vec::with_capacity(count);
     for (stage, size) in sizes.into_iter().enumerate() {
         let range = from..from + size;
         from += size;
         let parts = loaded.get(stage).copied().unwrap_or_default();
-        let one = stage_start(job, settings, range, parts, stage + 1 == count);
+        let one = stage_budget(job, settings, range, parts, stage + 1 == count);
         weights.push(one.weights.expected);
         tightest = Some(match tightest {
-            Some(other) if other.pool.blocks <= one.pool.blocks && other.cache[1] <= one.cache[1] => other,
-            Some(other) if other.pool.blocks < one.pool.blocks => other,
+            Some(other) if other.blocks() <= one.blocks() && other.cache[1] <= one.cache[1] => other,
+            Some(other) if other.blocks() < one.blocks() => other,
             _ => one,
         });
     }
-    let mut found = tightest.unwrap_or_else(|| stage_start(job, settings, 0..0, Weights::default(), true));
+    let mut found = tightest.unwrap_or_else(|| stage_budget(job, settings, 0..0, Weights::default(), true));
     found.stages = weights;
-    found.log = log::lines(job, &found);
     found
 }
 
-fn stage_start(
+/// Why a start with this budget fails at the longest context of a job.
+pub fn failure(job: &Job<'_>, budget: &Budget) -> Option<Failure> {
+    let free = job.device.total.expected.saturating_sub(job.device.in_use);
+    let checked = !job.release.counts_others || !job.v1;
+    if checked && free < budget.requested && job.cache_memory.is_none() {
+        Some(Failure::NotFree)
+    } else if budget.weights.expected > free {
+        Some(Failure::OutOfMemory)
+    } else if budget.layout.block_bytes == 0 {
+        None
+    } else if budget.cache[1] <= 0 || budget.blocks() == 0 {
+        Some(Failure::NoBlocks)
+    } else if budget.layout.blocks_per_sequence(job.max_model_len) > budget.blocks() {
+        Some(Failure::TooLong)
+    } else {
+        None
+    }
+}
+
+fn stage_budget(
     job: &Job<'_>,
     settings: Settings,
     range: std::ops::Range<usize>,
     weight_parts: Weights,
     last: bool,
-) -> Start {
+) -> Budget {
     let weights = weights(job, weight_parts);
     let profile = profile(job, &settings, last);
     let layout = Layout::of(job, &settings, range, last);
@@ -211,25 +274,7 @@ fn stage_start(
             ),
         ],
     };
-    let bytes = u64::try_from(cache[1]).unwrap_or(0);
-    let pool = layout.pool(bytes, job);
-    let longest = layout.longest(pool.blocks, job.max_model_len);
-    let free = job.device.total.expected.saturating_sub(job.device.in_use);
-    let checked = !job.release.counts_others || !job.v1;
-    let failure = if checked && free < requested && job.cache_memory.is_none() {
-        Some(Failure::NotFree)
-    } else if weights.expected > free {
-        Some(Failure::OutOfMemory)
-    } else if layout.block_bytes == 0 {
-        None
-    } else if cache[1] <= 0 || pool.blocks == 0 {
-        Some(Failure::NoBlocks)
-    } else if longest < job.max_model_len {
-        Some(Failure::TooLong)
-    } else {
-        None
-    };
-    Start {
+    Budget {
         settings,
         requested,
         weights,
@@ -240,10 +285,6 @@ fn stage_start(
         graphs,
         cache,
         layout,
-        pool,
-        longest,
-        failure,
-        log: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! there are more ranks than heads, the vocabulary padded to 64 rows; in the order of creation, on which the allocator's
 //! tails depend (vllm `model_executor/layers/{linear,vocab_parallel_embedding,fused_moe}`, `models/*.py`).
 
-use super::caching::Caching;
+use super::caching::{Caching, Repeat};
 use super::format::{Matrix, WeightFormat, bias_rows};
 use super::job::{Job, Mesh};
 use crate::model::{Layer, Mixer, Role, Split, Tensor};
@@ -45,6 +45,7 @@ pub fn padded_vocabulary(rows: u64) -> u64 {
 
 /// The weights of every stage.
 pub fn all_weights(job: &Job<'_>) -> Vec<Weights> {
+    let kinds: Vec<Built> = job.network.kinds.iter().map(|layer| built(layer, job)).collect();
     let sizes = stages(job.network.order.len(), job.mesh.pipeline);
     let count = sizes.len();
     let mut from = 0;
@@ -54,13 +55,19 @@ pub fn all_weights(job: &Job<'_>) -> Vec<Weights> {
         .map(|(stage, size)| {
             let range = from..from + size;
             from += size;
-            stage_weights(job, range, stage == 0, stage + 1 == count)
+            stage_weights(job, &kinds, range, stage == 0, stage + 1 == count)
         })
         .collect()
 }
 
 /// The weights of a stage: its layers in `range`, the embedding on the first stage, head on the last.
-pub fn stage_weights(job: &Job<'_>, range: std::ops::Range<usize>, first: bool, last: bool) -> Weights {
+fn stage_weights(
+    job: &Job<'_>,
+    kinds: &[Built],
+    range: std::ops::Range<usize>,
+    first: bool,
+    last: bool,
+) -> Weights {
     let network = job.network;
     let mut caching = Caching::default();
     let mut weights = Weights::default();
@@ -76,11 +83,18 @@ pub fn stage_weights(job: &Job<'_>, range: std::ops::Range<usize>, first: bool, 
         }
         end(&network.input_tensors, job, &mut caching);
     }
-    let kinds: Vec<Built> = network.kinds.iter().map(|layer| built(layer, job)).collect();
     let mut tables: Vec<u64> = Vec::new();
     let mut copies: Vec<u64> = Vec::new();
+    let mut repeats: Vec<Option<Repeat>> = vec![None; kinds.len()];
     for kind in network.order.get(range).unwrap_or_default() {
-        let Some(layer) = kinds.get(*kind) else { continue };
+        let (Some(layer), Some(repeat)) = (kinds.get(*kind), repeats.get_mut(*kind)) else {
+            continue;
+        };
+        copies.extend(layer.copies);
+        if layer.rotary.is_none_or(|width| tables.contains(&width)) {
+            caching.layer(&layer.sizes, repeat);
+            continue;
+        }
         for size in layer.sizes.iter().take(layer.mixer) {
             caching.add(*size);
         }
@@ -93,7 +107,6 @@ pub fn stage_weights(job: &Job<'_>, range: std::ops::Range<usize>, first: bool, 
         for size in layer.sizes.iter().skip(layer.mixer) {
             caching.add(*size);
         }
-        copies.extend(layer.copies);
     }
     if last {
         if network.head.tied && !first {
@@ -207,32 +220,37 @@ fn class(tensor: &Tensor) -> Class {
     }
 }
 
-/// The name under which a tensor is fused with its neighbours.
-fn fused(name: &str) -> String {
-    let mut name = name.to_string();
-    for (part, whole) in [
-        (".q_proj.", ".qkv."),
-        (".k_proj.", ".qkv."),
-        (".v_proj.", ".qkv."),
-        (".gate_proj.", ".gate_up."),
-        (".up_proj.", ".gate_up."),
-        (".in_proj_qkv.", ".in_proj_qkvz."),
-        (".in_proj_z.", ".in_proj_qkvz."),
-        (".in_proj_b.", ".in_proj_ba."),
-        (".in_proj_a.", ".in_proj_ba."),
-    ] {
-        if name.contains(part) {
-            name = name.replace(part, whole);
-            break;
+/// The name under which a tensor is fused with its neighbours: what stands before the fused part, the part, and what follows.
+type Fused<'a> = (&'a str, &'static str, &'a str);
+
+fn fused(name: &str) -> Fused<'_> {
+    let mut start = 0;
+    for part in name.split('.') {
+        let end = start + part.len();
+        let whole = match part {
+            "q_proj" | "k_proj" | "v_proj" => "qkv",
+            "gate_proj" | "up_proj" => "gate_up",
+            "in_proj_qkv" | "in_proj_z" => "in_proj_qkvz",
+            "in_proj_b" | "in_proj_a" => "in_proj_ba",
+            _ => "",
+        };
+        // Neither the first nor the last part of a name.
+        if !whole.is_empty() && start > 0 && end < name.len() {
+            return (
+                name.get(..start).unwrap_or_default(),
+                whole,
+                name.get(end..).unwrap_or_default(),
+            );
         }
+        start = end + 1;
     }
-    name
+    (name, "", "")
 }
 
 /// A tensor on this rank, possibly fused of several.
-struct Piece {
+struct Piece<'a> {
     class: Class,
-    name: String,
+    name: Fused<'a>,
     matrix: Option<Matrix>,
     elements: u64,
     gate_up: bool,
@@ -242,7 +260,7 @@ struct Piece {
 
 /// The sizes of a group of tensors in order, and how many of them belong to the mixer.
 fn group(tensors: &[Tensor], layer: Option<&Layer>, job: &Job<'_>) -> (Vec<u64>, usize) {
-    let mut pieces: Vec<Piece> = Vec::with_capacity(tensors.len());
+    let mut pieces: Vec<Piece<'_>> = Vec::with_capacity(tensors.len());
     for tensor in tensors {
         let piece = piece(tensor, layer, job);
         let sibling = pieces
@@ -299,7 +317,7 @@ fn kernel_format(job: &Job<'_>, class: Class) -> WeightFormat {
     }
 }
 
-fn join(whole: &mut Piece, part: &Piece) {
+fn join(whole: &mut Piece<'_>, part: &Piece<'_>) {
     whole.parts += 1;
     whole.elements = whole.elements.saturating_add(part.elements);
     whole.matrix = match (whole.matrix, part.matrix) {
@@ -311,7 +329,7 @@ fn join(whole: &mut Piece, part: &Piece) {
     };
 }
 
-fn piece(tensor: &Tensor, layer: Option<&Layer>, job: &Job<'_>) -> Piece {
+fn piece<'a>(tensor: &'a Tensor, layer: Option<&Layer>, job: &Job<'_>) -> Piece<'a> {
     let class = class(tensor);
     let shape = local_shape(tensor, layer, &job.mesh);
     let gate_up = tensor.name.contains("gate_up") || tensor.name.contains("w13");

@@ -17,6 +17,8 @@ pub mod softmax;
 pub mod sparse;
 pub mod weights;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use self::config::Config;
@@ -44,6 +46,35 @@ pub struct Imported {
     pub generic: bool,
     /// The format of the released weights where it is a quantised one: `fp8`, `mxfp4`, `awq`, `gptq` ...
     pub weight_format: Option<String>,
+}
+
+/// A configuration with what was imported from it, to be passed around without copying either.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedImport {
+    /// The configuration.
+    pub config: Arc<Value>,
+    /// Its network.
+    pub network: Arc<Network>,
+    /// What the reader must know.
+    pub warnings: Vec<Issue>,
+    /// The element type of the released weights.
+    pub torch_dtype: Option<DType>,
+    /// The format of the released weights where it is a quantised one.
+    pub weight_format: Option<String>,
+}
+
+impl SharedImport {
+    /// The import of a configuration, or everything that is wrong with it.
+    pub fn of(config: Arc<Value>) -> Result<Self, Vec<Issue>> {
+        let imported = network_from_config(&config)?;
+        Ok(Self {
+            config,
+            network: Arc::new(imported.network),
+            warnings: imported.warnings,
+            torch_dtype: imported.torch_dtype,
+            weight_format: imported.weight_format,
+        })
+    }
 }
 
 /// Builds the network that a `config.json` describes, or lists everything that is wrong with it.

@@ -214,6 +214,7 @@ registry! {
     MaxLoras => inference_vllm::MAX_LORAS,
     MaxLoraRank => inference_vllm::MAX_LORA_RANK,
     SpeculativeTokens => inference_vllm::NUM_SPECULATIVE_TOKENS,
+    DraftModel => inference_vllm::DRAFT_MODEL,
     StateDtype => inference_vllm::MAMBA_SSM_CACHE_DTYPE,
     OtherEngines => inference_vllm::OTHER_ENGINES,
     WeightDecay => training::WEIGHT_DECAY,

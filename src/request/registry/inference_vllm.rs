@@ -301,7 +301,18 @@ pub(super) static NUM_SPECULATIVE_TOKENS: Input = setting(
 )
 .fixed("0")
 .advanced()
-.help("Tokens that the model's own next-token layers draft (method mtp). Their weights and cache come on top, and states are kept for each draft.");
+.help("Tokens that are drafted: by the draft model, or by the model's own next-token layers (method mtp). Weights and cache of what drafts come on top, and states are kept for each draft.");
+
+pub(super) static DRAFT_MODEL: Input = setting(
+    InputId::DraftModel,
+    "inference.draft_model",
+    "--draft-model",
+    "vdm",
+    "Draft model",
+    InputKind::Text { max_len: 200 },
+)
+.advanced()
+.help("A smaller model of the catalogue that drafts (speculative decoding). Its weights are loaded beside the model's, and its layers have a part of every block of the cache.");
 
 pub(super) static MAMBA_SSM_CACHE_DTYPE: Input = setting(
     InputId::StateDtype,

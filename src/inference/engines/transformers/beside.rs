@@ -1,16 +1,16 @@
 //! What lives beside the layers of a pass: rotary tables and masks; and the second pass over the prompt that Phi-3 makes.
 
 use super::super::super::job::InferenceJob;
-use super::shape::{Pass, attention, heads, rotated};
+use super::shape::{Kind, Pass, attention, heads, rotated};
 use super::{Attention, CacheKind, Options, prefill, store};
 use crate::model::{Layer, NormKind, QkNorm};
 use crate::units::Bytes;
 
 /// Cosines and sines of every position, one pair per width and base: Gemma 3 has two bases, one for layers with a window.
-pub fn rotary(layers: &[&Layer], pass: Pass) -> u64 {
+pub fn rotary(layers: &[Kind<'_>], pass: Pass) -> u64 {
     let mut kinds: Vec<(u64, bool)> = Vec::new();
-    let two_bases = layers.iter().any(|layer| has_two_bases(layer));
-    for layer in layers {
+    let two_bases = layers.iter().any(|kind| has_two_bases(kind.layer));
+    for layer in layers.iter().map(|kind| kind.layer) {
         let windowed = heads(layer, 1).is_some_and(|heads| heads.window.is_some());
         let kind = (rotated(layer), windowed && two_bases);
         if kind.0 > 0 && !kinds.contains(&kind) {
@@ -31,7 +31,7 @@ fn has_two_bases(layer: &Layer) -> bool {
 /// computes everything again, while the old cache is still referenced (transformers 5.23.0 `models/phi3/modeling_phi3.py`,
 /// prepare_inputs_for_generation; 4096 is `original_max_position_embeddings` of the family). Returns new cache and
 /// temporaries.
-pub fn dropped(job: &InferenceJob, options: &Options, layers: &[&Layer]) -> u64 {
+pub fn dropped(job: &InferenceJob, options: &Options, layers: &[Kind<'_>]) -> u64 {
     const ORIGINAL: u64 = 4096;
     let crosses = job.prompt <= ORIGINAL && job.length().saturating_sub(1) > ORIGINAL;
     if job.network.model_type != "phi3" || !crosses || options.cache == CacheKind::None {
@@ -45,13 +45,13 @@ pub fn dropped(job: &InferenceJob, options: &Options, layers: &[&Layer]) -> u64 
     let (mask, masked) = masks(job, options, pass);
     let cache: Bytes = layers
         .iter()
-        .map(|layer| store::layer(&again, options, layer).prefill)
+        .map(|kind| store::layer(&again, options, kind.layer).prefill * kind.count)
         .sum();
     let most = layers
         .iter()
-        .map(|layer| {
-            prefill::feed_forward(job, options, &job.weights, layer, pass)
-                .max(prefill::attention(job, options, layer, pass, masked))
+        .map(|kind| {
+            prefill::feed_forward(job, options, &job.weights, kind, pass)
+                .max(prefill::attention(job, options, kind.layer, pass, masked))
         })
         .max()
         .unwrap_or(0);

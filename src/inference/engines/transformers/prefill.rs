@@ -7,7 +7,7 @@
 
 use super::super::super::job::InferenceJob;
 use super::super::super::weights::{Quantisation, WeightFormat};
-use super::shape::{Heads, LT_WORKSPACE, Pass, WORKSPACE, biased, dense, has_rms, heads, latent, mixture};
+use super::shape::{Heads, Kind, LT_WORKSPACE, Pass, WORKSPACE, dense, has_rms, heads, latent, mixture};
 use super::{Attention, CacheKind, Experts, Options};
 use crate::model::{Dense, Layer, Moe};
 use crate::units::DType;
@@ -121,18 +121,19 @@ pub fn feed_forward(
     job: &InferenceJob,
     options: &Options,
     format: &Quantisation,
-    layer: &Layer,
+    kind: &Kind<'_>,
     pass: Pass,
 ) -> u64 {
+    let layer = kind.layer;
     let own = match (mixture(layer), dense(layer)) {
         (Some(moe), _) => experts(job, options, moe, pass),
-        (None, Some(dense)) => plain(format, layer, dense, pass),
+        (None, Some(dense)) => plain(format, kind.biased, dense, pass),
         (None, None) => 0,
     };
     own.saturating_add(kept_scores(options, layer, pass))
 }
 
-fn plain(format: &Quantisation, layer: &Layer, dense: &Dense, pass: Pass) -> u64 {
+fn plain(format: &Quantisation, biased: bool, dense: &Dense, pass: Pass) -> u64 {
     let (h, p) = (pass.h, pass.ranks);
     let full = dense.width;
     let f = full / p;
@@ -145,7 +146,7 @@ fn plain(format: &Quantisation, layer: &Layer, dense: &Dense, pass: Pass) -> u64
         return int8(dense, outputs, f, pass);
     }
     let widened = widened(format, outputs.min(f.saturating_mul(2)), f, pass);
-    let workspace = if biased(layer) { LT_WORKSPACE } else { WORKSPACE };
+    let workspace = if biased { LT_WORKSPACE } else { WORKSPACE };
     let product = |terms: &[(u64, u64)]| pass.each(sum(terms));
     let beside = |terms: &[(u64, u64)]| {
         pass.each(sum(terms))
@@ -173,7 +174,11 @@ pub fn widened(format: &Quantisation, outputs: u64, f: u64, pass: Pass) -> u64 {
     }
     let matrix = f.min(outputs).saturating_mul(pass.h);
     // The scales in fp32, once from their codes and once with the offset.
-    let scales = if double { matrix / 64 * 8 } else { 0 };
+    let scales = if double {
+        (matrix / 64).saturating_mul(8)
+    } else {
+        0
+    };
     pass.w.saturating_mul(matrix).saturating_add(scales)
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::super::job::InferenceJob;
 use super::Options;
-use crate::model::{Attention, Dense, FeedForward, Latent, Layer, Mixer, Moe, NormKind};
+use crate::model::{Attention, Dense, FeedForward, Latent, Layer, Mixer, Moe, Network, NormKind};
 use crate::units::DType;
 
 /// cuBLAS takes a workspace of 32 MiB for each product on Hopper and gives it back (torch 2.15
@@ -11,6 +11,39 @@ pub const WORKSPACE: u64 = 32 << 20;
 
 /// What cuBLASLt takes for a product with a bias (torch 2.15 `CUBLASLT_WORKSPACE_SIZE`, traced).
 pub const LT_WORKSPACE: u64 = 1 << 20;
+
+/// Equal layers on a device.
+pub struct Kind<'a> {
+    /// One of them.
+    pub layer: &'a Layer,
+    /// How many.
+    pub count: u64,
+    /// Whether the feed-forward's products add a bias.
+    pub biased: bool,
+}
+
+/// The layers of a range by kind.
+pub fn kinds(network: &Network, (first, end): (u64, u64)) -> Vec<Kind<'_>> {
+    let mut counts = vec![0_u64; network.kinds.len()];
+    let depths = |depth: u64| usize::try_from(depth).unwrap_or(usize::MAX);
+    let (first, end) = (depths(first), depths(end));
+    for kind in network.order.iter().take(end).skip(first) {
+        if let Some(count) = counts.get_mut(*kind) {
+            *count = count.saturating_add(1);
+        }
+    }
+    network
+        .kinds
+        .iter()
+        .zip(counts)
+        .filter(|(_, count)| *count > 0)
+        .map(|(layer, count)| Kind {
+            layer,
+            count,
+            biased: biased(layer),
+        })
+        .collect()
+}
 
 /// Sizes of one pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +193,7 @@ pub fn has_rms(layer: &Layer) -> bool {
 }
 
 /// Whether the feed-forward's products add a bias.
-pub fn biased(layer: &Layer) -> bool {
+fn biased(layer: &Layer) -> bool {
     layer
         .tensors
         .iter()

@@ -32,8 +32,18 @@ fn balanced(job: &InferenceJob, whole: &Shard) -> Vec<Shard> {
         output,
         ..whole.clone()
     };
+    // Equal layers are as large: one of each kind is weighed.
+    let mut weighed: Vec<Option<u64>> = vec![None; network.kinds.len()];
     let layers: Vec<u64> = (0..depth)
-        .map(|layer| of(&part((layer, layer.saturating_add(1)), false, false)))
+        .zip(&network.order)
+        .map(|(depth, kind)| {
+            let known = weighed.get(*kind).copied().flatten();
+            let bytes = known.unwrap_or_else(|| of(&part((depth, depth.saturating_add(1)), false, false)));
+            if let Some(slot) = weighed.get_mut(*kind) {
+                *slot = Some(bytes);
+            }
+            bytes
+        })
         .collect();
     let input = of(&part((0, 0), true, false));
     let output = of(&part((0, 0), false, true));

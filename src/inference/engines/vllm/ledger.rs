@@ -2,8 +2,9 @@
 
 use super::super::super::job::InferenceJob;
 use super::super::super::vllm::Start;
+use super::super::super::vllm::tensors::padded_vocabulary;
 use crate::cite::{Citation, Evidence};
-use crate::memory::{Entry, Group, Instant, InstantId, Ledger};
+use crate::memory::{Entry, Group, Instant, InstantId, Ledger, Symbol};
 use crate::units::Bytes;
 
 const INSTANTS: [(InstantId, &str); 3] = [
@@ -27,6 +28,11 @@ struct Row {
     count: u64,
     alive: &'static [InstantId],
     formula: &'static str,
+    symbols: Vec<Symbol>,
+}
+
+const fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
+    Symbol { name, meaning, value }
 }
 
 /// The ledger of the tightest stage.
@@ -34,7 +40,7 @@ pub(super) fn ledger(asked: &InferenceJob, found: &Start, blocks: u64, state: By
     let rows = weights(found)
         .into_iter()
         .chain(cache(found, blocks, state))
-        .chain(pass(found));
+        .chain(pass(found, asked));
     Ledger {
         entries: rows
             .filter(|row| row.unit > Bytes::ZERO && row.count > 0)
@@ -62,6 +68,7 @@ fn weights(found: &Start) -> [Row; 3] {
         count: 1,
         alive: ALWAYS,
         formula,
+        symbols: Vec::new(),
     };
     [
         row(
@@ -86,7 +93,7 @@ fn weights(found: &Start) -> [Row; 3] {
 }
 
 fn cache(found: &Start, blocks: u64, state: Bytes) -> [Row; 2] {
-    let row = |id, label, unit, count, formula| Row {
+    let row = |id, label, unit, count, formula, symbols| Row {
         id,
         label,
         group: Group::Cache,
@@ -94,14 +101,24 @@ fn cache(found: &Start, blocks: u64, state: Bytes) -> [Row; 2] {
         count,
         alive: PASSES,
         formula,
+        symbols,
     };
+    let per_block = vec![
+        symbol("bs", "tokens of a block", found.layout.block_size),
+        symbol(
+            "L",
+            "layers of this stage with a cache per token",
+            found.layout.layers,
+        ),
+    ];
     [
         row(
             "cache.blocks",
             "blocks of the cache that the sequences hold",
             Bytes::new(found.layout.block_bytes),
             blocks,
-            "layers of a group x block size x bytes per token and layer",
+            "layers of a group x bs x bytes per token and layer",
+            per_block,
         ),
         row(
             "cache.state",
@@ -109,12 +126,24 @@ fn cache(found: &Start, blocks: u64, state: Bytes) -> [Row; 2] {
             state,
             1,
             "convolution and recurrent state of each sequence",
+            Vec::new(),
         ),
     ]
 }
 
-fn pass(found: &Start) -> [Row; 3] {
-    let row = |id, label, unit, alive, formula| Row {
+fn pass(found: &Start, asked: &InferenceJob) -> [Row; 3] {
+    let settings = &found.settings;
+    let tokens = symbol("T", "tokens of one pass", settings.batched_tokens);
+    let width = symbol("H", "hidden size", asked.network.hidden_size);
+    let bytes = symbol("b", "bytes of an activation", (asked.compute.bits() / 8).max(1));
+    let ranks = symbol("t", "tensor parallel ranks", asked.tensor);
+    let sequences = symbol("S", "sequences of one step", settings.sequences);
+    let vocabulary = symbol(
+        "V",
+        "padded vocabulary",
+        padded_vocabulary(asked.network.vocabulary),
+    );
+    let row = |id, label, unit, alive, formula, symbols| Row {
         id,
         label,
         group: Group::Activations,
@@ -122,6 +151,7 @@ fn pass(found: &Start) -> [Row; 3] {
         count: 1,
         alive,
         formula,
+        symbols,
     };
     [
         row(
@@ -129,21 +159,24 @@ fn pass(found: &Start) -> [Row; 3] {
             "inner activations of the fullest layer",
             found.profile.forward,
             &[InstantId::PrefillFeedForward],
-            "T x bytes x (3 I / t + 3 H)",
+            "T x b x (inner width of the fullest layer / t + 3 H)",
+            vec![tokens, bytes, ranks, width],
         ),
         row(
             "activations.sampler",
             "logits and sampler",
             found.profile.sampler,
             &[InstantId::PrefillHead],
-            "c x min(S, T) x V + T x H x bytes",
+            "bytes per logit of the sampler's kernel x S x V + T x H x b",
+            vec![sequences, vocabulary, tokens, width, bytes],
         ),
         row(
             "activations.encoder",
             "encoder outputs",
             found.profile.encoder,
             PASSES,
-            "encoder tokens x H x bytes",
+            "encoder tokens x H x b",
+            vec![width, bytes],
         ),
     ]
 }
@@ -164,7 +197,7 @@ fn entry(row: Row, asked: &InferenceJob) -> Entry {
         unit: row.unit,
         held,
         formula: row.formula,
-        symbols: Vec::new(),
+        symbols: row.symbols,
         terms: Vec::new(),
         citation: Citation::new(
             Evidence::Source,

@@ -3,21 +3,24 @@
 
 mod ledger;
 
-use super::super::capacity::Capacity;
+use std::sync::Arc;
+
+use super::super::capacity::{Capacity, LONGEST, SIZES, largest, least};
 use super::super::estimate::{Estimate, KvPool, Part, PartId};
 use super::super::job::{CacheType, InferenceJob};
+use super::super::vllm::cache::per_token;
 use super::super::vllm::format::{Mxfp4Kernel, WeightFormat as Kernel};
 use super::super::vllm::share::Tenant;
-use super::super::vllm::start::outside;
+use super::super::vllm::start::{budget, failure, outside};
 use super::super::vllm::tensors::Weights;
 use super::super::vllm::{
-    Adapters, CacheFormat, Device, EntryPoint, Failure, Job, Mesh, Release, SamplerKernel, Settings,
+    Adapters, Budget, CacheFormat, Device, EntryPoint, Failure, Job, Mesh, Release, SamplerKernel, Settings,
     Speculation, Start, all_weights, start_with,
 };
 use super::super::weights::WeightFormat;
-use super::Engine;
 use crate::memory::Interval;
 use crate::memory::meters::Fit;
+use crate::model::{Mixer, Network};
 use crate::units::Bytes;
 
 /// What only this engine reads; `None` is the release's default.
@@ -57,8 +60,10 @@ pub struct Options {
     pub sampler: Option<SamplerKernel>,
     /// LoRA slots.
     pub adapters: Option<Adapters>,
-    /// `num_speculative_tokens` of the model's own next-token layers.
+    /// `num_speculative_tokens`, of the model's own next-token layers where there is no drafter.
     pub drafts: u64,
+    /// A drafter that is a model of its own.
+    pub drafter: Option<Arc<Network>>,
     /// Bytes of an element of a recurrent state.
     pub state_bytes: u64,
 }
@@ -74,8 +79,12 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
         amd: !card.nvidia,
         unified: card.unified,
     };
-    let length = options.max_model_len.unwrap_or(0).max(asked.length());
-    let mut job = Job::new(&asked.network, options.release, device, length);
+    let mut job = Job::new(
+        &asked.network,
+        options.release,
+        device,
+        longest_of(asked, options),
+    );
     job.v1 = options.v1;
     job.entry = options.entry;
     job.mesh = Mesh {
@@ -89,6 +98,9 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
     job.weights = kernel(asked.weights.format, card.capability, card.nvidia);
     job.left_out = &asked.weights.left_out;
     job.cache = match asked.cache {
+        // Sparse latent attention has a layout of its own (vllm 0.14.1 `model_executor/models/config.py`
+        // DeepseekV32ForCausalLM; 0.33.0 `layers/attention/mla_attention.py`).
+        CacheType::Fp8 if options.v1 && is_sparse(&asked.network) => CacheFormat::Fp8Latent,
         CacheType::Fp8 => CacheFormat::Fp8,
         CacheType::Compute | CacheType::Grouped(_) => CacheFormat::Auto,
     };
@@ -104,11 +116,50 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
     job.adapters = options.adapters;
     job.speculation = Speculation {
         tokens: options.drafts,
-        layers: u64::from(options.drafts > 0),
+        layers: u64::from(options.drafts > 0 && options.drafter.is_none()),
         ..Speculation::default()
     };
+    if let Some(network) = &options.drafter {
+        let (weights, bytes_per_token) = drafter(network, &job);
+        job.speculation.weights = weights;
+        job.speculation.bytes_per_token = bytes_per_token;
+    }
     job.encoder_tokens = (!asked.network.towers.is_empty()).then_some(0);
     job
+}
+
+/// Whether an indexer chooses the tokens that latent attention looks at.
+fn is_sparse(network: &Network) -> bool {
+    network
+        .kinds
+        .iter()
+        .any(|layer| matches!(&layer.mixer, Mixer::Latent(latent) if latent.indexer.is_some()))
+}
+
+/// A drafter that is a model of its own: weights on a rank, and cache bytes per token. It is divided among as many ranks as
+/// the model, shares neither embedding nor head with it, and its layers get blocks of the same pool (vllm 0.33.0
+/// `v1/spec_decode/draft_model.py`, `config/speculative.py` draft_tensor_parallel_size).
+fn drafter(network: &Network, target: &Job<'_>) -> (Bytes, u64) {
+    let mut job = Job::new(
+        network,
+        target.release,
+        target.device.clone(),
+        target.max_model_len,
+    );
+    job.v1 = target.v1;
+    job.mesh.tensor = target.mesh.tensor;
+    job.dtype = target.dtype;
+    job.cache = match target.cache {
+        CacheFormat::Auto => CacheFormat::Auto,
+        CacheFormat::Fp8 | CacheFormat::Fp8Latent => CacheFormat::Fp8,
+    };
+    let weights = all_weights(&job).iter().map(|stage| stage.allocated).sum();
+    (weights, per_token(&job))
+}
+
+/// The longest context of a start.
+fn longest_of(asked: &InferenceJob, options: &Options) -> u64 {
+    options.max_model_len.unwrap_or(0).max(asked.length())
 }
 
 /// What a checkpoint's format is after loading (vllm 0.11.0 `model_executor/layers/quantization`).
@@ -147,8 +198,8 @@ fn kernel(format: WeightFormat, capability: u16, nvidia: bool) -> Kernel {
 }
 
 /// Blocks that the asked sequences hold: the full blocks of a shared prefix once, where prefixes are cached.
-fn asked_blocks(asked: &InferenceJob, options: &Options, found: &Start) -> u64 {
-    let layout = &found.layout;
+fn asked_blocks(asked: &InferenceJob, options: &Options, budget: &Budget) -> u64 {
+    let layout = &budget.layout;
     let each = layout.blocks_per_sequence(asked.length());
     let all = each.saturating_mul(asked.sequences);
     if !options.prefix_caching || asked.sequences < 2 || asked.shared_prefix == 0 {
@@ -159,46 +210,63 @@ fn asked_blocks(asked: &InferenceJob, options: &Options, found: &Start) -> u64 {
     all.saturating_sub(shared.saturating_mul(asked.sequences.saturating_sub(1)))
 }
 
-/// The verdict on the asked sequences, and the line or reason when they do not run.
-fn verdict(found: &Start, blocks: u64, sequences: u64) -> (Fit, Option<String>) {
-    if found.failure.is_some() {
-        let hopeful = found.failure != Some(Failure::NotFree) && holds(found, 2, blocks);
-        let fit = if hopeful { Fit::Tight } else { Fit::DoesNotFit };
-        return (fit, found.log.last().cloned());
+/// The verdict on the asked sequences.
+fn verdict(failure: Option<Failure>, budget: &Budget, blocks: u64, sequences: u64) -> Fit {
+    if failure.is_some() {
+        let hopeful = failure != Some(Failure::NotFree) && holds(budget, 2, blocks);
+        return if hopeful { Fit::Tight } else { Fit::DoesNotFit };
     }
-    if sequences > found.settings.sequences {
-        let why = format!(
-            "max_num_seqs is {}: of {sequences} sequences the rest waits.",
-            found.settings.sequences
-        );
-        return (Fit::DoesNotFit, Some(why));
-    }
-    if holds(found, 0, blocks) {
-        (Fit::Fits, None)
-    } else if holds(found, 2, blocks) {
-        (Fit::Tight, None)
+    if sequences > budget.settings.sequences || !holds(budget, 2, blocks) {
+        Fit::DoesNotFit
+    } else if holds(budget, 0, blocks) {
+        Fit::Fits
     } else {
-        let why = format!(
-            "The pool has {} blocks, the sequences need {blocks}: some of them wait or are preempted.",
-            found.pool.blocks
-        );
-        (Fit::DoesNotFit, Some(why))
+        Fit::Tight
     }
 }
 
+/// The line or reason when a start or the asked sequences do not run.
+fn reason(found: &Start, fit: Fit, blocks: u64, sequences: u64) -> Option<String> {
+    if found.failure.is_some() {
+        return found.log.last().cloned();
+    }
+    if fit != Fit::DoesNotFit {
+        return None;
+    }
+    Some(if sequences > found.settings.sequences {
+        format!(
+            "max_num_seqs is {}: of {sequences} sequences the rest waits.",
+            found.settings.sequences
+        )
+    } else {
+        format!(
+            "The pool has {} blocks, the sequences need {blocks}: some of them wait or are preempted.",
+            found.pool.blocks
+        )
+    })
+}
+
 /// Whether the low (0), expected (1) or high (2) pool has so many blocks.
-fn holds(found: &Start, bound: usize, blocks: u64) -> bool {
-    let bytes = found.cache.get(bound).copied().unwrap_or(0);
-    u64::try_from(bytes).unwrap_or(0) / found.layout.block_bytes.max(1) >= blocks
+fn holds(budget: &Budget, bound: usize, blocks: u64) -> bool {
+    let bytes = budget.cache.get(bound).copied().unwrap_or(0);
+    u64::try_from(bytes).unwrap_or(0) / budget.layout.block_bytes.max(1) >= blocks
 }
 
 /// What the fullest GPU holds.
 pub fn evaluate(asked: &InferenceJob, options: &Options) -> Estimate {
     let job = job(asked, options);
-    estimate(asked, options, &job, &start_with(&job, &all_weights(&job)))
+    let loaded = all_weights(&job);
+    let found = start_with(&job, &loaded);
+    estimate(asked, options, &job, &found, loaded)
 }
 
-fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Start) -> Estimate {
+fn estimate(
+    asked: &InferenceJob,
+    options: &Options,
+    job: &Job<'_>,
+    found: &Start,
+    loaded: Vec<Weights>,
+) -> Estimate {
     let blocks = asked_blocks(asked, options, found);
     let cache = Bytes::new(found.layout.block_bytes) * blocks;
     let state = Bytes::new(found.layout.state_per_sequence) * asked.sequences;
@@ -246,7 +314,8 @@ fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Star
             .fold(Interval::default(), |sum, part| sum + part.bytes)
     };
     let need = sum(&parts);
-    let (fit, failure) = verdict(found, blocks, asked.sequences);
+    let fit = verdict(found.failure, found, blocks, asked.sequences);
+    let failure = reason(found, fit, blocks, asked.sequences);
     let ledger = ledger::ledger(asked, found, blocks, state);
     let torch = sum(parts.get(..4).unwrap_or_default());
     let pool =
@@ -277,6 +346,7 @@ fn estimate(asked: &InferenceJob, options: &Options, job: &Job<'_>, found: &Star
         fit,
         failure,
         start_up: found.log.clone(),
+        loaded,
         unvalidated: unvalidated(job),
     }
 }
@@ -287,6 +357,8 @@ fn unvalidated(job: &Job<'_>) -> bool {
         || job.mesh.context > 1
         || job.mesh.data > 1
         || job.encoder_tokens.is_some()
+        || job.speculation.weights > Bytes::ZERO
+        || job.cache == CacheFormat::Fp8Latent
         || matches!(job.weights, Kernel::Average { .. } | Kernel::Nvfp4)
 }
 
@@ -329,47 +401,60 @@ pub fn settled(asked: &InferenceJob, options: &Options) -> Options {
     }
 }
 
-/// Capacity both ways without starting anew for every trial: weights depend on neither sequences nor lengths.
+/// Capacity both ways without starting anew for every trial: neither sequences nor lengths change the weights, and lengths
+/// change the budget only through the settings. `loaded`: the weights of the question.
 pub fn capacity(
     asked: &InferenceJob,
     options: &Options,
+    loaded: &[Weights],
     limit: Option<u64>,
     shardable: impl Fn(u64) -> bool,
 ) -> Capacity {
     let base = job(asked, options);
-    let loaded = all_weights(&base);
-    let runs = |one: &InferenceJob, loaded: &[Weights]| {
-        let job = job(one, options);
-        let found = start_with(&job, loaded);
-        verdict(&found, asked_blocks(one, options, &found), one.sequences).0 != Fit::DoesNotFit
-    };
-    let most = Settings::of(&base).sequences;
-    let sequences =
-        super::super::capacity::largest(most, |count| runs(&asked.with_sequences(count), &loaded));
-    let longest = limit.unwrap_or(1 << 30).max(2);
-    let length = match super::super::capacity::largest(longest.saturating_sub(1), |length| {
-        runs(&asked.with_length(length.saturating_add(1)), &loaded)
+    let known = budget(&base, loaded);
+    let reason = failure(&base, &known);
+    let mut trial = asked.clone();
+    let sequences = largest(known.settings.sequences, |count| {
+        trial.sequences = count;
+        let blocks = asked_blocks(&trial, options, &known);
+        verdict(reason, &known, blocks, count) != Fit::DoesNotFit
+    });
+    trial.sequences = asked.sequences;
+    let longest = limit.unwrap_or(LONGEST).max(2);
+    let mut other = known.clone();
+    let mut start = base.clone();
+    let length = match largest(longest.saturating_sub(1), |length| {
+        (trial.prompt, trial.new_tokens) = asked.lengths_within(length.saturating_add(1));
+        start.max_model_len = longest_of(&trial, options);
+        if asked.network.max_positions.is_none() {
+            // The rotary tables are as long as the longest context.
+            other = budget(&start, &all_weights(&start));
+        } else if Settings::of(&start) != other.settings {
+            other = budget(&start, loaded);
+        }
+        let blocks = asked_blocks(&trial, options, &other);
+        verdict(failure(&start, &other), &other, blocks, trial.sequences) != Fit::DoesNotFit
     }) {
         0 => 0,
         most => most.saturating_add(1),
     };
-    // No tensor shrinks by more than the number of ranks grows, so most sizes need no start.
+    let held: Bytes = loaded.iter().map(|stage| stage.raw).sum();
     let total = asked.device.total.high;
-    let held = loaded
-        .iter()
-        .map(|stage| stage.raw.get())
-        .fold(0, u64::saturating_add);
-    let least = |size: u64| held.saturating_mul(asked.tensor.min(size)) / size.max(1);
-    let gpus = [1, 2, 4, 8, 16, 32, 64]
+    let gpus = SIZES
         .into_iter()
-        .filter(|size| shardable(*size) && Bytes::new(least(*size)) <= total)
+        .filter(|size| shardable(*size) && least(held, asked.tensor, *size) <= total)
         .find(|size| {
             let mut divided = asked.clone();
             divided.tensor = *size;
             divided.pipeline = 1;
-            divided.engine = Engine::Vllm(options.clone());
-            let loaded = all_weights(&job(&divided, options));
-            runs(&divided, &loaded)
+            if asked.pipeline == 1 && *size == asked.tensor {
+                let blocks = asked_blocks(asked, options, &known);
+                return verdict(reason, &known, blocks, asked.sequences) != Fit::DoesNotFit;
+            }
+            let base = job(&divided, options);
+            let found = budget(&base, &all_weights(&base));
+            let blocks = asked_blocks(&divided, options, &found);
+            verdict(failure(&base, &found), &found, blocks, divided.sequences) != Fit::DoesNotFit
         });
     Capacity {
         sequences,

@@ -1,0 +1,245 @@
+//! Properties of every inference answer over 100,000 random questions: nothing panics, what is answered adds up, bounds enclose
+//! what is expected, and more work never needs less memory.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+use gpu_mem_calc::api::{self, InferenceAnswer, Request};
+use serde_json::{Value, json};
+
+/// Numbers without a pattern (Steele and Vigna's SplitMix64), the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap_or(0)
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+
+    /// A whole number of any size up to a power of two.
+    fn count(&mut self, most: u32) -> u64 {
+        let bits = u32::try_from(self.below(most as usize + 1)).unwrap_or(0);
+        (self.next() & ((1_u64 << bits) - 1)).max(1)
+    }
+}
+
+const GPUS: [&str; 7] = [
+    "h100-sxm-80gb",
+    "a100-sxm-40gb",
+    "rtx-4090",
+    "t4",
+    "instinct-mi300x",
+    "dgx-spark-gb10",
+    "b200-sxm-180gb",
+];
+
+/// One question: a model of the catalogue, an engine, lengths, and some settings, valid or not.
+fn question(random: &mut Random, models: &[String]) -> Value {
+    let vllm = random.below(2) == 0;
+    let mut inference = json!({
+        "engine_type": if vllm { "vllm" } else { "huggingface" },
+        "batch_size": random.count(12),
+        "prompt_tokens": random.count(18),
+        "new_tokens": random.count(12),
+        "tensor_parallel_size": random.pick(&[1, 1, 1, 2, 4, 8]),
+    });
+    for _ in 0..random.below(5) {
+        let (key, value) = setting(random, vllm);
+        inference[key] = value;
+    }
+    let mut hardware = json!({ "gpu": random.pick(&GPUS) });
+    if random.below(4) == 0 {
+        hardware["used_memory_gb"] = json!(random.below(30));
+    }
+    json!({ "model": { "id": random.pick(models) }, "inference": inference, "hardware": hardware })
+}
+
+fn setting(random: &mut Random, vllm: bool) -> (&'static str, Value) {
+    let both = [
+        (
+            "weight_format",
+            json!(random.pick(&["none", "fp8", "awq", "gptq", "nf4", "nf4_double", "mxfp4", "int8"])),
+        ),
+        ("dtype", json!(random.pick(&["bf16", "fp16", "fp32"]))),
+        (
+            "kv_cache_quantization",
+            json!(random.pick(&["none", "fp8", "int4", "int2"])),
+        ),
+        ("pipeline_parallel_size", json!(random.pick(&[1, 2, 3, 4]))),
+        ("other_gpus", json!("l40s")),
+    ];
+    let transformers = [
+        (
+            "attention",
+            json!(random.pick(&["sdpa", "eager", "math", "flash_attention_2"])),
+        ),
+        ("padding", json!(true)),
+        (
+            "cache_implementation",
+            json!(random.pick(&["static", "offloaded", "dynamic"])),
+        ),
+        ("use_kv_cache", json!(false)),
+        ("prefill_chunk_size", json!(random.count(14))),
+        ("all_logits", json!(true)),
+        ("num_beams", json!(random.count(5))),
+        ("do_sample", json!(true)),
+        ("output_scores", json!(true)),
+        (
+            "experts_implementation",
+            json!(random.pick(&["grouped_mm", "batched_mm"])),
+        ),
+        ("assistant_model", json!("smollm2-135m")),
+    ];
+    let server = [
+        (
+            "engine_version",
+            json!(random.pick(&[
+                "0.6.6", "0.7.3", "0.8.5", "0.9.2", "0.14.1", "0.19.1", "0.22.1", "0.33.0"
+            ])),
+        ),
+        ("entry_point", json!("library")),
+        (
+            "gpu_memory_utilization",
+            json!(0.05 + 0.05 * random.below(20) as f64),
+        ),
+        ("max_model_len", json!(random.count(20))),
+        ("max_num_batched_tokens", json!(random.count(18))),
+        ("max_num_seqs", json!(random.count(12))),
+        ("block_size", json!(random.pick(&[1, 8, 16, 64, 256]))),
+        ("enable_prefix_caching", json!(random.below(2) == 0)),
+        ("shared_prefix_tokens", json!(random.count(16))),
+        ("enforce_eager", json!(true)),
+        ("enable_chunked_prefill", json!(random.below(2) == 0)),
+        ("sampler", json!(random.pick(&["sort", "flashinfer", "triton"]))),
+        ("kv_cache_memory_gb", json!(random.count(7))),
+        ("enable_expert_parallel", json!(true)),
+        ("data_parallel_size", json!(random.pick(&[1, 2, 8]))),
+        ("decode_context_parallel_size", json!(random.pick(&[1, 2]))),
+        ("max_loras", json!(random.count(4))),
+        ("num_speculative_tokens", json!(random.count(3))),
+        ("draft_model", json!("qwen2.5-0.5b")),
+        ("other_engines", json!("qwen2.5-0.5b@4x2048, 6 GiB")),
+    ];
+    let own = both.len() + if vllm { server.len() } else { transformers.len() };
+    let place = random.below(own);
+    match place.checked_sub(both.len()) {
+        None => both[place].clone(),
+        Some(place) if vllm => server[place].clone(),
+        Some(place) => transformers[place].clone(),
+    }
+}
+
+fn models() -> Vec<String> {
+    api::models().iter().map(|model| model.id.to_string()).collect()
+}
+
+fn ask(question: &Value) -> Result<InferenceAnswer, Vec<api::Issue>> {
+    api::calculate_inference(&Request::from_json(question).expect("a request"))
+}
+
+/// What every answer keeps.
+fn check(answer: &InferenceAnswer, question: &Value) {
+    let groups = &answer.breakdown;
+    let sum =
+        groups.model_params_bytes + groups.kv_cache_bytes + groups.activations_bytes + groups.overhead_bytes;
+    assert_eq!(sum, answer.total_memory_per_gpu_bytes, "{question}");
+    for range in [
+        answer.need,
+        answer.meters.allocated,
+        answer.meters.reserved,
+        answer.meters.device,
+    ] {
+        assert!(
+            range.low_bytes <= range.expected_bytes && range.expected_bytes <= range.high_bytes,
+            "{question}"
+        );
+    }
+    for part in &answer.parts {
+        assert!(
+            part.bytes.low_bytes <= part.bytes.high_bytes,
+            "{question}: {}",
+            part.id
+        );
+    }
+    let expected: u64 = answer
+        .parts
+        .iter()
+        .map(|part| part.bytes.expected_bytes.get())
+        .sum();
+    assert_eq!(expected, answer.need.expected_bytes.get(), "{question}");
+    assert!(answer.memory_utilization_percent.is_finite(), "{question}");
+    assert!(answer.max_concurrency.is_finite(), "{question}");
+    assert_eq!(answer.verdict == api::Verdict::DoesNotFit, !answer.fits_on_gpu);
+    let binding = answer.instants.iter().filter(|instant| instant.binding).count();
+    assert!(binding <= 1, "{question}");
+}
+
+#[test]
+fn a_hundred_thousand_random_questions_are_answered_or_refused() {
+    let models = models();
+    let mut random = Random(5);
+    let mut answered = 0_u32;
+    for _ in 0..100_000 {
+        let question = question(&mut random, &models);
+        match ask(&question) {
+            Ok(answer) => {
+                check(&answer, &question);
+                answered += 1;
+            }
+            Err(issues) => assert!(issues.iter().any(api::Issue::is_error), "{question}"),
+        }
+    }
+    assert!(answered > 20_000, "only {answered} were answered");
+}
+
+#[test]
+fn more_work_never_needs_less() {
+    let models = models();
+    let mut random = Random(11);
+    let mut compared = 0_u32;
+    for _ in 0..4_000 {
+        let first = question(&mut random, &models);
+        // Phi-3 computes its prompt again when the answer crosses 4,096 positions, and not when the prompt is beyond them.
+        if first["model"]["id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("phi-3"))
+        {
+            continue;
+        }
+        let Ok(less) = ask(&first) else { continue };
+        // Tokens of an answer wait in 16 bits until 128 of them are packed into a quantised cache.
+        let packed = first["inference"]["kv_cache_quantization"]
+            .as_str()
+            .is_some_and(|kind| kind.starts_with("int"));
+        for key in ["batch_size", "prompt_tokens", "new_tokens"] {
+            if packed && key == "new_tokens" {
+                continue;
+            }
+            let mut second = first.clone();
+            second["inference"][key] = json!(first["inference"][key].as_u64().unwrap_or(1) * 2);
+            let Ok(more) = ask(&second) else { continue };
+            assert!(
+                more.need.expected_bytes >= less.need.expected_bytes,
+                "{first}: {key} doubled, {} < {}",
+                more.need.expected_bytes.get(),
+                less.need.expected_bytes.get()
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 2_000, "only {compared} were compared");
+}
