@@ -197,7 +197,12 @@ fn component(id: &str, label: &str, size: Interval, source: &str) -> Component {
         label: label.to_string(),
         group: "overhead",
         bytes: size.expected,
-        formula: format!("{:.1} - {:.1} GiB", size.low.to_gib(), size.high.to_gib()),
+        formula: format!(
+            "between {:.1} and {:.1} GiB, {:.1} expected",
+            size.low.to_gib(),
+            size.high.to_gib(),
+            size.expected.to_gib()
+        ),
         source: source.to_string(),
     }
 }
