@@ -79,6 +79,7 @@ fn settings(model: &str) -> Vec<TrainingJob> {
             replicas: 1,
             offload: HostMemory::None,
             prefetch: true,
+            forward_prefetch: false,
             limited: true,
             original: true,
         },

@@ -466,6 +466,21 @@ fn the_table_has_the_rows_of_the_original() {
     );
     let batch = answer["recommended_batch_size"].to_string();
     assert_eq!(cell(&text, "Recommended batch size"), Some(batch.as_str()));
+    // Traced and published runs are counted apart, each with its own error.
+    let validation = &answer["validation"];
+    let agreement = cell(&text, "Agreement with measured runs:").expect("a line");
+    let mut origins = 0;
+    for origin in ["traced", "published"] {
+        if let Some(runs) = validation[origin]["runs"].as_u64() {
+            assert!(agreement.contains(&format!("{runs} {origin}")), "{agreement}");
+            assert!(
+                agreement.contains(&format!("{origin}: median error")),
+                "{agreement}"
+            );
+            origins += 1;
+        }
+    }
+    assert!(origins > 0, "{validation}");
     // No colours and no control characters: the output is not a terminal.
     assert!(!text.contains('\u{1b}'));
     let fits = ok(&["calculate", "--model", "smollm2-135m"]);

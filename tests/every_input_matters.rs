@@ -145,8 +145,6 @@ fn no_engine_ignores_an_input_that_is_offered_for_it() {
             }
         }
     }
-    // FSDP1 is calculated with a reduction in the compute type, whatever is asked for.
-    ignored.retain(|name| name != "FSDP1: engine.reduce_dtype");
     assert_eq!(
         ignored,
         Vec::<String>::new(),
@@ -155,18 +153,11 @@ fn no_engine_ignores_an_input_that_is_offered_for_it() {
 }
 
 /// Choices that are as large as the default on the question where their input is tried.
-const AS_LARGE: [(&str, &str, &str); 2] = [
-    (
-        "engine.reduce_dtype",
-        "fp32",
-        "what mixed precision reduces in where nothing is given",
-    ),
-    (
-        "training.attention",
-        "flash_attention",
-        "the package keeps what torch's kernel keeps where heads are grouped and nothing is dropped",
-    ),
-];
+const AS_LARGE: [(&str, &str, &str); 1] = [(
+    "engine.reduce_dtype",
+    "fp32",
+    "what mixed precision reduces in where nothing is given",
+)];
 
 #[test]
 fn every_choice_of_training_is_told_from_the_default() {

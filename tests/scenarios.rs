@@ -140,6 +140,7 @@ fn engine(random: &mut Random) -> (Engine, Precision) {
                 replicas,
                 offload: HostMemory::None,
                 prefetch: true,
+                forward_prefetch: false,
                 limited: true,
                 original: reshard_after_forward,
             },

@@ -279,7 +279,9 @@ fn four_optimizers_have_their_states_in_every_engine() {
             let found = per_weight(optimizer, momentum);
             assert!((found - bytes).abs() < 0.01, "{engine}: {optimizer}: {found}");
         }
-        if master == &0.0 {
+        // bitsandbytes has no kernels for the DTensors of FSDP2.
+        let second = *engine == json!({"type": "fsdp"});
+        if master == &0.0 && !second {
             let found = per_weight("adamw_8bit", 0.9);
             assert!((found - (2.0 + 8.0 / 256.0)).abs() < 0.05, "{engine}: {found}");
         }

@@ -1,4 +1,4 @@
-//! From a trace of DeepSpeed (`deepspeed-trace.jsonl`, `deepspeed-adapter-trace.jsonl`) to a question: bf16, torch's AdamW with `foreach`, fused attention,
+//! From a trace of DeepSpeed (`deepspeed-trace.jsonl`, `deepspeed-adapter-trace.jsonl`) to a question: bf16 unless it says otherwise, torch's AdamW with `foreach`, fused attention,
 //! clipping, defaults of DeepSpeed 0.19 for all that the case does not set.
 
 use serde_json::{Map, Value};
@@ -22,7 +22,15 @@ pub fn question(record: &Record) -> Result<Question, String> {
     question.set(InputId::TransformersVersion, "5.23");
     question.set(InputId::ZeroStage, whole(record, "stage")?);
     question.set(InputId::NumGpus, whole(record, "world")?);
-    question.set(InputId::Dtype, "bf16");
+    let narrow = record.fields.get("bf16").and_then(Value::as_bool) != Some(false);
+    question.set(
+        InputId::Dtype,
+        match (narrow, record.flag("fp16")) {
+            (_, true) => "fp16",
+            (true, false) => "bf16",
+            (false, false) => "fp32",
+        },
+    );
     question.set(InputId::Optimizer, "adamw");
     question.set(InputId::OptimizerImplementation, "foreach");
     question.set(InputId::GradientClipping, 1.0);

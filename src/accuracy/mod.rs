@@ -4,6 +4,7 @@
 //! [`published`]), the request goes through the same door as everybody's ([`predict`]), and [`report`] compares. Measured
 //! values are never an input of a prediction. Nothing here prints.
 
+pub mod coverage;
 pub mod deepspeed;
 pub mod evidence;
 pub mod extras;
@@ -22,6 +23,7 @@ pub mod transformers;
 pub mod verdicts;
 pub mod vllm;
 
+pub use coverage::evidence_table;
 pub use evidence::{calculate, calculate_inference, evidence, optimize_batch_size};
 pub use markdown::markdown;
 pub use report::{Report, Table, compare};

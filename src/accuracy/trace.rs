@@ -16,7 +16,11 @@ pub fn question(record: &Record) -> Result<Question, String> {
     engine(&mut question, record)?;
     precision(&mut question, record)?;
     work(&mut question, record)?;
-    optimizer(&mut question, text("optimizer"))?;
+    // The step of offloaded states is the host's, and was not run.
+    let away = |args: &Map<String, Value>| args.get("cpu_offload").and_then(Value::as_bool) == Some(true);
+    if !record.object("strategy_args").is_some_and(away) {
+        optimizer(&mut question, text("optimizer"))?;
+    }
     question.set(InputId::KeepOutputs, record.flag("keep_outputs"));
     question.set(
         InputId::ActivationCheckpointing,
@@ -98,27 +102,68 @@ fn engine(question: &mut Question, record: &Record) -> Result<(), String> {
                 InputId::ShardingStrategy,
                 if reshard { "full_shard" } else { "shard_grad_op" },
             );
+            question.set_some(InputId::ReshardRanks, args.get("reshard_to").cloned());
+            if args.get("cpu_offload").and_then(Value::as_bool) == Some(true) {
+                let pinned = args.get("pin").and_then(Value::as_bool).unwrap_or(true);
+                let place = if pinned { "pinned" } else { "pageable" };
+                question.set(InputId::FsdpCpuOffload, place);
+            }
         }
-        "fsdp1" => {
+        "fsdp1" => first_version(question, args)?,
+        "hsdp" => {
+            let replicas = args.get("replicate").and_then(Value::as_u64).unwrap_or(1);
+            let reshard = args.get("reshard").and_then(Value::as_bool).unwrap_or(true);
             question.set(InputId::EngineType, "fsdp");
-            question.set(InputId::FsdpVersion, "1");
+            question.set(InputId::NumNodes, replicas);
             question.set(
                 InputId::ShardingStrategy,
-                match args.get("strategy").and_then(Value::as_str) {
-                    Some("SHARD_GRAD_OP") => "shard_grad_op",
-                    Some("FULL_SHARD") | None => "full_shard",
-                    Some(other) => return Err(format!("sharding strategy {other} is not known")),
+                if reshard {
+                    "hybrid_shard"
+                } else {
+                    "hybrid_shard_zero2"
                 },
             );
         }
-        "hsdp" => {
-            let replicas = args.get("replicate").and_then(Value::as_u64).unwrap_or(1);
-            question.set(InputId::EngineType, "fsdp");
-            question.set(InputId::NumNodes, replicas);
-            question.set(InputId::ShardingStrategy, "hybrid_shard");
-        }
         strategy if strategy.starts_with("tp") => tensor(question, record, args)?,
         other => return Err(format!("strategy {other} is not known")),
+    }
+    Ok(())
+}
+
+/// FSDP1 with its settings; what a record leaves out has torch's default.
+fn first_version(question: &mut Question, args: &Map<String, Value>) -> Result<(), String> {
+    question.set(InputId::EngineType, "fsdp");
+    question.set(InputId::FsdpVersion, "1");
+    question.set(
+        InputId::ShardingStrategy,
+        match args.get("strategy").and_then(Value::as_str) {
+            Some("SHARD_GRAD_OP") => "shard_grad_op",
+            Some("NO_SHARD") => "no_shard",
+            Some("HYBRID_SHARD") => "hybrid_shard",
+            Some("_HYBRID_SHARD_ZERO2") => "hybrid_shard_zero2",
+            Some("FULL_SHARD") | None => "full_shard",
+            Some(other) => return Err(format!("sharding strategy {other} is not known")),
+        },
+    );
+    question.set_some(InputId::NumNodes, args.get("replicate").cloned());
+    question.set_some(
+        InputId::BackwardPrefetch,
+        match args.get("prefetch").and_then(Value::as_str) {
+            None => None,
+            Some("pre") => Some("backward_pre"),
+            Some("post") => Some("backward_post"),
+            Some(other) => Some(other),
+        },
+    );
+    for (key, input) in [
+        ("fwd_prefetch", InputId::ForwardPrefetch),
+        ("limit", InputId::LimitAllGathers),
+        ("orig", InputId::UseOrigParams),
+    ] {
+        question.set_some(input, args.get(key).and_then(Value::as_bool));
+    }
+    if args.get("cpu_offload").and_then(Value::as_bool) == Some(true) {
+        question.set(InputId::FsdpCpuOffload, "pinned");
     }
     Ok(())
 }
@@ -269,6 +314,8 @@ fn optimizer(question: &mut Question, name: &str) -> Result<(), String> {
         "paged_adamw8" => ("paged_adamw_8bit", None),
         "paged_adamw32" => ("paged_adamw_32bit", None),
         "paged_lion32" => ("paged_lion_32bit", None),
+        "lion" => ("lion", None),
+        "lion8bit" => ("lion_8bit", None),
         "ademamix" => ("ademamix", None),
         "ademamix8" => ("ademamix_8bit", None),
         "paged_ademamix" => ("paged_ademamix", None),

@@ -11,7 +11,7 @@ use crate::request::{
     Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
     SymbolRow, Validation, Verdict,
 };
-use crate::training::Engine;
+use crate::training::{Engine, TrainingJob};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -69,21 +69,27 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
         instants: instants_of(ledger, binding),
         ledger: rows_of(ledger, binding),
         model: model_summary(&job.model),
-        engine: match job.training.engine {
-            _ if job.training.tensor.is_some() => "tp",
-            Engine::Single => "single",
-            Engine::Ddp { .. } => "ddp",
-            Engine::DeepSpeed(_) => "deepspeed",
-            Engine::Fsdp1 { replicas: 1, .. } => "fsdp1",
-            // NO_SHARD: every rank is a replica of its own.
-            Engine::Fsdp1 { replicas, .. } if replicas == job.training.data_parallel => "fsdp1",
-            Engine::Fsdp2 { replicas: 1, .. } => "fsdp2",
-            Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => "hsdp",
-        },
+        engine: engine_name(&job.training),
         validation: Validation::NOT_VALIDATED,
+        evidence: job.evidence,
         assumed: job.assumed,
         warnings: job.warnings,
     })
+}
+
+/// The engine of a job as records name it.
+pub const fn engine_name(job: &TrainingJob) -> &'static str {
+    match job.engine {
+        _ if job.tensor.is_some() => "tp",
+        Engine::Single => "single",
+        Engine::Ddp { .. } => "ddp",
+        Engine::DeepSpeed(_) => "deepspeed",
+        Engine::Fsdp1 { replicas: 1, .. } => "fsdp1",
+        // NO_SHARD: every rank is a replica of its own.
+        Engine::Fsdp1 { replicas, .. } if replicas == job.data_parallel => "fsdp1",
+        Engine::Fsdp2 { replicas: 1, .. } => "fsdp2",
+        Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => "hsdp",
+    }
 }
 
 pub fn percent(part: Bytes, whole: Bytes) -> f64 {

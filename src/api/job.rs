@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
+use super::answer::engine_name;
+use super::evidence::{self, Chosen};
 use super::given::{Given, default_of};
 use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Step};
-use crate::request::{Assumed, InputDefault, InputId, MultiNodeInfo, Request, Section};
+use crate::request::{Assumed, Backing, InputDefault, InputId, MultiNodeInfo, Request, Section};
 use crate::training::{Compile, HostMemory, Layout, TrainingJob};
 use crate::units::{Bytes, DType};
 use crate::warn::Issue;
@@ -30,6 +32,10 @@ pub struct Job {
     pub assumed: Vec<Assumed>,
     /// What the reader must know.
     pub warnings: Vec<Issue>,
+    /// The options that are chosen.
+    pub chosen: Vec<Chosen>,
+    /// What stands behind them.
+    pub evidence: Backing,
 }
 
 /// How strictly a request is judged.
@@ -62,8 +68,9 @@ pub fn job(request: &Request, strictness: Strictness) -> Result<Job, Vec<Issue>>
     report.issues.sort_by_key(|issue| !issue.is_error());
     match job {
         Some(mut job) if !report.has_errors() => {
-            job.assumed = report.assumed;
             job.warnings = report.issues;
+            job.warnings.extend(evidence::warnings(&job.evidence));
+            job.assumed = report.assumed;
             Ok(job)
         }
         _ => Err(report.issues),
@@ -160,7 +167,10 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
             .unwrap_or(engine.transformers < (5, 0)),
         compute_capability: card.compute_capability,
     };
+    let chosen = evidence::chosen(given, engine.id, (ranks, num_nodes), report);
     Some(Job {
+        evidence: evidence::evidence(engine_name(&training), &chosen),
+        chosen,
         training,
         model,
         engine,

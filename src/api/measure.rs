@@ -1,11 +1,12 @@
 //! One evaluation of a job: ledger, meters and verdict.
 
+use super::evidence::UNSEEN;
 use super::host::{host, worse};
 use super::job::Job;
 use crate::memory::meters::{self, Fit, Pattern};
 use crate::memory::{Group, InstantId, Interval, Ledger};
 use crate::model::{Layer, Mixer};
-use crate::request::{Component, HostNeed, Verdict};
+use crate::request::{BackingStatus, Component, HostNeed, Verdict};
 use crate::training::compiled::Compiled;
 use crate::training::{Engine, Layout, Recomputation, TrainingJob, evaluate};
 use crate::units::Bytes;
@@ -160,6 +161,15 @@ fn unlimited(job: &TrainingJob) -> Bytes {
 /// not tell. A parameter count alone leaves depth, width and vocabulary open: at equal counts the saved activations of
 /// common architectures differ by half.
 fn spread(job: &Job) -> (f64, f64) {
+    let (below, above) = spread_of_model(job);
+    let (least, most) = match job.evidence.status {
+        BackingStatus::Validated => (0.0, 0.0),
+        BackingStatus::NotValidated => UNSEEN,
+    };
+    (below.max(least), above.max(most))
+}
+
+fn spread_of_model(job: &Job) -> (f64, f64) {
     let kinds = &job.training.network.kinds;
     let delta = |layer: &Layer| matches!(layer.mixer, Mixer::GatedDelta { .. });
     let measured = |layer: &Layer| {
@@ -187,7 +197,12 @@ fn component(id: &str, label: &str, size: Interval, source: &str) -> Component {
         label: label.to_string(),
         group: "overhead",
         bytes: size.expected,
-        formula: format!("{:.1} - {:.1} GiB", size.low.to_gib(), size.high.to_gib()),
+        formula: format!(
+            "between {:.1} and {:.1} GiB, {:.1} expected",
+            size.low.to_gib(),
+            size.high.to_gib(),
+            size.expected.to_gib()
+        ),
         source: source.to_string(),
     }
 }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod arithmetic;
+pub mod evidence;
 mod explain;
 mod given;
 mod host;
@@ -46,6 +47,11 @@ pub fn calculate(request: &Request) -> Result<Answer, Vec<Issue>> {
 /// As [`calculate`], as strictly as asked.
 pub fn calculate_with(request: &Request, strictness: Strictness) -> Result<Answer, Vec<Issue>> {
     job(request, strictness).and_then(answer::answer)
+}
+
+/// The engine of a training request as records name it, and the options that it chooses; or every issue by field.
+pub fn options(request: &Request) -> Result<(&'static str, Vec<evidence::Chosen>), Vec<Issue>> {
+    job(request, Strictness::default()).map(|job| (answer::engine_name(&job.training), job.chosen))
 }
 
 /// Every issue of a request, errors first: of an inference question where inputs of section `inference` are given, else of a

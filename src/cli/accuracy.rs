@@ -7,7 +7,9 @@ use clap::ArgMatches;
 use gpu_mem_calc::accuracy::record::{Record, read};
 use gpu_mem_calc::accuracy::statistics::{Line, Row};
 use gpu_mem_calc::accuracy::verdicts::Confusion;
-use gpu_mem_calc::accuracy::{Report, compare, markdown};
+use gpu_mem_calc::accuracy::{Report, compare, evidence_table, markdown};
+use gpu_mem_calc::api::Request;
+use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::table::{Align, Table};
@@ -15,11 +17,19 @@ use crate::{output, sources};
 
 /// Runs the command.
 pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
-    let mut records = Vec::new();
+    let (mut records, mut worked) = (Vec::new(), Vec::new());
     for path in given.get_many::<String>("files").into_iter().flatten() {
         for file in files(path)? {
-            records.extend(records_of(&file)?);
+            if file.ends_with(".json") {
+                worked.push(worked_request(&file)?);
+            } else {
+                records.extend(records_of(&file)?);
+            }
         }
+    }
+    if output::format(given) == "evidence" {
+        output::write(given, &evidence_table(&records, worked))?;
+        return Ok(ExitCode::SUCCESS);
     }
     if output::format(given) == "markdown" {
         output::write(given, &markdown(&records))?;
@@ -36,6 +46,15 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The request of a calculation by hand.
+fn worked_request(path: &str) -> Result<Request, Failure> {
+    let unreadable = |error: String| Failure::usage(format!("{path}: {error}"));
+    let value: Value =
+        serde_json::from_str(&sources::read(path)?).map_err(|error| unreadable(error.to_string()))?;
+    let request = value.get("request").unwrap_or(&Value::Null);
+    Request::from_json(request).map_err(|issue| unreadable(issue.message))
+}
+
 /// The record files of a folder in the order of their names, or the file itself.
 fn files(path: &str) -> Result<Vec<String>, Failure> {
     if path == "-" || !Path::new(path).is_dir() {
@@ -45,7 +64,10 @@ fn files(path: &str) -> Result<Vec<String>, Failure> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
-        if file.extension().is_some_and(|extension| extension == "jsonl") {
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "jsonl" || extension == "json")
+        {
             files.push(file.to_string_lossy().into_owned());
         }
     }

@@ -195,7 +195,7 @@ fn accuracy() -> Command {
                 .num_args(1..)
                 .help("Record files (one JSON object per line), folders of them, or - for standard input"),
         )
-        .arg(format_of(&["table", "json", "jsonl", "markdown"]))
+        .arg(format_of(&["table", "json", "jsonl", "markdown", "evidence"]))
         .arg(
             Arg::new("worst")
                 .long("worst")

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{Answer, HostNeed, Request, Strictness, Verdict};
+use gpu_mem_calc::api::{Answer, Backing, HostNeed, Request, Strictness, Verdict};
 use gpu_mem_calc::units::Bytes;
 
 use crate::failure::{self, Failure};
@@ -60,7 +60,26 @@ pub fn table(answer: &Answer, whole_ledger: bool) -> String {
     text.push_str("\nInstants\n");
     text.push_str(&instants(&answer.instants));
     text.push_str(&ledger(&answer.ledger, whole_ledger));
+    text.push_str(&unproven(&answer.evidence));
     text.push_str(&notes(&answer.assumed, &answer.validation, &answer.warnings));
+    text
+}
+
+/// Options behind which nothing stands.
+fn unproven(evidence: &Backing) -> String {
+    if evidence.options.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\nNot validated, so the interval reaches {:.0} % below and {:.0} % above\n",
+        evidence.below_percent, evidence.above_percent
+    );
+    for option in &evidence.options {
+        text.push_str(&format!(
+            "  {} = {}, with {}\n",
+            option.path, option.value, option.with
+        ));
+    }
     text
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here computes. `api` turns a request into a job and a ledger into an answer.
 
 mod answer;
+mod backing;
 mod explanation;
 mod host;
 mod inference_answer;
@@ -14,6 +15,7 @@ mod values;
 pub use answer::{
     Answer, Assumed, Breakdown, Capacity, Checked, Meters, MultiNodeInfo, Range, Validation, Verdict,
 };
+pub use backing::{Backing, BackingStatus, Unproven};
 pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use host::{HostNeed, HostRow};
 pub use inference_answer::{

@@ -237,6 +237,8 @@ pub enum Engine {
         offload: HostMemory,
         /// Whether backward gathers the layer below before a layer's gradients are computed (BACKWARD_PRE).
         prefetch: bool,
+        /// Whether forward gathers the next layer while one runs (`forward_prefetch`).
+        forward_prefetch: bool,
         /// Whether the host waits until at most two gathered layers are ahead (`limit_all_gathers`).
         limited: bool,
         /// Whether the original parameters are there as views (`use_orig_params`).

@@ -1,4 +1,5 @@
-//! Brings the committed figures of accuracy up to date: `assets/accuracy.json` for the page, and the table of the README.
+//! Brings the committed figures of accuracy up to date: `assets/evidence.csv` for answers, `assets/accuracy.json` for the page,
+//! and the table of the README.
 
 use std::fs;
 
@@ -9,7 +10,7 @@ use crate::step::{cargo, output, run, step};
 
 const MARKS: [&str; 2] = ["<!-- accuracy -->\n", "<!-- /accuracy -->"];
 
-/// Compares the predictions with every record and writes both.
+/// Compares the predictions with every record and writes all three.
 pub fn refresh() -> Result<()> {
     let compare = |more: &[&str]| {
         let own = [
@@ -24,6 +25,17 @@ pub fn refresh() -> Result<()> {
         ];
         cargo(&[&own, more].concat())
     };
+    step("assets/evidence.csv", || {
+        run(&mut compare(&[
+            "tests/worked",
+            "tests/worked_options",
+            "--format",
+            "evidence",
+            "--output",
+            "assets/evidence.csv",
+            "--force",
+        ]))
+    })?;
     step("table of the README", || {
         let table = output(&mut compare(&["--format", "markdown"]))?;
         let path = place::root().join("README.md");

@@ -143,6 +143,7 @@ fn fsdp(given: &Given, (ranks, nodes): (u64, u64), report: &mut Report) -> Engin
                 given.choice(InputId::BackwardPrefetch),
                 Some("backward_post" | "none")
             ),
+            forward_prefetch: given.toggle(InputId::ForwardPrefetch).unwrap_or(false),
             limited: given.toggle(InputId::LimitAllGathers).unwrap_or(true),
             original: given.toggle(InputId::UseOrigParams).unwrap_or(true),
         };

@@ -27,7 +27,7 @@ pub use offload::refuse;
 pub use precision::precision;
 pub use step::{Step, step};
 pub use tensor::{Divided, divide};
-pub use usage::{other_question, unused};
+pub use usage::{is_used, other_question, unused};
 
 pub(super) use combinations::zero;
 

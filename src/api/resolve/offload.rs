@@ -47,11 +47,18 @@ pub fn usage(id: InputId, given: &Given, engine: EngineId) -> Option<&'static st
         InputId::BackwardPrefetch | InputId::LimitAllGathers if !first => {
             Some("Only version 1 has this setting.")
         }
-        InputId::ForwardPrefetch if first => {
-            Some("A second gathered layer in the forward pass does not change the tightest moment of a step.")
+        InputId::ForwardPrefetch
+            if first && matches!(given.choice(InputId::Adapter), Some("lora" | "dora")) =>
+        {
+            Some("Frozen units have no gradients that could be flattened later.")
         }
-        InputId::UseOrigParams if first => None,
-        InputId::ForwardPrefetch | InputId::UseOrigParams => Some("Only version 1 has this setting."),
+        InputId::ForwardPrefetch if first => unless(
+            given.choice(InputId::ShardingStrategy) != Some("no_shard"),
+            "Weights that are not divided are not gathered.",
+        ),
+        InputId::ForwardPrefetch | InputId::UseOrigParams if !first => {
+            Some("Only version 1 has this setting.")
+        }
         InputId::ContiguousGradients => match stage {
             0 => Some("Stage 0 reduces without a bucket of its own."),
             1 | 2 if away(InputId::OffloadOptimizer) => {

@@ -149,6 +149,15 @@ fn check_engine(optimizer: Optimizer, engine: EngineId, given: &Given, report: &
             "FSDP1 joins the tensors of a unit to a flat one, which has no rows and columns for this optimizer.",
         );
     }
+    let mixes = matches!(optimizer, Optimizer::BitsAndBytes { .. });
+    if engine == EngineId::Fsdp && !flat && mixes {
+        // torch 2.15 and bitsandbytes 0.50: the step raises "got mixed torch.Tensor and DTensor", or finds no sharding strategy.
+        report.error(
+            "unsupported_combination",
+            InputId::Optimizer,
+            "FSDP2's shards are DTensors, for which bitsandbytes has no kernels: its step fails. Use torchao's 8-bit AdamW, or FSDP version 1.",
+        );
+    }
     if engine == EngineId::Fsdp && matches!(optimizer, Optimizer::GaLore { .. }) {
         report.error(
             "unsupported_combination",

@@ -110,6 +110,11 @@ fn planned(id: InputId, given: &Given, report: &mut Report) {
     });
 }
 
+/// Whether the job uses an input.
+pub fn is_used(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -> bool {
+    matches!(usage(id, given, engine, ranks, nodes), Use::Used)
+}
+
 /// Decides over every input; a new one does not compile until it is decided here.
 fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -> Use {
     let when = |used: bool, why: &'static str| if used { Use::Used } else { Use::Not(why) };

@@ -144,7 +144,7 @@ pub(super) static FORWARD_PREFETCH: Input = engine(
 )
 .fixed("false")
 .only(FSDP)
-.help("Version 1 gathers the next layer while one runs forward. A second gathered layer in the forward pass, which is never the tightest moment of a step.")
+.help("Version 1 gathers the next layer while one runs forward. Its views are made before the layer below runs, so backward flattens a layer's gradients one layer later: one more gathered layer and one more layer of gradients at once.")
 .cite(FSDP1);
 
 pub(super) static LIMIT_ALL_GATHERS: Input = engine(

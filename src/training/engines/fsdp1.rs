@@ -2,48 +2,67 @@
 //!
 //! Read in PyTorch 2.15: torch/distributed/fsdp/_runtime_utils.py and _flat_param.py. The root is gathered from its forward to
 //! its backward; backward gathers the unit below before a unit's gradients are computed (BACKWARD_PRE). Beside adapters
-//! that is the unit of one small matrix: PEFT's wrapping policy (utils/other.py, `fsdp_auto_wrap_policy`) gives each a unit of
-//! its own. A unit's gradients are concatenated into a flat one while both and the gathered weights exist, then reduced in the
+//! that is the unit of one small matrix within layers: PEFT's wrapping policy (utils/other.py, `fsdp_auto_wrap_policy`) gives
+//! each a unit of its own; only the head's backward gathers the last layer. A unit's gradients are concatenated into a flat one while both and the gathered weights exist, then reduced in the
 //! compute type.
 //! BACKWARD_POST gathers the unit below after that, when the unit's own weights are freed already. On one rank, and with
-//! NO_SHARD, a flat parameter in the type of the arithmetic is used as it is. With `use_orig_params` the optimizer's `zero_grad`
-//! reaches the views only: the flat gradients go when the next forward pass finds all of those without one
-//! (`_reset_flat_param_grad_info_if_needed`), so they are there between two steps.
+//! NO_SHARD, a flat parameter in the type of the arithmetic is used as it is.
+//!
+//! A reduction in a wider type first copies the flat gradient, when the gathered weights are gone already
+//! (`_post_backward_hook`, `_reduce_grad`). With `forward_prefetch` a unit's views are made before the unit below runs, so
+//! autograd comes to the node that flattens its gradients only when backward of the unit below is over. With
+//! `use_orig_params` the optimizer sets the gradients of the original parameters to None, the flat ones stay until the
+//! next forward pass (`_reset_flat_param_grad_info_if_needed` in `_root_pre_forward`). With CPU offload a reduced shard is
+//! copied to the host and stays on the GPU until backward is over (`_saved_grad_shard`).
 
-use super::gathered::{Shards, Units};
+use super::gathered::{Shards, Unit, Units};
 use super::{Held, Moment, Plan, Sheet, States};
+
+/// How it gathers and reduces.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether gathered weights are freed after the forward pass of a unit.
+    pub reshard: bool,
+    /// Whether the unit below is gathered before a unit's gradients are computed.
+    pub prefetch: bool,
+    /// Whether a unit's gradients are flattened after the backward of the unit below (`forward_prefetch`).
+    pub late: bool,
+    /// Whether flat gradients stay until the next forward pass (`use_orig_params`).
+    pub original: bool,
+}
 
 /// Entries of this engine.
 pub struct Fsdp1 {
     shards: Shards,
     units: Units,
-    /// Whether the unit below is gathered before a unit's gradients are computed.
-    prefetch: bool,
-    /// Whether flat gradients outlive `zero_grad`.
-    original: bool,
+    settings: Settings,
+    /// The tightest moment of the reduction of each kind of layer, and of both ends.
+    reductions: Vec<Held>,
+    ends: Held,
 }
 
 impl Fsdp1 {
-    pub(super) fn new(
-        plan: &Plan<'_>,
-        states: States,
-        (reshard, prefetch, original): (bool, bool, bool),
-        sheet: &mut Sheet,
-    ) -> Self {
+    pub(super) fn new(plan: &Plan<'_>, states: States, settings: Settings, sheet: &mut Sheet) -> Self {
+        let units = Units::new(plan, settings.reshard, sheet);
+        let widens = plan.types.reduced.bits() > plan.types.computed.bits() && plan.job.adapter.is_none();
+        // Gradients of modules that it ignores are reduced where they are.
+        let copies = if plan.job.adapters_outside() { 1 } else { 2 };
+        let tightest = |reduced: &[&Unit]| reduction(&units, reduced, (widens, copies), sheet);
         Self {
-            prefetch: prefetch && reshard,
-            original,
+            settings,
+            reductions: units.layers.iter().map(|unit| tightest(&[unit])).collect(),
+            ends: tightest(&[&units.root, &units.input]),
             shards: Shards::new(plan, states),
-            units: Units::new(plan, reshard, sheet),
+            units,
         }
     }
 
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let (depth, units) = (plan.order.len(), &self.units);
         let mut held = self.shards.always(plan, units, moment);
-        let prefetches = self.prefetch && plan.job.adapter.is_none();
+        let prefetches = self.settings.prefetch && plan.job.adapter.is_none();
         match moment {
-            Moment::Rest if self.original => self.shards.at_rest(plan, &mut held),
+            Moment::Rest if self.settings.original => self.shards.at_rest(plan, &mut held),
             Moment::Load | Moment::Rest => {}
             Moment::Loss => {
                 held.extend(units.root_gathered());
@@ -52,7 +71,7 @@ impl Fsdp1 {
             Moment::Head => {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));
-                if let (true, Some(last)) = (prefetches, units.below(plan, depth)) {
+                if let (true, Some(last)) = (self.settings.prefetch, units.below(plan, depth)) {
                     units.gathered(last, &mut held);
                 }
             }
@@ -60,31 +79,69 @@ impl Fsdp1 {
                 held.extend(units.root_gathered());
                 held.push((units.root.gradients, 1));
                 held.extend(units.kept(plan, layer));
-                if let Some(unit) = units.of(plan, layer) {
-                    units.gathered(unit, &mut held);
-                    if matches!(moment, Moment::Reduced(_)) {
-                        // Those of ignored modules are reduced where they are.
-                        held.push((unit.gradients, if plan.job.adapters_outside() { 1 } else { 2 }));
-                    }
-                }
                 if let (true, Some(below)) = (prefetches, units.below(plan, layer)) {
                     units.gathered(below, &mut held);
                 }
-                self.shards.layers_from(plan, layer + 1, &mut held);
+                let unit = units.of(plan, layer);
+                let above = units.of(plan, layer + 1).filter(|_| self.settings.late);
+                let reduces = matches!(moment, Moment::Reduced(_));
+                if let Some(unit) = unit.filter(|_| self.settings.late || !reduces) {
+                    units.gathered(unit, &mut held);
+                }
+                if let Some(above) = above.filter(|_| !reduces) {
+                    units.gathered(above, &mut held);
+                    held.push((above.gradients, 1));
+                }
+                if reduces {
+                    if let Some(unit) = unit.filter(|_| self.settings.late) {
+                        held.push((unit.gradients, 1));
+                    }
+                    let reduced = layer + usize::from(self.settings.late);
+                    let kind = plan
+                        .order
+                        .get(reduced)
+                        .and_then(|kind| self.reductions.get(*kind));
+                    held.extend(kind.into_iter().flatten());
+                }
+                let done = layer + 1 + usize::from(self.settings.late);
+                self.shards.reduced_from(plan, done, &mut held);
             }
             Moment::Embedding => {
                 held.extend(units.root_gathered());
                 held.extend([(units.root.gradients, 1), (units.input.gradients, 1)]);
                 held.extend(&self.shards.states.tied);
-                self.shards.layers_from(plan, 0, &mut held);
+                if let Some(first) = units.of(plan, 0).filter(|_| self.settings.late) {
+                    units.gathered(first, &mut held);
+                    held.push((first.gradients, 1));
+                }
+                self.shards
+                    .reduced_from(plan, usize::from(self.settings.late), &mut held);
             }
             Moment::EndsReduced => {
-                held.extend(units.root_gathered());
-                held.extend([(units.root.gradients, 2), (units.input.gradients, 2)]);
-                self.shards.layers_from(plan, 0, &mut held);
+                held.extend(&self.ends);
+                self.shards.reduced_from(plan, 0, &mut held);
             }
             Moment::Clip | Moment::Step => self.shards.step(plan, moment, &mut held),
         }
         held
+    }
+}
+
+/// The tightest moment of a reduction: the gradients are flattened beside the gathered weights, or copied to the wider type
+/// of the reduction, beside its output.
+fn reduction(units: &Units, reduced: &[&Unit], (widens, times): (bool, u64), sheet: &Sheet) -> Held {
+    let mut flattened = Held::new();
+    for unit in reduced {
+        units.gathered(unit, &mut flattened);
+        flattened.push((unit.gradients, times));
+    }
+    let copies = reduced
+        .iter()
+        .flat_map(|unit| [(unit.gradients, 1), (unit.reduction, 1), (unit.reduced, 1)]);
+    let copied: Held = copies.collect();
+    if widens && sheet.bytes(&copied) > sheet.bytes(&flattened) {
+        copied
+    } else {
+        flattened
     }
 }

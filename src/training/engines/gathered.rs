@@ -56,6 +56,13 @@ impl Shards {
         }
     }
 
+    /// The same where they stay on the GPU until backward is over although they go to the host (FSDP1).
+    pub(super) fn reduced_from(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
+        if !self.persist || self.away {
+            held.extend(layer_gradients(plan, from, plan.order.len()));
+        }
+    }
+
     /// Clipping or the optimizer's step: all gradients, and what either makes.
     pub(super) fn step(&self, plan: &Plan<'_>, moment: Moment, held: &mut Held) {
         if self.away {
@@ -78,7 +85,8 @@ pub struct Unit {
     pub gathered: EntryId,
     /// What stays of it between forward and backward where it is divided again among fewer ranks.
     pub resharded: Option<EntryId>,
-    /// The shard that came from the host for its all-gather, where shards are there (FSDP1).
+    /// The shard that came from the host for its all-gather, where shards are there in the type of the arithmetic (FSDP1);
+    /// one of another type is cast, and both are freed when they are gathered.
     pub arrived: Option<EntryId>,
     /// Its packed matrices, gathered with them.
     pub packed: Option<EntryId>,
@@ -103,7 +111,8 @@ impl Unit {
 
 /// The units of a network: each kind of layer, and the root with both ends.
 pub struct Units {
-    layers: Vec<Unit>,
+    /// One per kind of layer.
+    pub layers: Vec<Unit>,
     /// Tensors before the layers.
     pub input: Unit,
     /// Head and final norm.
@@ -149,7 +158,8 @@ impl Units {
                 };
                 sheet.item(item, place)
             });
-            let arrived = (flat && engine.states().away()).then(|| {
+            let cast = plan.types.stored != plan.types.computed;
+            let arrived = (flat && engine.states().away() && !cast).then(|| {
                 let name = Kind {
                     sharded: true,
                     ..buffer(

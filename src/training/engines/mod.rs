@@ -66,10 +66,16 @@ impl Holder {
             Engine::Fsdp1 {
                 reshard_after_forward,
                 prefetch,
+                forward_prefetch,
                 original,
                 ..
             } => {
-                let settings = (reshard_after_forward, prefetch, original);
+                let settings = fsdp1::Settings {
+                    reshard: reshard_after_forward,
+                    prefetch: prefetch && reshard_after_forward,
+                    late: forward_prefetch && plan.shards > 1 && plan.job.adapter.is_none(),
+                    original,
+                };
                 Self::Fsdp1(fsdp1::Fsdp1::new(plan, states, settings, sheet))
             }
             Engine::Fsdp2 {

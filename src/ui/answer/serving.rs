@@ -338,7 +338,7 @@ fn glance(answer: &InferenceAnswer) -> AnyView {
         <section class=format!("panel glance {}", verdict::tone(answer.verdict)) aria-labelledby="meters-title">
             <h2 id="meters-title">"Three meters"</h2>
             {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
-            {validation::line(&answer.validation)}
+            {validation::line(&answer.validation, None)}
         </section>
     }
     .into_any()

@@ -102,7 +102,7 @@ pub fn glance(answer: &Answer) -> AnyView {
             {totals(answer)}
             {host(answer.host.as_ref())}
             {facts(answer)}
-            {validation::line(&answer.validation)}
+            {validation::line(&answer.validation, Some(&answer.evidence))}
         </section>
     }
     .into_any()
