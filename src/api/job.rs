@@ -165,6 +165,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         reentrant: given
             .toggle(InputId::CheckpointReentrant)
             .unwrap_or(engine.transformers < (5, 0)),
+        rank: 0,
         compute_capability: card.compute_capability,
     };
     let chosen = evidence::chosen(given, engine.id, (ranks, num_nodes), report);

@@ -4,6 +4,7 @@ mod divided;
 mod ends;
 mod ops;
 mod saved;
+mod shards;
 mod sheet;
 mod states;
 mod tape;
@@ -74,6 +75,7 @@ fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> T
         tensor: None,
         objective: Objective::NextToken,
         reentrant: false,
+        rank: 0,
         compute_capability: 90,
     }
 }
