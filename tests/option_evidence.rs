@@ -58,6 +58,16 @@ fn worked() -> Vec<Request> {
         .collect()
 }
 
+/// Questions whose traces tests/between.rs compares.
+fn traced() -> Vec<Request> {
+    let lines = text(&root().join("tests/traces/between.jsonl"));
+    let asked = lines.lines().map(|line| {
+        let row: Value = serde_json::from_str(line).expect("a trace");
+        Request::from_json(row.get("question").expect("a question")).expect("a request")
+    });
+    asked.collect()
+}
+
 /// A calculation by hand of one instant of a question.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,7 +127,7 @@ fn answered(request: Value) -> Answer {
 #[test]
 fn the_table_is_what_runs_and_calculations_by_hand_give() {
     let committed = text(&root().join("assets/evidence.csv"));
-    let found = evidence_table(&records(), worked());
+    let found = evidence_table(&records(), worked(), traced());
     for (found, committed) in found.lines().zip(committed.lines()) {
         assert_eq!(
             found, committed,

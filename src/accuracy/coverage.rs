@@ -18,6 +18,7 @@ const NEAR_RECORD: f64 = 10.0;
 pub fn evidence_table<'a>(
     records: impl IntoIterator<Item = &'a Record>,
     worked: impl IntoIterator<Item = Request>,
+    traced: impl IntoIterator<Item = Request>,
 ) -> String {
     let mut seen = Seen::default();
     for record in records {
@@ -32,8 +33,13 @@ pub fn evidence_table<'a>(
             seen.add(&question.request, letter);
         }
     }
-    for request in worked {
-        seen.add(&request, 'w');
+    for (requests, letter) in [
+        (worked.into_iter().collect::<Vec<_>>(), 'w'),
+        (traced.into_iter().collect(), 't'),
+    ] {
+        for request in &requests {
+            seen.add(request, letter);
+        }
     }
     seen.text()
 }

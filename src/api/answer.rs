@@ -9,9 +9,9 @@ use super::solve::last;
 use crate::memory::{Entry, Group, InstantId, Interval, Ledger};
 use crate::request::{
     Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
-    SymbolRow, Validation, Verdict,
+    RankRow, SymbolRow, Validation, Verdict,
 };
-use crate::training::{Engine, TrainingJob};
+use crate::training::{Engine, TrainingJob, evaluate, rank_classes};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -71,10 +71,37 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
         model: model_summary(&job.model),
         engine: engine_name(&job.training),
         validation: Validation::NOT_VALIDATED,
+        ranks: ranks(
+            &job.training,
+            outcome.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes),
+        ),
         evidence: job.evidence,
         assumed: job.assumed,
         warnings: job.warnings,
     })
+}
+
+/// The classes of ranks with their peaks, the fullest first.
+fn ranks(job: &TrainingJob, fullest: Bytes) -> Vec<RankRow> {
+    let mut rows: Vec<RankRow> = rank_classes(job)
+        .into_iter()
+        .filter_map(|class| {
+            let ledger = evaluate(&TrainingJob {
+                rank: class.first,
+                ..job.clone()
+            });
+            let (instant, peak) = ledger.peak()?;
+            Some(RankRow {
+                first: class.first,
+                last: class.last,
+                peak_allocated_bytes: peak,
+                instant: instant.id.key(),
+                less_bytes: fullest.saturating_sub(peak),
+            })
+        })
+        .collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.peak_allocated_bytes));
+    rows
 }
 
 /// The engine of a job as records name it.

@@ -168,6 +168,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
             .unwrap_or(engine.transformers < (5, 0)),
         evaluation,
         save,
+        rank: 0,
         compute_capability: card.compute_capability,
     };
     let chosen = evidence::chosen(given, engine.id, (ranks, num_nodes), report);

@@ -17,18 +17,23 @@ use crate::{output, sources};
 
 /// Runs the command.
 pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
-    let (mut records, mut worked) = (Vec::new(), Vec::new());
+    let (mut records, mut worked, mut traced) = (Vec::new(), Vec::new(), Vec::new());
     for path in given.get_many::<String>("files").into_iter().flatten() {
         for file in files(path)? {
             if file.ends_with(".json") {
                 worked.push(worked_request(&file)?);
             } else {
-                records.extend(records_of(&file)?);
+                for record in records_of(&file)? {
+                    match record.object("question") {
+                        Some(question) => traced.push(request(&file, &Value::Object(question.clone()))?),
+                        None => records.push(record),
+                    }
+                }
             }
         }
     }
     if output::format(given) == "evidence" {
-        output::write(given, &evidence_table(&records, worked))?;
+        output::write(given, &evidence_table(&records, worked, traced))?;
         return Ok(ExitCode::SUCCESS);
     }
     if output::format(given) == "markdown" {
@@ -51,8 +56,11 @@ fn worked_request(path: &str) -> Result<Request, Failure> {
     let unreadable = |error: String| Failure::usage(format!("{path}: {error}"));
     let value: Value =
         serde_json::from_str(&sources::read(path)?).map_err(|error| unreadable(error.to_string()))?;
-    let request = value.get("request").unwrap_or(&Value::Null);
-    Request::from_json(request).map_err(|issue| unreadable(issue.message))
+    request(path, value.get("request").unwrap_or(&Value::Null))
+}
+
+fn request(path: &str, value: &Value) -> Result<Request, Failure> {
+    Request::from_json(value).map_err(|issue| Failure::usage(format!("{path}: {}", issue.message)))
 }
 
 /// The record files of a folder in the order of their names, or the file itself.

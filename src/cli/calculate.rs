@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{Answer, Backing, HostNeed, Request, Strictness, Verdict};
+use gpu_mem_calc::api::{Answer, Backing, HostNeed, RankRow, Request, Strictness, Verdict};
 use gpu_mem_calc::units::Bytes;
 
 use crate::failure::{self, Failure};
@@ -59,10 +59,30 @@ pub fn table(answer: &Answer, whole_ledger: bool) -> String {
     }
     text.push_str("\nInstants\n");
     text.push_str(&instants(&answer.instants));
+    text.push_str(&ranks(&answer.ranks));
     text.push_str(&ledger(&answer.ledger, whole_ledger));
     text.push_str(&unproven(&answer.evidence));
     text.push_str(&notes(&answer.assumed, &answer.validation, &answer.warnings));
     text
+}
+
+/// Classes of ranks, where they differ.
+fn ranks(rows: &[RankRow]) -> String {
+    if rows.len() < 2 {
+        return String::new();
+    }
+    let mut table = Table::plain(&[Align::Left, Align::Right, Align::Left]);
+    for row in rows {
+        table.row([
+            format!("{} to {}", row.first, row.last),
+            gib(row.peak_allocated_bytes),
+            format!("{} less, at {}", gib(row.less_bytes), row.instant),
+        ]);
+    }
+    format!(
+        "\nRanks that share the states, the fullest first (the rest of the answer is about it)\n{}",
+        table.text(2)
+    )
 }
 
 /// Options behind which nothing stands.

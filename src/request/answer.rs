@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::backing::Backing;
+use super::backing::{Backing, RankRow};
 use super::host::HostNeed;
 use super::ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow};
 use super::model_summary::ModelSummary;
@@ -306,6 +306,8 @@ pub struct Answer {
     pub engine: &'static str,
     /// How this kind of answer compares with measured runs.
     pub validation: Validation,
+    /// Classes of ranks that hold the same, the fullest first.
+    pub ranks: Vec<RankRow>,
     /// Whether a trace, a record or a calculation by hand stands behind every option.
     pub evidence: Backing,
     /// What the reader must know.

@@ -1,6 +1,23 @@
-//! What stands behind an answer's options: plain data of the answer.
+//! What stands behind an answer's options, and which ranks it is about: plain data of the answer.
 
 use serde::Serialize;
+
+use crate::units::Bytes;
+
+/// Ranks that hold the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RankRow {
+    /// The first of them, among the ranks that share the states.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+    /// Their expected `max_memory_allocated`.
+    pub peak_allocated_bytes: Bytes,
+    /// The instant at which they hold the most.
+    pub instant: &'static str,
+    /// How much less that is than on the fullest rank, of which the rest of the answer is.
+    pub less_bytes: Bytes,
+}
 
 /// Whether every option was seen in a run or calculated by hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

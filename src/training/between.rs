@@ -305,7 +305,7 @@ fn down_projection(layer: &Layer, hidden: u64) -> u64 {
 }
 
 /// What a full checkpoint gathers: one tensor at a time (FSDP2, ZeRO-3), one unit at a time (FSDP1), and the whole model with
-/// it where it is not moved to the host. A tied head is a second key and gets a copy of its own. Whole copies and shards are
+/// it where it is not moved to the host. FSDP1 copies a rank's part out of each gathered unit. A tied head is a second key and gets a copy of its own. Whole copies and shards are
 /// written from where they are.
 fn gathered(job: &TrainingJob, plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
     let stored = match job.engine {
@@ -317,7 +317,9 @@ fn gathered(job: &TrainingJob, plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         Engine::DeepSpeed(zero) => zero.stage == 3,
         Engine::Single | Engine::Ddp { .. } => false,
     };
-    if !gathers || job.save == Save::Sharded {
+    // FSDP1 cuts each rank's part out of the gathered unit.
+    let cut = matches!(job.engine, Engine::Fsdp1 { .. }) && job.save == Save::Sharded;
+    if !gathers || (job.save == Save::Sharded && !cut) {
         return Held::new();
     }
     const SOURCE: &str = "torch 2.15 distributed/checkpoint/state_dict.py (full_state_dict), fsdp/_state_dict_utils.py; DeepSpeed 0.19 engine.py: _zero3_consolidated_16bit_state_dict";
@@ -333,14 +335,19 @@ fn gathered(job: &TrainingJob, plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         let label = ("save.gathered", "weights gathered at once for the checkpoint");
         held.push((sheet.item(weights(label, elements, stored, SOURCE), ""), 1));
     }
-    if whole {
+    if whole || cut {
         let tied = if plan.network.head.tied {
             plan.network.vocabulary.saturating_mul(plan.network.hidden_size)
         } else {
             0
         };
-        let elements = plan.network.total_parameters().get().saturating_add(tied);
-        let label = ("save.whole", "all weights, gathered on the device");
+        let all = plan.network.total_parameters().get().saturating_add(tied);
+        let (elements, label) = if cut {
+            let own = all.div_ceil(plan.shards.max(1));
+            (own, ("save.parts", "this rank's part of all weights, copied"))
+        } else {
+            (all, ("save.whole", "all weights, gathered on the device"))
+        };
         held.push((sheet.item(weights(label, elements, stored, SOURCE), ""), 1));
     }
     held

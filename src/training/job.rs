@@ -517,6 +517,8 @@ pub struct TrainingJob {
     pub engine: Engine,
     /// Ranks over which states are sharded (FSDP) or replicated (DDP).
     pub data_parallel: u64,
+    /// Which of the ranks that share states, from zero. The first holds the most.
+    pub rank: u64,
     /// Major and minor version of torch, e.g. (2, 15).
     pub torch_version: (u16, u16),
     /// How sequences become a batch.

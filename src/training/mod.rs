@@ -19,6 +19,7 @@ mod plan;
 mod preference;
 mod prepared;
 mod profile;
+mod ranks;
 mod sheet;
 mod states;
 mod tape;
@@ -33,6 +34,7 @@ pub use job::{
 };
 
 pub use prepared::Prepared;
+pub use ranks::{RankClass, rank_classes};
 
 #[cfg(test)]
 mod tests;

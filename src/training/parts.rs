@@ -99,7 +99,9 @@ impl Part {
         let piece = |tensors: &[&Tensor]| match job.engine {
             Engine::Fsdp1 { .. } => Piece::flat(tensors.iter().copied(), shards),
             Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) | Engine::Fsdp2 { .. } => {
-                Piece::new(tensors.iter().copied(), shards).cut_before(before)
+                Piece::new(tensors.iter().copied(), shards)
+                    .cut_before(before)
+                    .on_rank(tensors.iter().copied(), (shards, job.rank))
             }
         };
         let tensors: Vec<&Tensor> = tensors.collect();

@@ -89,6 +89,7 @@ fn passes_key(job: &TrainingJob, network: Arc<Network>) -> Key {
         implementation: OptimizerImplementation::Fused,
         gradient_clipping: false,
         data_parallel: 1,
+        rank: 0,
         moving_average: None,
         ..job.clone()
     };

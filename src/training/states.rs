@@ -7,6 +7,7 @@ use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::{self, BLOCK};
 use crate::memory::{Group, Symbol};
 use crate::model::{Role, Tensor};
+use crate::parallel::chunk;
 use crate::units::{Bytes, DType};
 
 /// bitsandbytes keeps the states of smaller tensors in fp32 (optim/optimizer.py, `min_8bit_size`).
@@ -52,31 +53,52 @@ const TORCHAO: Citation = Citation::new(
     "torchao 0.18 optim/adam.py and subclass_8bit.py, subclass_4bit.py, subclass_fp8.py; tests/measured/options-trace.jsonl",
 );
 
-/// Elements of a tensor that the first rank of `ranks` holds: whole slices along the first axis, the last ones padded.
-/// Experts are stored together, so their first axis counts experts.
+/// Length of the axis along which a tensor is divided. Experts are stored together, so their first axis counts experts.
+fn first_axis(tensor: &Tensor) -> u64 {
+    if tensor.role == Role::RoutedExpert && tensor.copies > 1 {
+        return tensor.copies;
+    }
+    let first = tensor.shape.first().copied().unwrap_or(1);
+    first.saturating_mul(tensor.copies)
+}
+
+/// Elements of a tensor that a rank of `ranks` has room for: whole slices along the first axis, the last ones padded.
 pub fn local_elements(tensor: &Tensor, ranks: u64) -> u64 {
-    let all = tensor.elements().get();
-    let first = if tensor.role == Role::RoutedExpert && tensor.copies > 1 {
-        tensor.copies
-    } else {
-        tensor
-            .shape
-            .first()
-            .copied()
-            .unwrap_or(1)
-            .saturating_mul(tensor.copies)
-    };
+    rank_elements(tensor, ranks, 0)
+}
+
+/// Elements of a tensor that are a rank's own, without padding: the last ranks have fewer or none.
+pub fn rank_elements(tensor: &Tensor, ranks: u64, rank: u64) -> u64 {
+    let (all, first) = (tensor.elements().get(), first_axis(tensor));
     if ranks <= 1 || first == 0 {
         return all;
     }
-    (all / first).saturating_mul(first.div_ceil(ranks))
+    (all / first).saturating_mul(chunk(first, ranks, rank))
+}
+
+/// The ranks, beside the first one, from which on a rank holds less of one of these tensors than the one before it.
+pub fn steps<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, ranks: u64) -> Vec<u64> {
+    let mut steps: Vec<u64> = tensors
+        .into_iter()
+        .flat_map(|tensor| {
+            let first = first_axis(tensor);
+            let piece = first.div_ceil(ranks.max(1)).max(1);
+            [first / piece, first.div_ceil(piece)]
+        })
+        .filter(|rank| (1..ranks).contains(rank))
+        .collect();
+    steps.sort_unstable();
+    steps.dedup();
+    steps
 }
 
 /// Tensors of one piece of the network: a layer, the embedding, the head.
 #[derive(Clone, Debug, Default)]
 pub struct Piece {
-    /// Elements of each tensor on this rank.
+    /// Elements of each tensor on this rank, padded.
     local: Vec<u64>,
+    /// The same without padding, of which optimizers make states.
+    own: Vec<u64>,
     /// Elements of each tensor when gathered: the local ones of every rank.
     gathered: Vec<u64>,
     /// Elements of all tensors, unpadded.
@@ -99,12 +121,30 @@ impl Piece {
         for tensor in tensors {
             let local = local_elements(tensor, ranks);
             piece.local.push(local);
+            piece.own.push(local);
             piece.gathered.push(local.saturating_mul(ranks));
-            piece.factors.push(factors(tensor, ranks));
+            piece.factors.push(factors(tensor, ranks, 0));
             piece.hidden.push(hidden(tensor));
             piece.elements = piece.elements.saturating_add(tensor.elements().get());
         }
         piece
+    }
+
+    /// What a later rank than the first holds of the same tensors.
+    #[must_use]
+    pub fn on_rank<'a>(
+        mut self,
+        tensors: impl IntoIterator<Item = &'a Tensor>,
+        (ranks, rank): (u64, u64),
+    ) -> Self {
+        if rank > 0 && ranks > 1 {
+            let tensors: Vec<&Tensor> = tensors.into_iter().collect();
+            let own = tensors.iter().map(|tensor| rank_elements(tensor, ranks, rank));
+            self.own = own.collect();
+            let factors = tensors.iter().map(|tensor| factors(tensor, ranks, rank));
+            self.factors = factors.collect();
+        }
+        self
     }
 
     /// Of these tensors as one flat parameter, padded to a multiple of the ranks (torch FSDP1, _flat_param.py).
@@ -113,6 +153,7 @@ impl Piece {
         let local = elements.div_ceil(ranks.max(1));
         Self {
             local: vec![local],
+            own: vec![local],
             gathered: vec![local.saturating_mul(ranks.max(1))],
             factors: vec![None],
             hidden: vec![None],
@@ -210,7 +251,7 @@ impl Piece {
                 None => whole(elements) * 2,
             },
         };
-        self.local.iter().copied().enumerate().map(one).collect()
+        self.own.iter().copied().enumerate().map(one).collect()
     }
 
     /// A row and a column of a matrix, all of a vector.
@@ -253,7 +294,7 @@ impl Piece {
 
     /// Local elements of each tensor, with rows and columns of those that are matrices of a layer.
     pub fn weights(&self) -> impl Iterator<Item = (u64, Option<(u64, u64)>)> + '_ {
-        self.local
+        self.own
             .iter()
             .enumerate()
             .map(|(place, elements)| (*elements, self.matrix(place)))
@@ -301,6 +342,7 @@ impl Piece {
             |list: &[Option<(u64, u64)>]| place.and_then(|at| list.get(at).copied()).into_iter().collect();
         Self {
             local: only(&self.local),
+            own: only(&self.own),
             gathered: only(&self.gathered),
             elements: place.and_then(|at| self.local.get(at).copied()).unwrap_or(0),
             factors: shape(&self.factors),
@@ -455,8 +497,8 @@ pub struct Kind {
 }
 
 /// Rows and columns of a matrix as Adafactor sees it: all but the last axis, and all but the one before it.
-fn factors(tensor: &Tensor, ranks: u64) -> Option<(u64, u64)> {
-    let local = local_elements(tensor, ranks);
+fn factors(tensor: &Tensor, ranks: u64, rank: u64) -> Option<(u64, u64)> {
+    let local = rank_elements(tensor, ranks, rank);
     let [.., rows, columns] = tensor.shape.as_slice() else {
         return None;
     };

@@ -29,6 +29,7 @@ pub fn refresh() -> Result<()> {
         run(&mut compare(&[
             "tests/worked",
             "tests/worked_options",
+            "tests/traces",
             "--format",
             "evidence",
             "--output",

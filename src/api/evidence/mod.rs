@@ -74,7 +74,7 @@ pub fn warnings(evidence: &Backing) -> impl Iterator<Item = Issue> + '_ {
             "not_validated",
             missing.path,
             format!(
-                "{} with {}: not validated. No trace, record or calculation by hand stands behind it, so the interval is widened to {:.0} % below and {:.0} % above.",
+                "Not validated: {} with {}. No trace, record or calculation by hand stands behind it, so the interval is widened to {:.0} % below and {:.0} % above.",
                 missing.value, missing.with, evidence.below_percent, evidence.above_percent
             ),
         )

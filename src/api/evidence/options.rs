@@ -43,6 +43,8 @@ const SIZES: &[InputId] = &[
     InputId::BatchSize,
     InputId::SeqLength,
     InputId::MeanLength,
+    InputId::EvaluationBatchSize,
+    InputId::GeneratedTokens,
     InputId::GaloreRank,
     InputId::LoraRank,
     InputId::CheckpointEvery,

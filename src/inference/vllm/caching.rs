@@ -20,6 +20,10 @@ pub struct Caching {
     reserved: u64,
     small: Free,
     large: Free,
+    /// Whether no block is looked for: sizes are only added up.
+    bounds: bool,
+    /// What can stay unsplit of the large blocks at most.
+    tails: u64,
 }
 
 /// Free blocks by size, the smallest first, and how many there are of each.
@@ -69,10 +73,24 @@ pub struct Repeat {
     allocated: u64,
     requested: u64,
     reserved: u64,
+    tails: u64,
     left: Vec<(u64, u64)>,
 }
 
 impl Caching {
+    /// Adds up sizes without looking for blocks: what is allocated is a lower bound, and with the tails an upper one.
+    pub fn bounds() -> Self {
+        Self {
+            bounds: true,
+            ..Self::default()
+        }
+    }
+
+    /// What can stay unsplit of the large blocks at most: nothing where blocks were looked for.
+    pub fn tails(&self) -> Bytes {
+        Bytes::new(self.tails)
+    }
+
     /// Takes blocks for the tensors of a layer. `repeat`: what is known of its kind.
     pub fn layer(&mut self, tensors: &[u64], repeat: &mut Option<Repeat>) {
         let large = |bytes: &&u64| **bytes > SMALL;
@@ -81,6 +99,7 @@ impl Caching {
                 self.allocated = self.allocated.saturating_add(known.allocated);
                 self.requested = self.requested.saturating_add(known.requested);
                 self.reserved = self.reserved.saturating_add(known.reserved);
+                self.tails = self.tails.saturating_add(known.tails);
                 for (size, times) in &known.left {
                     self.large.give(*size, *times);
                 }
@@ -96,6 +115,7 @@ impl Caching {
     fn watched<'a>(&mut self, tensors: impl Iterator<Item = &'a u64>) -> Option<Repeat> {
         let before = self.large.clone();
         let (allocated, requested, reserved) = (self.allocated, self.requested, self.reserved);
+        let tails = self.tails;
         let mut old = false;
         for bytes in tensors {
             old |= self.add(*bytes).is_some_and(|size| before.has(size));
@@ -108,6 +128,7 @@ impl Caching {
             allocated: self.allocated.saturating_sub(allocated),
             requested: self.requested.saturating_sub(requested),
             reserved: self.reserved.saturating_sub(reserved),
+            tails: self.tails.saturating_sub(tails),
             left: left
                 .map(|((size, now), (_, then))| (*size, now.saturating_sub(*then)))
                 .filter(|(_, times)| *times > 0)
@@ -124,6 +145,13 @@ impl Caching {
         self.requested = self.requested.saturating_add(bytes);
         let wanted = Bytes::new(bytes).align_up(BLOCK).get();
         let is_small = wanted <= SMALL;
+        if self.bounds {
+            self.allocated = self.allocated.saturating_add(wanted);
+            if !is_small {
+                self.tails = self.tails.saturating_add(SMALL);
+            }
+            return None;
+        }
         let pool = if is_small {
             &mut self.small
         } else {
@@ -219,17 +247,26 @@ mod tests {
                 .collect();
             let (mut each, mut at_once) = (Caching::default(), Caching::default());
             let mut repeats = vec![None; kinds.len()];
+            let mut all = Vec::new();
             for _ in 0..30 + next(60) {
                 let kind = (next(4) as usize).min(kinds.len() - 1);
                 for bytes in &kinds[kind] {
                     each.add(*bytes);
                 }
                 at_once.layer(&kinds[kind], &mut repeats[kind]);
+                all.extend(kinds[kind].iter().copied());
             }
             for bytes in [next(MIB), 2 * MIB, 5 * MIB + 1, 40 * MIB] {
+                all.push(bytes);
                 each.add(bytes);
                 at_once.add(bytes);
             }
+            let mut bounds = Caching::bounds();
+            for bytes in &all {
+                bounds.add(*bytes);
+            }
+            assert!(bounds.allocated() <= each.allocated());
+            assert!(each.allocated() <= bounds.allocated() + bounds.tails());
             assert_eq!(
                 (
                     each.allocated,

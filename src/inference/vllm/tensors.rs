@@ -45,6 +45,27 @@ pub fn padded_vocabulary(rows: u64) -> u64 {
 
 /// The weights of every stage.
 pub fn all_weights(job: &Job<'_>) -> Vec<Weights> {
+    loaded(job, &Caching::default())
+        .into_iter()
+        .map(|(weights, _)| weights)
+        .collect()
+}
+
+/// Bounds of what [`all_weights`] finds as allocated, without looking for blocks.
+pub fn weight_bounds(job: &Job<'_>) -> [Vec<Weights>; 2] {
+    let least = loaded(job, &Caching::bounds());
+    let most = least.iter().map(|(weights, tails)| Weights {
+        allocated: weights.allocated + *tails,
+        ..*weights
+    });
+    [
+        least.iter().map(|(weights, _)| *weights).collect(),
+        most.collect(),
+    ]
+}
+
+/// The weights of every stage on an allocator, with its tails.
+fn loaded(job: &Job<'_>, allocator: &Caching) -> Vec<(Weights, Bytes)> {
     let kinds: Vec<Built> = job.network.kinds.iter().map(|layer| built(layer, job)).collect();
     let sizes = stages(job.network.order.len(), job.mesh.pipeline);
     let count = sizes.len();
@@ -55,7 +76,10 @@ pub fn all_weights(job: &Job<'_>) -> Vec<Weights> {
         .map(|(stage, size)| {
             let range = from..from + size;
             from += size;
-            stage_weights(job, &kinds, range, stage == 0, stage + 1 == count)
+            let mut caching = allocator.clone();
+            let ends = (stage == 0, stage + 1 == count);
+            let weights = stage_weights(job, &kinds, range, ends, &mut caching);
+            (weights, caching.tails())
         })
         .collect()
 }
@@ -65,11 +89,10 @@ fn stage_weights(
     job: &Job<'_>,
     kinds: &[Built],
     range: std::ops::Range<usize>,
-    first: bool,
-    last: bool,
+    (first, last): (bool, bool),
+    caching: &mut Caching,
 ) -> Weights {
     let network = job.network;
-    let mut caching = Caching::default();
     let mut weights = Weights::default();
     // gpt-oss asks for its table in fp32 (vllm 0.11.0 `models/gpt_oss.py`).
     let element = match network.model_type.as_str() {
@@ -79,9 +102,9 @@ fn stage_weights(
     if first {
         let towers = network.towers.iter().filter(|_| job.encoder_tokens.is_some());
         for tensor in towers.flat_map(|tower| &tower.tensors) {
-            tower(tensor, job, &mut caching);
+            tower(tensor, job, caching);
         }
-        end(&network.input_tensors, job, &mut caching);
+        end(&network.input_tensors, job, caching);
     }
     let mut tables: Vec<u64> = Vec::new();
     let mut copies: Vec<u64> = Vec::new();
@@ -110,9 +133,9 @@ fn stage_weights(
     }
     if last {
         if network.head.tied && !first {
-            end(&network.input_tensors, job, &mut caching);
+            end(&network.input_tensors, job, caching);
         }
-        end(&network.output_tensors, job, &mut caching);
+        end(&network.output_tensors, job, caching);
         if job.draft_layers() > 0 && !network.next_token_tensors.is_empty() {
             // Recipes in four bits leave next-token layers as they are; FP8 checkpoints convert them.
             let mut drafter = job.clone();

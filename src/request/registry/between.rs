@@ -87,7 +87,7 @@ pub(super) static CHECKPOINT_SAVE: Input = input(
             "sharded",
             "sharded",
             &["sharded_state_dict"],
-            "Each rank writes its part; nothing more on the GPU.",
+            "Each rank writes its part. Version 1 of FSDP gathers unit by unit and copies it.",
         ),
         Choice::new(
             "full",

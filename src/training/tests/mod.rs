@@ -4,6 +4,7 @@ mod divided;
 mod ends;
 mod ops;
 mod saved;
+mod shards;
 mod sheet;
 mod states;
 mod tape;
@@ -76,6 +77,7 @@ fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> T
         reentrant: false,
         evaluation: None,
         save: Save::None,
+        rank: 0,
         compute_capability: 90,
     }
 }

@@ -8,6 +8,7 @@ mod instants;
 mod issues;
 mod ledger;
 mod meters;
+mod ranks;
 mod serving;
 mod solvers;
 mod validation;

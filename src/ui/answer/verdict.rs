@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::super::format::{exact, gib, gib_number, grouped};
 use super::super::state::Form;
 use super::host::host;
+use super::ranks::ranks;
 use super::{meters, validation};
 use crate::api::{Answer, ModelSource, Range, Verdict};
 use crate::units::Bytes;
@@ -101,6 +102,7 @@ pub fn glance(answer: &Answer) -> AnyView {
             {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
             {totals(answer)}
             {host(answer.host.as_ref())}
+            {ranks(&answer.ranks)}
             {facts(answer)}
             {validation::line(&answer.validation, Some(&answer.evidence))}
         </section>

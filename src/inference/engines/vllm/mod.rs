@@ -12,7 +12,7 @@ use super::super::vllm::cache::per_token;
 use super::super::vllm::format::{Mxfp4Kernel, WeightFormat as Kernel};
 use super::super::vllm::share::Tenant;
 use super::super::vllm::start::{budget, failure, outside};
-use super::super::vllm::tensors::Weights;
+use super::super::vllm::tensors::{Weights, weight_bounds};
 use super::super::vllm::{
     Adapters, Budget, CacheFormat, Device, EntryPoint, Failure, Job, Mesh, Release, SamplerKernel, Settings,
     Speculation, Start, all_weights, start_with,
@@ -452,9 +452,20 @@ pub fn capacity(
                 return verdict(reason, &known, blocks, asked.sequences) != Fit::DoesNotFit;
             }
             let base = job(&divided, options);
-            let found = budget(&base, &all_weights(&base));
-            let blocks = asked_blocks(&divided, options, &found);
-            verdict(failure(&base, &found), &found, blocks, divided.sequences) != Fit::DoesNotFit
+            let runs = |loaded: &[Weights]| {
+                let found = budget(&base, loaded);
+                let blocks = asked_blocks(&divided, options, &found);
+                verdict(failure(&base, &found), &found, blocks, divided.sequences) != Fit::DoesNotFit
+            };
+            // More weights never leave more room, so bounds of them decide most sizes; on ROCm another counter is read.
+            if asked.device.nvidia {
+                let [least, most] = weight_bounds(&base);
+                let decided = (runs(&least), runs(&most));
+                if decided.0 == decided.1 {
+                    return decided.0;
+                }
+            }
+            runs(&all_weights(&base))
         });
     Capacity {
         sequences,
