@@ -59,6 +59,7 @@ pub fn between(job: &TrainingJob, plan: &Plan<'_>, holder: &Holder, sheet: &mut 
     if let Some(evaluation) = job.evaluation {
         let engine = running(plan, holder, sheet);
         let unit = unit(plan, sheet);
+        let again = root_again(plan, sheet);
         let mut forward = [engine.as_slice(), &unit].concat();
         forward.extend(casts(plan, true, sheet));
         forward.extend(wide_hidden(evaluation, plan, sheet));
@@ -73,7 +74,13 @@ pub fn between(job: &TrainingJob, plan: &Plan<'_>, holder: &Holder, sheet: &mut 
         loss.extend(casts(plan, false, sheet));
         sheet.instant(InstantId::EvaluationLoss, "evaluation: loss", &loss);
         if evaluation.generated.is_some() {
-            let mut generation = [engine, unit].concat();
+            // Each new token is a pass of its own, and the cache is there from its beginning.
+            let tighter = if sheet.bytes(&again) > sheet.bytes(&unit) {
+                again
+            } else {
+                unit
+            };
+            let mut generation = [engine, tighter].concat();
             generation.extend(casts(plan, false, sheet));
             sheet.instant(
                 InstantId::EvaluationGeneration,
@@ -135,6 +142,22 @@ fn unit(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             .unwrap_or(0),
         plan.types.computed,
         "torch 2.15 _fsdp_param_group.py, _runtime_utils.py: a unit is gathered for its forward, traced without gradients",
+    );
+    vec![(sheet.item(item, EVALUATION), 1)]
+}
+
+/// At the first layer of a pass FSDP2 holds the root twice: its weights, and what its all-gather brought, which goes with the
+/// copy out of the next one.
+fn root_again(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
+    if !matches!(plan.job.engine, Engine::Fsdp2 { .. }) || plan.shards <= 1 {
+        return Held::new();
+    }
+    let network = plan.network;
+    let item = weights(
+        ("evaluation.root", "the root's all-gather, at the first layer"),
+        sum(&network.input_tensors).saturating_add(sum(&network.output_tensors)),
+        plan.types.computed,
+        "torch 2.15 _fsdp_param_group.py: all_gather_state is kept up to the next copy out, traced without gradients",
     );
     vec![(sheet.item(item, EVALUATION), 1)]
 }
