@@ -4,8 +4,11 @@ import { check, openPage, same, test } from "./lib/harness.mjs";
 
 /** What has the focus: enough to name it, and whether a reader can see that it has. */
 const focused = (page) => page.evaluate(async () => {
+  // One frame for the focus to be drawn, one for what moves with it.
+  await new Promise(requestAnimationFrame);
   await new Promise(requestAnimationFrame);
   const element = document.activeElement;
+  await Promise.allSettled(element.getAnimations().map((animation) => animation.finished));
   const box = element.getBoundingClientRect();
   const style = getComputedStyle(element);
   const inside = document.elementsFromPoint(box.x + box.width / 2, box.y + Math.min(box.height, 40) / 2);
