@@ -10,7 +10,7 @@ const catalogue = [
   ["llama-2-7b", "pytorch_ddp", on("a100-sxm-80gb", 1), { batch_size: 2, seq_length: 2048, precision_mode: "pure" }],
   ["qwen3-30b-a3b", "fsdp", on("h100-sxm-80gb", 16), { seq_length: 4096, activation_checkpointing: "full" }],
   ["mixtral-8x7b", "fsdp", on("h200-sxm-141gb", 16), { seq_length: 8192, activation_checkpointing: "full", loss: "chunked" }],
-  ["gemma-2-9b", "fsdp", on("a100-sxm-80gb", 8), { seq_length: 4096, optimizer: "lion" }],
+  ["gemma-2-9b", "fsdp", on("a100-sxm-80gb", 8), { seq_length: 4096, optimizer: "adamw_8bit_torchao" }],
   ["qwen2.5-7b", "pytorch_ddp", on("h100-sxm-80gb", 8), { seq_length: 1024, optimizer: "sgd", precision_mode: "pure" }],
   ["mistral-7b-v0.3", "fsdp", on("l40s", 4), { batch_size: 4, gradient_accumulation_steps: 4, loss: "fused" }],
   ["smollm2-135m", "pytorch_ddp", on("rtx-4090", 1), { batch_size: 16, seq_length: 1024, attention: "eager" }],
