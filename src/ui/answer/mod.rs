@@ -68,8 +68,8 @@ pub fn answer() -> AnyView {
             {part(verdict::glance)}
             {parts}
             {part(|answer| instants::instants(&answer.instants, answer.capacity.usable_bytes))}
-            {warnings}
             {solved}
+            {warnings}
             {table}
         </div>
         {verdict::spoken(form)}

@@ -51,7 +51,7 @@ pub fn solvers(form: Form) -> AnyView {
         <section class="panel" id="solvers" aria-labelledby="solvers-title">
             <h2 id="solvers-title">"What would fit"</h2>
             <p class="solver-note">
-                "Each with everything else as it is. The first figure surely fits; in brackets the last one that may."
+                "Each with everything else as it is. What is not marked “maybe” surely fits; “maybe” is the last value that can."
             </p>
             <dl class="solvers">
                 {Unknown::ALL.into_iter().enumerate().map(|(index, unknown)| number(form, found, index, unknown)).collect_view()}
@@ -103,11 +103,11 @@ fn number(form: Form, found: RwSignal<Found>, index: usize, unknown: Unknown) ->
                 .into_any(),
                 (Some(certain), Some(value)) => view! {
                     {button(certain)}
-                    <span class="solver-best">"("{button(value)}")"</span>
+                    <span class="solver-best">"maybe "{button(value)}</span>
                 }
                 .into_any(),
                 (None, Some(value)) => view! {
-                    <span class="solver-best">"("{button(value)}")"</span>
+                    <span class="solver-best">"maybe "{button(value)}</span>
                     {note(needs(solution.at.need))}
                 }
                 .into_any(),
@@ -135,11 +135,11 @@ fn card(form: Form, found: RwSignal<Found>) -> AnyView {
                 (Some(certain), Some(_)) if cards.certain == cards.value => certain,
                 (Some(certain), Some(possible)) => view! {
                     {certain}
-                    <span class="solver-best">"("{possible}")"</span>
+                    <span class="solver-best">"maybe "{possible}</span>
                 }
                 .into_any(),
                 (None, Some(possible)) => {
-                    view! { <span class="solver-best">"("{possible}")"</span> }.into_any()
+                    view! { <span class="solver-best">"maybe "{possible}</span> }.into_any()
                 }
                 (_, None) => {
                     view! { <b>"none"</b> {note(cards.reason.clone().unwrap_or_default())} }.into_any()
