@@ -7,11 +7,11 @@
 //! stage 3.
 
 use super::reduction::{Reduction, reductions};
-use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, symbol};
+use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, deepspeed_reuse as reuse, symbol};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
-use crate::training::job::{Recomputation, Zero};
+use crate::training::job::Zero;
 use crate::training::plan::extend;
 use crate::training::sheet::{EntryId, Item};
 use crate::training::{Optimizer, OptimizerImplementation};
@@ -19,9 +19,6 @@ use crate::units::{Bytes, DType};
 
 /// Elements of one sub-group of stage 3's optimizer step (zero/config.py, `sub_group_size`).
 pub(super) const SUB_GROUP: u64 = 1_000_000_000;
-/// Elements of the recorded order of modules within which a gathered tensor is kept for its next use (zero/config.py,
-/// `stage3_max_reuse_distance`).
-const REUSE_DISTANCE: u64 = 1_000_000_000;
 
 /// Entries of this engine.
 pub struct DeepSpeed {
@@ -54,6 +51,8 @@ pub struct DeepSpeed {
     first_reduced: Option<usize>,
     /// Whether that buffer is larger than what the last reduction needs.
     partition_larger: bool,
+    /// The second copy of the weights inside a group (hpZ).
+    secondary: Held,
 }
 
 /// A flat buffer over all weights.
@@ -168,7 +167,7 @@ impl DeepSpeed {
             ranks,
         };
         let params = Group::ModelParams;
-        let mut always = workspaces;
+        let (mut always, mut secondary) = (workspaces, Held::new());
         always.extend(beside);
         if zero.stage == 3 {
             if !zero.weights.away() {
@@ -199,7 +198,7 @@ impl DeepSpeed {
                     params,
                 );
                 let elements = weights.saturating_add(frozen).div_ceil(zero.secondary);
-                always.push((flat.item(id, (low, elements), "β·n"), 1));
+                secondary.push((flat.item(id, (low, elements), "β·n"), 1));
             }
         } else {
             always.push((
@@ -259,7 +258,7 @@ impl DeepSpeed {
         );
         let gathered = if zero.stage == 3 {
             let ahead = if zero.prefetch { zero.max_live } else { 0 };
-            let kept = ahead.max(kept_for_reuse(plan));
+            let kept = ahead.max(reuse::kept(plan));
             let module = zero.largest_module.unwrap_or_else(|| plan.largest_tensor());
             let copies = flat.item_with(
                 ("zero.gathered", "gathered weights", params),
@@ -318,11 +317,16 @@ impl DeepSpeed {
             gathered,
             first_reduced,
             partition_larger,
+            secondary,
         }
     }
 
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let mut held = self.always.clone();
+        // Made when a gathered weight is divided again, which begins in backward, and given up after the step.
+        if !matches!(moment, Moment::Rest | Moment::Loss) {
+            extend(&mut held, &self.secondary, 1);
+        }
         if moment == Moment::Load {
             return held;
         }
@@ -470,31 +474,6 @@ fn touched(plan: &Plan<'_>, own: u64) -> usize {
             touches
         })
         .count()
-}
-
-/// Elements that are gathered still when the loss is computed, because they are used again within the reuse distance: a
-/// module after which so many elements follow that they, passed again on the way back (once more where layers are
-/// recomputed), stay below it (partitioned_param_coordinator.py, `__params_to_release`).
-fn kept_for_reuse(plan: &Plan<'_>) -> u64 {
-    let passes = if plan.job.recomputation == Recomputation::None {
-        2
-    } else {
-        3
-    };
-    let head = plan.output.plain.elements;
-    let (mut distance, mut kept) = (head.saturating_mul(2), head);
-    for kind in plan.order.iter().rev() {
-        if distance >= REUSE_DISTANCE {
-            break;
-        }
-        let elements = plan
-            .layers
-            .get(*kind)
-            .map_or(0, |layer| layer.part.plain.elements);
-        kept = kept.saturating_add(elements);
-        distance = distance.saturating_add(elements.saturating_mul(passes));
-    }
-    kept
 }
 
 /// What reductions need beside the bucket: the flattened copy, and what the bucket does not hold of them.

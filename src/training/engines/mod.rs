@@ -4,6 +4,7 @@
 mod buffers;
 mod deepspeed;
 mod deepspeed_host;
+mod deepspeed_reuse;
 mod embedding;
 mod fsdp1;
 mod fsdp2;
