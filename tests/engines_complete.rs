@@ -10,15 +10,17 @@
     reason = "a test fails by a panic"
 )]
 
+mod by_hand;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use by_hand::Worked;
 use gpu_mem_calc::accuracy::{self, record::EngineName};
 use gpu_mem_calc::api::{
-    self, Answer, Availability, Choice, EngineId, FormGroup, INPUTS, InputId, LedgerRow, Request, Validation,
+    self, Answer, Availability, Choice, EngineId, FormGroup, INPUTS, InputId, Request, Validation,
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const FORM: &str = "src/request/registry/engine.rs, TYPE";
 const CHAPTERS: &str = "assets/docs/engines.md";
@@ -202,36 +204,6 @@ fn the_accuracy_of_every_engine_is_stated() {
     }
 }
 
-/// A calculation by hand, for an instant of a question: `tests/worked/<engine>.json`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Worked {
-    title: String,
-    source: String,
-    request: Value,
-    instant: String,
-    lines: Vec<Line>,
-    total_bytes: u64,
-    within_percent: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    entries: Vec<String>,
-    formula: String,
-    bytes: u64,
-}
-
-#[track_caller]
-fn close(what: &str, found: u64, expected: u64, percent: f64) {
-    let error = (found as f64 - expected as f64).abs() / expected as f64 * 100.0;
-    assert!(
-        error <= percent,
-        "{what}: {found} is {error:.3} % from {expected}"
-    );
-}
-
 #[test]
 fn every_engine_has_a_worked_example() {
     for name in answered().keys() {
@@ -240,30 +212,7 @@ fn every_engine_has_a_worked_example() {
         let Ok(file) = file else {
             unreachable!("{path}: {name} has no worked example");
         };
-        let worked: Worked =
-            serde_json::from_str(&file).unwrap_or_else(|error| unreachable!("{path}: {error}"));
-        assert!(!worked.title.is_empty() && !worked.source.is_empty(), "{path}");
-        let request = Request::from_json(&worked.request).expect("a request");
-        let answer = match api::calculate(&request) {
-            Ok(answer) => answer,
-            Err(issues) => unreachable!("{path}: {issues:?}"),
-        };
+        let answer = Worked::read(&path, &file).check(&path);
         assert_eq!(&answer.engine, name, "{path}: it is answered by another engine");
-        let at = |row: &LedgerRow| {
-            row.unit_bytes.get() * row.held_at.get(worked.instant.as_str()).copied().unwrap_or(0)
-        };
-        for line in &worked.lines {
-            let rows = answer
-                .ledger
-                .iter()
-                .filter(|row| line.entries.iter().any(|entry| entry == row.id));
-            let what = format!("{path}: {:?} = {}", line.entries, line.formula);
-            close(&what, rows.map(at).sum(), line.bytes, worked.within_percent);
-        }
-        let by_hand: u64 = worked.lines.iter().map(|line| line.bytes).sum();
-        assert_eq!(by_hand, worked.total_bytes, "{path}: the lines do not add up");
-        let instant = answer.instants.iter().find(|row| row.id == worked.instant);
-        let allocated = instant.expect("an instant of the step").allocated_bytes;
-        close(&path, allocated.get(), worked.total_bytes, worked.within_percent);
     }
 }

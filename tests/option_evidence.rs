@@ -4,14 +4,16 @@
 // A test says what it expected by panicking.
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod by_hand;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use by_hand::Worked;
 use gpu_mem_calc::accuracy::evidence_table;
 use gpu_mem_calc::accuracy::record::{Record, read};
 use gpu_mem_calc::api::evidence::{UNSEEN, every_option, is_option, is_size, kinds};
 use gpu_mem_calc::api::{self, Answer, Availability, BackingStatus, INPUTS, Request, Section};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 fn root() -> &'static Path {
@@ -41,11 +43,11 @@ fn records() -> Vec<Record> {
 }
 
 /// Calculations by hand: of engines, which tests/engines_complete.rs runs, and of options, which run here.
-fn examples(folder: &str) -> Vec<(PathBuf, Worked)> {
+fn examples(folder: &str) -> Vec<(String, Worked)> {
     let read = |path: PathBuf| {
-        let worked = serde_json::from_str(&text(&path));
-        let worked = worked.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        (path, worked)
+        let name = path.display().to_string();
+        let worked = Worked::read(&name, &text(&path));
+        (name, worked)
     };
     files(folder, "json").into_iter().map(read).collect()
 }
@@ -54,8 +56,7 @@ fn worked() -> Vec<Request> {
     let all = examples("tests/worked")
         .into_iter()
         .chain(examples("tests/worked_options"));
-    all.map(|(_, worked)| Request::from_json(&worked.request).expect("a request"))
-        .collect()
+    all.map(|(_, worked)| worked.request()).collect()
 }
 
 /// Questions whose traces tests/between.rs compares.
@@ -68,55 +69,10 @@ fn traced() -> Vec<Request> {
     asked.collect()
 }
 
-/// A calculation by hand of one instant of a question.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Worked {
-    title: String,
-    source: String,
-    request: Value,
-    instant: String,
-    lines: Vec<Line>,
-    total_bytes: u64,
-    within_percent: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    entries: Vec<String>,
-    formula: String,
-    bytes: u64,
-}
-
 #[test]
 fn options_are_answered_as_calculated_by_hand() {
     for (path, worked) in examples("tests/worked_options") {
-        let path = path.display();
-        assert!(!worked.title.is_empty() && !worked.source.is_empty(), "{path}");
-        let answer = answered(worked.request);
-        let close = |what: &str, found: u64, expected: u64| {
-            let error = found.abs_diff(expected) as f64 / expected as f64 * 100.0;
-            assert!(
-                error <= worked.within_percent,
-                "{path}: {what}: {found} is {error:.3} % from {expected}"
-            );
-        };
-        for line in &worked.lines {
-            let rows = answer
-                .ledger
-                .iter()
-                .filter(|row| line.entries.iter().any(|entry| entry == row.id));
-            let held = rows.map(|row| {
-                row.unit_bytes.get() * row.held_at.get(worked.instant.as_str()).copied().unwrap_or(0)
-            });
-            close(&line.formula, held.sum(), line.bytes);
-        }
-        let by_hand: u64 = worked.lines.iter().map(|line| line.bytes).sum();
-        assert_eq!(by_hand, worked.total_bytes, "{path}: the lines do not add up");
-        let instant = answer.instants.iter().find(|row| row.id == worked.instant);
-        let allocated = instant.expect("an instant of the step").allocated_bytes;
-        close("all", allocated.get(), worked.total_bytes);
+        worked.check(&path);
     }
 }
 

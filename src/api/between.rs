@@ -2,12 +2,12 @@
 //! the cache of generated sequences, which are those of inference with the same model. No formula lives here.
 
 use super::resolve::Card;
+use crate::inference::InferenceJob;
 use crate::inference::engines::Engine;
 use crate::inference::engines::transformers::{Attention, CacheKind, Experts, Options, Sampling, evaluate};
 use crate::inference::job::CacheType;
 use crate::inference::weights::{Quantisation, WeightFormat};
-use crate::inference::{Device, InferenceJob};
-use crate::memory::{Entry, Group, InstantId, Interval, Ledger};
+use crate::memory::{Entry, Group, InstantId, Ledger};
 use crate::training::{AttentionKernel, BaseFormat, Evaluation, TrainingJob, caches_in_fp32};
 use crate::units::Bytes;
 
@@ -55,7 +55,6 @@ fn pass(training: &TrainingJob, evaluation: Evaluation, card: &Card, cache: Cach
         experts: Experts::Default,
         assistant: None,
     };
-    let visible = card.visible;
     let inference = InferenceJob {
         network: training.network.clone(),
         engine: Engine::Transformers(options.clone()),
@@ -77,14 +76,7 @@ fn pass(training: &TrainingJob, evaluation: Evaluation, card: &Card, cache: Cach
         shared_prefix: 0,
         tensor: 1,
         pipeline: 1,
-        device: Device {
-            name: card.gpu.name.clone(),
-            total: Interval::new(visible.low, visible.expected, visible.high),
-            usable: card.usable.expected,
-            capability: card.compute_capability,
-            nvidia: card.gpu.vendor != "AMD",
-            unified: card.gpu.unified,
-        },
+        device: super::inference::device(card),
     };
     evaluate(&inference, &options).ledger
 }

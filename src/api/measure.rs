@@ -98,11 +98,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     // lower bound.
     let lines = Interval::new(allocated.low, eager.expected, allocated.high);
     let need = meters::need(lines, beyond);
-    let verdict = match meters::fit(need, job.card.usable.expected) {
-        Fit::Fits => Verdict::Fits,
-        Fit::Tight => Verdict::Tight,
-        Fit::DoesNotFit => Verdict::DoesNotFit,
-    };
+    let verdict = verdict(meters::fit(need, job.card.usable.expected));
     let host = host(job, &ledger.host);
     let on_host = host.as_ref().and_then(|host| host.verdict);
     Ok(Outcome {
@@ -115,6 +111,15 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         outside,
         verdict: on_host.map_or(verdict, |on_host| worse(verdict, on_host)),
     })
+}
+
+/// The verdict as it is told.
+pub const fn verdict(fit: Fit) -> Verdict {
+    match fit {
+        Fit::Fits => Verdict::Fits,
+        Fit::Tight => Verdict::Tight,
+        Fit::DoesNotFit => Verdict::DoesNotFit,
+    }
 }
 
 /// The peak with the lightest and with the heaviest batch, where batches differ in tokens.

@@ -35,6 +35,13 @@ pub struct Symbol {
     pub value: u64,
 }
 
+impl Symbol {
+    /// Name, meaning and value.
+    pub const fn new(name: &'static str, meaning: &'static str, value: u64) -> Self {
+        Self { name, meaning, value }
+    }
+}
+
 /// Equal tensors and their lifetime.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {

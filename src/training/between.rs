@@ -6,14 +6,13 @@ use super::engines::Holder;
 use super::head::ending;
 use super::job::TrainingJob;
 use super::names;
-use super::plan::{Moment, Plan};
+use super::plan::{Moment, Plan, elements};
 use super::sheet::{Held, Item, Sheet};
-use super::tape::Storage;
 use super::{Engine, LossKind, Precision, Projection};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, InstantId, Symbol};
-use crate::model::{FeedForward, Layer, Mixer, Tensor};
+use crate::model::{FeedForward, Layer, Mixer};
 use crate::units::{Bytes, DType};
 
 /// An evaluation between two steps, without gradients.
@@ -135,11 +134,7 @@ fn unit(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
     }
     let item = weights(
         ("evaluation.unit", "gathered weights of the layer at work"),
-        plan.network
-            .layers()
-            .map(|layer| sum(&layer.tensors))
-            .max()
-            .unwrap_or(0),
+        plan.largest_layer(),
         plan.types.computed,
         "torch 2.15 _fsdp_param_group.py, _runtime_utils.py: a unit is gathered for its forward, traced without gradients",
     );
@@ -152,20 +147,13 @@ fn root_again(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
     if !matches!(plan.job.engine, Engine::Fsdp2 { .. }) || plan.shards <= 1 {
         return Held::new();
     }
-    let network = plan.network;
     let item = weights(
         ("evaluation.root", "the root's all-gather, at the first layer"),
-        sum(&network.input_tensors).saturating_add(sum(&network.output_tensors)),
+        plan.root(),
         plan.types.computed,
         "torch 2.15 _fsdp_param_group.py: all_gather_state is kept up to the next copy out, traced without gradients",
     );
     vec![(sheet.item(item, EVALUATION), 1)]
-}
-
-fn sum(tensors: &[Tensor]) -> u64 {
-    tensors
-        .iter()
-        .fold(0, |sum, tensor| sum.saturating_add(tensor.elements().get()))
 }
 
 /// The normalised hidden state and what the loss makes of the vocabulary's width. Kernels that fuse the head with the loss
@@ -186,13 +174,10 @@ fn head_and_loss(job: &TrainingJob, evaluation: Evaluation, plan: &Plan<'_>, she
     let mut wide = ending(&plain, &setting).loss_forward;
     wide.retain(|storage| storage.shape.axis == &names::VOCABULARY && storage.name != &names::WEIGHT_CAST);
     // Without gradients nobody keeps what the soft cap computed on its way.
-    let capped = |storage: &Storage| storage.name == &names::LOGITS_CAPPED;
-    if let Some(first) = wide.iter().position(capped) {
-        let mut place = 0..;
-        wide.retain(|storage| place.next().is_none_or(|place: usize| place <= first) || !capped(storage));
-    }
-    let wide = wide.into_iter();
-    sheet.storages(wide.chain([setting.hidden_state()]), EVALUATION)
+    let mut capped = false;
+    wide.retain(|storage| storage.name != &names::LOGITS_CAPPED || !std::mem::replace(&mut capped, true));
+    wide.push(setting.hidden_state());
+    sheet.storages(wide, EVALUATION)
 }
 
 /// 16-bit copies of the matrices, which autocast's cache holds to the end of the pass; in the last layer those of the layers
@@ -205,15 +190,12 @@ fn casts(plan: &Plan<'_>, within_layers: bool, sheet: &mut Sheet) -> Held {
         // Only leaves that train are cached.
         return Held::new();
     }
-    let matrices = |layer: &Layer| -> u64 {
-        let wide = layer.tensors.iter().filter(|tensor| tensor.shape.len() > 1);
-        wide.fold(0, |sum, tensor| sum.saturating_add(tensor.elements().get()))
-    };
+    let matrices = |layer: &Layer| elements(layer.tensors.iter().filter(|tensor| tensor.shape.len() > 1));
     let layers: u64 = plan.network.layers().map(matrices).sum();
     let hidden = plan.network.hidden_size;
-    let elements = if within_layers {
-        let last = plan.network.layers().last();
-        layers.saturating_sub(last.map_or(0, |layer| down_projection(layer, hidden)))
+    let copied = if within_layers {
+        let last = plan.network.layers().last().map_or(0, feed_forward_width);
+        layers.saturating_sub(last.saturating_mul(hidden))
     } else {
         layers.saturating_add(plan.network.vocabulary.saturating_mul(hidden))
     };
@@ -222,7 +204,7 @@ fn casts(plan: &Plan<'_>, within_layers: bool, sheet: &mut Sheet) -> Held {
             "evaluation.casts",
             "16-bit copies of the matrices, cached by autocast",
         ),
-        elements,
+        copied,
         low,
         "torch 2.15 amp/autocast_mode.cpp: cached_cast keeps the copies of leaves that train, also without gradients",
     );
@@ -248,7 +230,6 @@ fn wide_hidden(evaluation: Evaluation, plan: &Plan<'_>, sheet: &mut Sheet) -> He
     let tokens = evaluation.tokens(plan.job);
     let bytes = DType::Fp32.bits().saturating_sub(low.bits()) / 8;
     let hidden = plan.network.hidden_size;
-    let symbol = |name, meaning, value| Symbol { name, meaning, value };
     let item = Item {
         id: "evaluation.wide_hidden",
         label: "hidden states in fp32, beyond 16 bits",
@@ -257,9 +238,9 @@ fn wide_hidden(evaluation: Evaluation, plan: &Plan<'_>, sheet: &mut Sheet) -> He
         unit: block(Bytes::new(tokens.saturating_mul(hidden).saturating_mul(bytes))),
         formula: "β·h·T",
         symbols: vec![
-            symbol("β", "bytes per element beyond 16 bits", bytes),
-            symbol("h", "hidden size", hidden),
-            symbol("T", "tokens of the evaluated batch", tokens),
+            Symbol::new("β", "bytes per element beyond 16 bits", bytes),
+            Symbol::new("h", "hidden size", hidden),
+            Symbol::new("T", "tokens of the evaluated batch", tokens),
         ],
         terms: Vec::new(),
         citation: Citation::new(
@@ -283,15 +264,13 @@ fn adapters(evaluation: Evaluation, plan: &Plan<'_>, sheet: &mut Sheet) -> Held 
     };
     let hidden = plan.network.hidden_size;
     let (own, low) = (adapter.dtype.bits() / 8, plan.job.precision.compute().bits() / 8);
-    let width = plan.network.layers().map(|layer| down_projection(layer, 1)).max();
-    let width = width.unwrap_or(0);
+    let width = plan.network.layers().map(feed_forward_width).max().unwrap_or(0);
     let copied = if own == low { 0 } else { own.saturating_mul(hidden) };
     let each = (own * 2)
         .saturating_sub(low)
         .saturating_mul(width)
         .saturating_add(copied);
     let tokens = evaluation.tokens(plan.job);
-    let symbol = |name, meaning, value| Symbol { name, meaning, value };
     let item = Item {
         id: "evaluation.adapters",
         label: "results of the adapters beside the frozen ones",
@@ -300,11 +279,11 @@ fn adapters(evaluation: Evaluation, plan: &Plan<'_>, sheet: &mut Sheet) -> Held 
         unit: block(Bytes::new(tokens.saturating_mul(each))),
         formula: "T·((2·α - β)·f + γ)",
         symbols: vec![
-            symbol("T", "tokens of the evaluated batch", tokens),
-            symbol("α", "bytes per element of the adapters", own),
-            symbol("β", "bytes per element of the arithmetic", low),
-            symbol("f", "feed-forward width", width),
-            symbol(
+            Symbol::new("T", "tokens of the evaluated batch", tokens),
+            Symbol::new("α", "bytes per element of the adapters", own),
+            Symbol::new("β", "bytes per element of the arithmetic", low),
+            Symbol::new("f", "feed-forward width", width),
+            Symbol::new(
                 "γ",
                 "bytes per token of the input in the adapters' type, where it is another",
                 copied,
@@ -319,10 +298,10 @@ fn adapters(evaluation: Evaluation, plan: &Plan<'_>, sheet: &mut Sheet) -> Held 
     vec![(sheet.item(item, EVALUATION), 1)]
 }
 
-/// Elements of a dense feed-forward's second projection.
-fn down_projection(layer: &Layer, hidden: u64) -> u64 {
+/// Width of a dense feed-forward.
+fn feed_forward_width(layer: &Layer) -> u64 {
     match &layer.feed_forward {
-        FeedForward::Dense(dense) => dense.width.saturating_mul(hidden),
+        FeedForward::Dense(dense) => dense.width,
         FeedForward::None | FeedForward::Moe(_) | FeedForward::Several(_) => 0,
     }
 }
@@ -382,7 +361,6 @@ fn weights(
     dtype: DType,
     source: &'static str,
 ) -> Item {
-    let symbol = |name, meaning, value| Symbol { name, meaning, value };
     let bytes = dtype.bits() / 8;
     Item {
         id,
@@ -392,8 +370,8 @@ fn weights(
         unit: block(Bytes::new(elements.saturating_mul(bytes))),
         formula: "β·n",
         symbols: vec![
-            symbol("β", "bytes per element", bytes),
-            symbol("n", "elements", elements),
+            Symbol::new("β", "bytes per element", bytes),
+            Symbol::new("n", "elements", elements),
         ],
         terms: Vec::new(),
         citation: Citation::new(Evidence::Traced, source),

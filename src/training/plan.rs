@@ -236,10 +236,23 @@ impl<'a> Plan<'a> {
 
     /// Elements of the largest unit that FSDP1 gathers at once: a layer, or what belongs to none.
     pub fn largest_unit(&self) -> u64 {
-        let sum = |tensors: &[Tensor]| -> u64 { tensors.iter().map(|tensor| tensor.elements().get()).sum() };
-        let layers = self.network.layers().map(|layer| sum(&layer.tensors));
-        let root = sum(&self.network.input_tensors).saturating_add(sum(&self.network.output_tensors));
-        layers.chain([root]).max().unwrap_or(0)
+        self.largest_layer().max(self.root())
+    }
+
+    /// Elements of the largest layer.
+    pub fn largest_layer(&self) -> u64 {
+        let layers = self.network.layers();
+        layers.map(|layer| elements(&layer.tensors)).max().unwrap_or(0)
+    }
+
+    /// Elements of what belongs to no layer: embedding, final norm and head.
+    pub fn root(&self) -> u64 {
+        elements(
+            self.network
+                .input_tensors
+                .iter()
+                .chain(&self.network.output_tensors),
+        )
     }
 
     /// Elements of all tensors up to this size, each copy by itself, adapters among them.
@@ -344,6 +357,12 @@ fn counts(order: &[usize], kinds: usize) -> Vec<u64> {
     }
     all.extend(row);
     all
+}
+
+/// Elements of tensors.
+pub fn elements<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> u64 {
+    let each = tensors.into_iter().map(|tensor| tensor.elements().get());
+    each.fold(0, u64::saturating_add)
 }
 
 /// Adds what is held, so many times.

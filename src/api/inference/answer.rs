@@ -1,6 +1,7 @@
 //! An estimate becomes an answer: totals, breakdown, parts, capacity both ways, instants and rows.
 
 use super::super::answer::{capacity_of, components_of, instants_of, model_summary, percent, range, rows_of};
+use super::super::measure::verdict;
 use super::cards;
 use super::job::Question;
 use super::settings::indivisible;
@@ -57,7 +58,7 @@ pub fn answer(mut question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
         cards,
         sharing: question.sharing.take(),
         fits_on_gpu: estimate.fit != Fit::DoesNotFit,
-        verdict: cards::verdict(estimate.fit),
+        verdict: verdict(estimate.fit),
         failure: estimate.failure.clone(),
         memory_utilization_percent: percent(total, question.card.usable.expected),
         budget_utilization_percent: percent(total, estimate.budget),

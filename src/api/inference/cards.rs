@@ -1,6 +1,7 @@
 //! A node of unlike GPUs: every one holds an equal shard, so the one with the least room binds.
 
 use super::super::given::Given;
+use super::super::measure::verdict;
 use super::super::read::Typed;
 use super::super::resolve::{Card, Report};
 use super::job::Question;
@@ -8,7 +9,7 @@ use crate::hardware;
 use crate::inference::engines::vllm;
 use crate::inference::{Engine, Estimate, InferenceJob, evaluate};
 use crate::memory::meters::Fit;
-use crate::request::{CardRow, InputId, Verdict};
+use crate::request::{CardRow, InputId};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -167,14 +168,5 @@ const fn fits(fit: Fit) -> u8 {
         Fit::DoesNotFit => 0,
         Fit::Tight => 1,
         Fit::Fits => 2,
-    }
-}
-
-/// The verdict as it is told.
-pub const fn verdict(fit: Fit) -> Verdict {
-    match fit {
-        Fit::Fits => Verdict::Fits,
-        Fit::Tight => Verdict::Tight,
-        Fit::DoesNotFit => Verdict::DoesNotFit,
     }
 }

@@ -10,6 +10,8 @@ mod transformers;
 mod usage;
 mod vllm;
 
+pub(super) use job::device;
+
 use super::job::Strictness;
 use crate::request::{InferenceAnswer, Request};
 use crate::warn::Issue;

@@ -2,10 +2,10 @@
 //! positions of the older classes. Later classes make masks per step (`training::pass`) and hold a frequency per pair, a few
 //! hundred bytes.
 
-use super::{Held, Plan, Sheet, symbol};
+use super::{Held, Plan, Sheet};
 use crate::cite::{Citation, Evidence};
-use crate::memory::Group;
 use crate::memory::allocator::block;
+use crate::memory::{Group, Symbol};
 use crate::model::Mixer;
 use crate::training::sheet::Item;
 use crate::units::{Bytes, DType};
@@ -45,7 +45,7 @@ pub fn buffers(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             dtype: Some(DType::Int8),
             unit: block(Bytes::new(positions.saturating_mul(positions))),
             formula: "p·p",
-            symbols: vec![symbol("p", "longest context", positions)],
+            symbols: vec![Symbol::new("p", "longest context", positions)],
             terms: Vec::new(),
             citation: source,
         };
@@ -62,8 +62,8 @@ pub fn buffers(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         unit: block(Bytes::new(positions.saturating_mul(rotated).saturating_mul(4))),
         formula: "4·p·d_r",
         symbols: vec![
-            symbol("p", "longest context", positions),
-            symbol("d_r", "rotated part of a head", rotated),
+            Symbol::new("p", "longest context", positions),
+            Symbol::new("d_r", "rotated part of a head", rotated),
         ],
         terms: Vec::new(),
         citation: source,

@@ -7,12 +7,12 @@
 //! stage 3.
 
 use super::reduction::{Reduction, reductions};
-use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, deepspeed_reuse as reuse, symbol};
+use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, deepspeed_reuse as reuse};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
 use crate::training::job::Zero;
-use crate::training::plan::extend;
+use crate::training::plan::{elements, extend};
 use crate::training::sheet::{EntryId, Item};
 use crate::training::{Optimizer, OptimizerImplementation};
 use crate::units::{Bytes, DType};
@@ -87,10 +87,10 @@ impl Flat<'_> {
             unit: block(Bytes::new(elements.saturating_mul(dtype.bits() / 8))),
             formula,
             symbols: [
-                symbol("β", "bytes per element", dtype.bits() / 8),
-                symbol("n", elements_of(id), elements),
-                symbol("P", "weights", self.weights),
-                symbol("N", "ranks that share them", self.ranks),
+                Symbol::new("β", "bytes per element", dtype.bits() / 8),
+                Symbol::new("n", elements_of(id), elements),
+                Symbol::new("P", "weights", self.weights),
+                Symbol::new("N", "ranks that share them", self.ranks),
             ]
             .into_iter()
             .chain(more.iter().copied())
@@ -265,13 +265,13 @@ impl DeepSpeed {
                 (low, weights.saturating_add(frozen).min(kept).max(module)),
                 "β·max(min(P + F, A), M)",
                 &[
-                    symbol("F", "frozen weights", frozen),
-                    symbol(
+                    Symbol::new("F", "frozen weights", frozen),
+                    Symbol::new(
                         "A",
                         "weights that may be gathered ahead, or are kept for their next use",
                         kept,
                     ),
-                    symbol("M", "weights of the largest module", module),
+                    Symbol::new("M", "weights of the largest module", module),
                 ],
             );
             vec![(copies, 1)]
@@ -457,10 +457,9 @@ fn frozen_weights(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
 /// How many layers, from the first on, the partition of the first rank reaches into: its gradients get their buffer when
 /// backward has come to them.
 fn touched(plan: &Plan<'_>, own: u64) -> usize {
-    let tensors = plan.network.input_tensors.iter();
     let mut before: u64 = match plan.job.adapter {
         Some(_) => plan.input.trained.elements,
-        None => tensors.map(|tensor| tensor.elements().get()).sum(),
+        None => elements(&plan.network.input_tensors),
     };
     plan.order
         .iter()

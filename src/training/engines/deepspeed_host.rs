@@ -5,9 +5,9 @@
 //! (`estimate_zero2/3_model_states_mem_needs`) multiply by 1.5 and know neither buffers nor the rounding of pinned memory.
 
 use super::deepspeed::{SUB_GROUP, states_of};
-use super::{Plan, Sheet, symbol};
+use super::{Plan, Sheet};
 use crate::cite::{Citation, Evidence};
-use crate::memory::{HostEntry, HostPhase, HostPlace};
+use crate::memory::{HostEntry, HostPhase, HostPlace, Symbol};
 use crate::training::job::{Offload, Zero};
 use crate::units::Bytes;
 
@@ -59,8 +59,8 @@ impl Host<'_> {
             count,
             formula: "β·n",
             symbols: vec![
-                symbol("β", "bytes per element", bytes),
-                symbol("n", "elements", elements),
+                Symbol::new("β", "bytes per element", bytes),
+                Symbol::new("n", "elements", elements),
             ],
             citation: SOURCE,
         });
@@ -161,8 +161,8 @@ fn built(zero: Zero, weights: u64, low: u64, sheet: &mut Sheet) {
             count: 1,
             formula: "β·P",
             symbols: vec![
-                symbol("β", "bytes per weight as loaded", low),
-                symbol("P", "weights", weights),
+                Symbol::new("β", "bytes per weight as loaded", low),
+                Symbol::new("P", "weights", weights),
             ],
             citation: SOURCE,
         });

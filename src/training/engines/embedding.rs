@@ -4,10 +4,10 @@
 //! Read in PyTorch 2.15: distributed/tensor/_ops/_embedding_ops.py (`embedding_dense_backward` is replicated or partial,
 //! never sharded) and distributed/fsdp/_fully_shard/_fsdp_param.py (`_get_grad_inner_tensor` redistributes it).
 
-use super::{Held, Plan, Sheet, gradients_persist, symbol};
+use super::{Held, Plan, Sheet, gradients_persist};
 use crate::cite::{Citation, Evidence};
-use crate::memory::Group;
 use crate::memory::allocator::block;
+use crate::memory::{Group, Symbol};
 use crate::model::Role;
 use crate::parallel::Way;
 use crate::training::sheet::{EntryId, Item};
@@ -50,10 +50,10 @@ impl Embedding {
                 formula,
                 terms: Vec::new(),
                 symbols: vec![
-                    symbol("β", "bytes per element", dtype.bits() / 8),
-                    symbol("V", "vocabulary", plan.network.vocabulary),
-                    symbol("h", "width of the embedding", width),
-                    symbol("t", "tensor-parallel ranks", tensor.division.ranks),
+                    Symbol::new("β", "bytes per element", dtype.bits() / 8),
+                    Symbol::new("V", "vocabulary", plan.network.vocabulary),
+                    Symbol::new("h", "width of the embedding", width),
+                    Symbol::new("t", "tensor-parallel ranks", tensor.division.ranks),
                 ],
                 citation: Citation::new(
                     Evidence::Source,

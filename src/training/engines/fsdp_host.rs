@@ -3,9 +3,9 @@
 //! Read in PyTorch 2.15: distributed/fsdp/_fully_shard/_fsdp_param.py (`offload_to_cpu`, one tensor per parameter),
 //! _fsdp_collectives.py (`foreach_reduce` copies each gradient shard), fsdp/_flat_param.py (one flat tensor per unit).
 
-use super::{Plan, Sheet, symbol};
+use super::{Plan, Sheet};
 use crate::cite::{Citation, Evidence};
-use crate::memory::{HostEntry, HostPhase, HostPlace};
+use crate::memory::{HostEntry, HostPhase, HostPlace, Symbol};
 use crate::training::job::HostMemory;
 use crate::training::parts::Part;
 use crate::units::{Bytes, DType};
@@ -79,8 +79,8 @@ fn one(
         count,
         formula: "β·n/N",
         symbols: vec![
-            symbol("β", "bytes per element", bytes),
-            symbol("n/N", "elements on this rank", elements),
+            Symbol::new("β", "bytes per element", bytes),
+            Symbol::new("n/N", "elements on this rank", elements),
         ],
         citation: SOURCE,
     });

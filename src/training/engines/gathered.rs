@@ -1,7 +1,7 @@
 //! Units that are gathered while they run: what FSDP1 and FSDP2 have in common.
 
-use super::{Held, Moment, Plan, Sheet, States, buffer, layer_gradients, symbol};
-use crate::memory::Group;
+use super::{Held, Moment, Plan, Sheet, States, buffer, layer_gradients};
+use crate::memory::{Group, Symbol};
 use crate::training::Engine;
 use crate::training::parts::Part;
 use crate::training::plan::gradients_persist;
@@ -144,7 +144,7 @@ impl Units {
                 let unit = terms.iter().copied().sum();
                 let formula = "Σ β·n/R over the tensors (R ranks of reshard_after_forward)";
                 let mut symbols = item.symbols.clone();
-                symbols.push(symbol(
+                symbols.push(Symbol::new(
                     "R",
                     "ranks that share them between forward and backward",
                     ranks,

@@ -272,10 +272,6 @@ fn layer_gradients(plan: &Plan<'_>, from: usize, to: usize) -> Held {
         .collect()
 }
 
-fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
-    Symbol { name, meaning, value }
-}
-
 /// The optimizer's temporaries over these pieces. Inside backward the step runs for one tensor at a time.
 fn step(plan: &Plan<'_>, local: &[(&Part, u64)], place: &str, sheet: &mut Sheet) -> Held {
     let (stored, job) = (plan.types.trained, plan.job);
@@ -309,7 +305,7 @@ fn step(plan: &Plan<'_>, local: &[(&Part, u64)], place: &str, sheet: &mut Sheet)
         dtype: Some(stored),
         unit: needs.bytes,
         formula: needs.formula,
-        symbols: vec![symbol("β", "bytes per element", stored.bits() / 8)],
+        symbols: vec![Symbol::new("β", "bytes per element", stored.bits() / 8)],
         terms: needs.terms,
         citation: needs.citation,
     };
@@ -383,9 +379,9 @@ fn tied(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         unit: block(Bytes::new(elements.saturating_mul(dtype.bits() / 8))),
         formula: "β·V·h",
         symbols: vec![
-            symbol("β", "bytes per element", dtype.bits() / 8),
-            symbol("V", "vocabulary", plan.network.vocabulary),
-            symbol("h", "hidden size", plan.network.hidden_size),
+            Symbol::new("β", "bytes per element", dtype.bits() / 8),
+            Symbol::new("V", "vocabulary", plan.network.vocabulary),
+            Symbol::new("h", "hidden size", plan.network.hidden_size),
         ],
         terms: Vec::new(),
         citation: Citation::new(

@@ -8,6 +8,8 @@ use super::{issues, meters, validation, verdict};
 use crate::api::InferenceAnswer;
 use crate::units::Bytes;
 
+use Column::{Number, Words};
+
 /// The answer column of the inference tab.
 pub fn serving() -> AnyView {
     let form = use_form();
@@ -187,7 +189,8 @@ fn parts(answer: &InferenceAnswer) -> AnyView {
                 </tr>
             }
         })
-        .collect_view();
+        .collect_view()
+        .into_any();
     view! {
         <section class="panel" aria-labelledby="breakdown-title">
             <h2 id="breakdown-title">"What takes the memory"</h2>
@@ -195,17 +198,7 @@ fn parts(answer: &InferenceAnswer) -> AnyView {
                 <div class="stack">{bars}</div>
                 <span class="capacity-mark" style=format!("left:{}", share(capacity, scale))></span>
             </div>
-            <table class="breakdown-table" id="breakdown-table">
-                <thead>
-                    <tr>
-                        <th scope="col">"On the fullest GPU"</th>
-                        <th scope="col" class="number">"low"</th>
-                        <th scope="col" class="number">"GiB"</th>
-                        <th scope="col" class="number">"high"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
+            {table("breakdown", &[Words("On the fullest GPU"), Number("low"), Number("GiB"), Number("high")], rows)}
         </section>
     }
     .into_any()
@@ -224,19 +217,15 @@ fn instants(answer: &InferenceAnswer) -> AnyView {
                 </tr>
             }
         })
-        .collect_view();
-    view! {
-        <section class="panel" aria-labelledby="instants-title">
-            <h2 id="instants-title">"From loading to the last token"</h2>
-            <table class="breakdown-table" id="instants-table">
-                <thead>
-                    <tr><th scope="col">"Instant"</th><th scope="col" class="number">"GiB allocated"</th></tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </section>
-    }
-    .into_any()
+        .collect_view()
+        .into_any();
+    panel(
+        "instants",
+        "From loading to the last token",
+        &[Words("Instant"), Number("GiB allocated")],
+        rows,
+        None,
+    )
 }
 
 /// The kinds of a node of unlike cards.
@@ -258,24 +247,20 @@ fn cards(answer: &InferenceAnswer) -> AnyView {
                 </tr>
             }
         })
-        .collect_view();
-    view! {
-        <section class="panel" aria-labelledby="cards-title">
-            <h2 id="cards-title">"Cards of this node"</h2>
-            <table class="breakdown-table" id="cards-table">
-                <thead>
-                    <tr>
-                        <th scope="col">"Cards"</th>
-                        <th scope="col">"Verdict"</th>
-                        <th scope="col" class="number">"GiB needed"</th>
-                        <th scope="col" class="number">"GiB of budget"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </section>
-    }
-    .into_any()
+        .collect_view()
+        .into_any();
+    panel(
+        "cards",
+        "Cards of this node",
+        &[
+            Words("Cards"),
+            Words("Verdict"),
+            Number("GiB needed"),
+            Number("GiB of budget"),
+        ],
+        rows,
+        None,
+    )
 }
 
 /// The engines that share each GPU, in the order of their starts.
@@ -297,26 +282,24 @@ fn sharing(answer: &InferenceAnswer) -> AnyView {
                 </tr>
             }
         })
-        .collect_view();
-    view! {
-        <section class="panel" aria-labelledby="sharing-title">
-            <h2 id="sharing-title">"Engines on each GPU, in the order of their starts"</h2>
-            <table class="breakdown-table" id="sharing-table">
-                <thead>
-                    <tr>
-                        <th scope="col">"Engine"</th>
-                        <th scope="col">"Start"</th>
-                        <th scope="col" class="number">"Share to give"</th>
-                        <th scope="col" class="number">"safe"</th>
-                        <th scope="col" class="number">"GiB free before"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
-            <p class="soft">{format!("{} are left when all that start have started.", gib(sharing.left_bytes))}</p>
-        </section>
-    }
-    .into_any()
+        .collect_view()
+        .into_any();
+    panel(
+        "sharing",
+        "Engines on each GPU, in the order of their starts",
+        &[
+            Words("Engine"),
+            Words("Start"),
+            Number("Share to give"),
+            Number("safe"),
+            Number("GiB free before"),
+        ],
+        rows,
+        Some(format!(
+            "{} are left when all that start have started.",
+            gib(sharing.left_bytes)
+        )),
+    )
 }
 
 fn start_up(answer: &InferenceAnswer) -> AnyView {
@@ -357,20 +340,57 @@ fn ledger(answer: &InferenceAnswer) -> AnyView {
                 </tr>
             }
         })
+        .collect_view()
+        .into_any();
+    panel(
+        "ledger",
+        "Ledger at the tightest instant",
+        &[Words("Tensor"), Words("Formula"), Number("GiB")],
+        rows,
+        None,
+    )
+}
+
+/// A column of a table: words, or numbers, which stand to the right.
+enum Column {
+    Words(&'static str),
+    Number(&'static str),
+}
+
+/// A table with a heading for each column.
+fn table(name: &str, columns: &[Column], rows: AnyView) -> AnyView {
+    let heads = columns
+        .iter()
+        .map(|column| match column {
+            Words(text) => view! { <th scope="col">{*text}</th> }.into_any(),
+            Number(text) => view! { <th scope="col" class="number">{*text}</th> }.into_any(),
+        })
         .collect_view();
     view! {
-        <section class="panel" aria-labelledby="ledger-title">
-            <h2 id="ledger-title">"Ledger at the tightest instant"</h2>
-            <table class="breakdown-table" id="ledger-table">
-                <thead>
-                    <tr>
-                        <th scope="col">"Tensor"</th>
-                        <th scope="col">"Formula"</th>
-                        <th scope="col" class="number">"GiB"</th>
-                    </tr>
-                </thead>
-                <tbody>{rows}</tbody>
-            </table>
+        <table class="breakdown-table" id=format!("{name}-table")>
+            <thead>
+                <tr>{heads}</tr>
+            </thead>
+            <tbody>{rows}</tbody>
+        </table>
+    }
+    .into_any()
+}
+
+/// A panel of the answer that is one table, with a sentence below it.
+fn panel(
+    name: &str,
+    title: &'static str,
+    columns: &[Column],
+    rows: AnyView,
+    sentence: Option<String>,
+) -> AnyView {
+    let (labelled, id) = (format!("{name}-title"), format!("{name}-title"));
+    view! {
+        <section class="panel" aria-labelledby=labelled>
+            <h2 id=id>{title}</h2>
+            {table(name, columns, rows)}
+            {sentence.map(|text| view! { <p class="soft">{text}</p> })}
         </section>
     }
     .into_any()

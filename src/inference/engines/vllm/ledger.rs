@@ -31,10 +31,6 @@ struct Row {
     symbols: Vec<Symbol>,
 }
 
-const fn symbol(name: &'static str, meaning: &'static str, value: u64) -> Symbol {
-    Symbol { name, meaning, value }
-}
-
 /// The ledger of the tightest stage.
 pub(super) fn ledger(asked: &InferenceJob, found: &Start, blocks: u64, state: Bytes) -> Ledger {
     let rows = weights(found)
@@ -104,8 +100,8 @@ fn cache(found: &Start, blocks: u64, state: Bytes) -> [Row; 2] {
         symbols,
     };
     let per_block = vec![
-        symbol("bs", "tokens of a block", found.layout.block_size),
-        symbol(
+        Symbol::new("bs", "tokens of a block", found.layout.block_size),
+        Symbol::new(
             "L",
             "layers of this stage with a cache per token",
             found.layout.layers,
@@ -133,12 +129,12 @@ fn cache(found: &Start, blocks: u64, state: Bytes) -> [Row; 2] {
 
 fn pass(found: &Start, asked: &InferenceJob) -> [Row; 3] {
     let settings = &found.settings;
-    let tokens = symbol("T", "tokens of one pass", settings.batched_tokens);
-    let width = symbol("H", "hidden size", asked.network.hidden_size);
-    let bytes = symbol("b", "bytes of an activation", (asked.compute.bits() / 8).max(1));
-    let ranks = symbol("t", "tensor parallel ranks", asked.tensor);
-    let sequences = symbol("S", "sequences of one step", settings.sequences);
-    let vocabulary = symbol(
+    let tokens = Symbol::new("T", "tokens of one pass", settings.batched_tokens);
+    let width = Symbol::new("H", "hidden size", asked.network.hidden_size);
+    let bytes = Symbol::new("b", "bytes of an activation", (asked.compute.bits() / 8).max(1));
+    let ranks = Symbol::new("t", "tensor parallel ranks", asked.tensor);
+    let sequences = Symbol::new("S", "sequences of one step", settings.sequences);
+    let vocabulary = Symbol::new(
         "V",
         "padded vocabulary",
         padded_vocabulary(asked.network.vocabulary),
