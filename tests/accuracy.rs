@@ -136,6 +136,11 @@ fn served(record: &Record, figure: &str) -> bool {
     record.engine() == EngineName::Vllm && record.number(figure).is_some()
 }
 
+/// A number that the log of another server printed.
+fn printed(record: &Record, figure: &str) -> Option<f64> {
+    record.object("measured")?.get(figure)?.as_f64()
+}
+
 /// Whether the peak of a published run is predicted where the loss is computed or in the optimizer's step.
 fn bound_by_loss_or_step(record: &Record) -> bool {
     let Ok(asked) = question(record) else {
@@ -353,6 +358,32 @@ fn select(name: &str) -> Vec<Record> {
                     && record.text("arch_key").is_some()
                     && record.number("total_gpu_memory_gib").is_some()
                     && record.number("gpu_memory_utilization").is_some()
+            }),
+        ),
+        "sglang-all" => (
+            "serving.jsonl",
+            Box::new(|record| record.engine() == EngineName::Sglang),
+        ),
+        "sglang-cache" => (
+            "serving.jsonl",
+            Box::new(|record| {
+                record.engine() == EngineName::Sglang
+                    && printed(record, "kv_gib").is_some()
+                    && printed(record, "kv_tokens").is_some()
+            }),
+        ),
+        // Free memory before and after loading, and the share, are printed or follow; kernels of NVIDIA.
+        "sglang-tokens" => (
+            "serving.jsonl",
+            Box::new(|record| {
+                record.engine() == EngineName::Sglang
+                    && printed(record, "kv_tokens").is_some()
+                    && printed(record, "avail_after_load_gib").is_some()
+                    && (printed(record, "avail_before_load_gib").is_some()
+                        || printed(record, "weights_gib").is_some())
+                    && !record
+                        .text("gpu")
+                        .is_some_and(|gpu| gpu.contains("AMD") || gpu.contains("MI3"))
             }),
         ),
         other => panic!("gates.toml names the unknown selection {other}"),

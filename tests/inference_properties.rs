@@ -47,18 +47,20 @@ const GPUS: [&str; 7] = [
     "b200-sxm-180gb",
 ];
 
+const ENGINES: [&str; 3] = ["huggingface", "vllm", "sglang"];
+
 /// One question: a model of the catalogue, an engine, lengths, and some settings, valid or not.
 fn question(random: &mut Random, models: &[String]) -> Value {
-    let vllm = random.below(2) == 0;
+    let engine = random.pick(&ENGINES);
     let mut inference = json!({
-        "engine_type": if vllm { "vllm" } else { "huggingface" },
+        "engine_type": engine,
         "batch_size": random.count(12),
         "prompt_tokens": random.count(18),
         "new_tokens": random.count(12),
         "tensor_parallel_size": random.pick(&[1, 1, 1, 2, 4, 8]),
     });
     for _ in 0..random.below(5) {
-        let (key, value) = setting(random, vllm);
+        let (key, value) = setting(random, engine);
         inference[key] = value;
     }
     let mut hardware = json!({ "gpu": random.pick(&GPUS) });
@@ -68,7 +70,7 @@ fn question(random: &mut Random, models: &[String]) -> Value {
     json!({ "model": { "id": random.pick(models) }, "inference": inference, "hardware": hardware })
 }
 
-fn setting(random: &mut Random, vllm: bool) -> (&'static str, Value) {
+fn setting(random: &mut Random, engine: &str) -> (&'static str, Value) {
     let both = [
         (
             "weight_format",
@@ -77,7 +79,7 @@ fn setting(random: &mut Random, vllm: bool) -> (&'static str, Value) {
         ("dtype", json!(random.pick(&["bf16", "fp16", "fp32"]))),
         (
             "kv_cache_quantization",
-            json!(random.pick(&["none", "fp8", "int4", "int2"])),
+            json!(random.pick(&["none", "fp8", "fp4", "int4", "int2"])),
         ),
         ("pipeline_parallel_size", json!(random.pick(&[1, 2, 3, 4]))),
         ("other_gpus", json!("l40s")),
@@ -134,13 +136,66 @@ fn setting(random: &mut Random, vllm: bool) -> (&'static str, Value) {
         ("draft_model", json!("qwen2.5-0.5b")),
         ("other_engines", json!("qwen2.5-0.5b@4x2048, 6 GiB")),
     ];
-    let own = both.len() + if vllm { server.len() } else { transformers.len() };
-    let place = random.below(own);
+    let sglang = sglang(random);
+    let own: &[(&'static str, Value)] = match engine {
+        "vllm" => &server,
+        "sglang" => &sglang,
+        _ => &transformers,
+    };
+    let place = random.below(both.len() + own.len());
     match place.checked_sub(both.len()) {
         None => both[place].clone(),
-        Some(place) if vllm => server[place].clone(),
-        Some(place) => transformers[place].clone(),
+        Some(place) => own[place].clone(),
     }
+}
+
+fn sglang(random: &mut Random) -> Vec<(&'static str, Value)> {
+    vec![
+        (
+            "engine_version",
+            json!(random.pick(&["0.3.0", "0.4.6", "0.5.3", "0.5.10"])),
+        ),
+        (
+            "gpu_memory_utilization",
+            json!(0.05 + 0.05 * random.below(20) as f64),
+        ),
+        ("chunk_size", json!(random.count(16) - 1)),
+        ("max_prefill_tokens", json!(random.count(18))),
+        ("max_running_requests", json!(random.count(14))),
+        ("max_pool_tokens", json!(random.count(24))),
+        ("max_model_len", json!(random.count(21))),
+        ("block_size", json!(random.pick(&[1, 16, 64, 256, 65_536]))),
+        (
+            "attention_backend",
+            json!(random.pick(&["flashinfer", "triton", "fa3", "trtllm", "aiter"])),
+        ),
+        ("disable_radix_cache", json!(true)),
+        ("shared_prefix_tokens", json!(random.count(16))),
+        ("enforce_eager", json!(true)),
+        ("cuda_graph_max_bs", json!(random.count(12))),
+        ("enable_piecewise_cuda_graph", json!(random.below(2) == 0)),
+        ("enable_dp_attention", json!(true)),
+        ("data_parallel_size", json!(random.pick(&[1, 2, 8]))),
+        ("enable_expert_parallel", json!(true)),
+        (
+            "swa_full_tokens_ratio",
+            json!(0.05 * (1 + random.below(20)) as f64),
+        ),
+        ("disable_hybrid_swa_memory", json!(true)),
+        (
+            "mamba_full_memory_ratio",
+            json!(0.1 * (1 + random.below(30)) as f64),
+        ),
+        ("max_mamba_cache_size", json!(random.count(12))),
+        (
+            "speculative_algo",
+            json!(random.pick(&["eagle", "standalone", "ngram"])),
+        ),
+        ("num_speculative_tokens", json!(random.count(3))),
+        ("draft_model", json!("qwen2.5-0.5b")),
+        ("multi_lora_enabled", json!(true)),
+        ("disable_custom_all_reduce", json!(true)),
+    ]
 }
 
 fn models() -> Vec<String> {

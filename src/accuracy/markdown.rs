@@ -1,4 +1,5 @@
-//! The comparison as a Markdown table, as the README shows it: traced and published training runs apart, per engine.
+//! The comparison as Markdown tables, as the README shows them: traced and published training runs apart per engine, and
+//! what servers print.
 
 use std::fmt::Write as _;
 
@@ -19,6 +20,16 @@ const KINDS: [(&str, &[Format], &[Quantity]); 2] = [
         &[Format::Training],
         &[Quantity::MaxAllocated, Quantity::MaxReserved],
     ),
+];
+
+/// What servers print, and what is traced of them.
+const SERVED: [Quantity; 6] = [
+    Quantity::Weights,
+    Quantity::KvBytesPerToken,
+    Quantity::KvTokens,
+    Quantity::KvCache,
+    Quantity::ActivationPeak,
+    Quantity::MaxAllocated,
 ];
 
 /// One row per engine of training, origin and meter; an engine of which no record could be predicted is "not validated".
@@ -68,7 +79,34 @@ pub fn markdown(records: &[Record]) -> String {
         );
         text.push_str(&verdicts.markdown());
     }
+    served(&mut text, records);
     text
+}
+
+/// One row per server and quantity of which records were predicted.
+fn served(text: &mut String, records: &[Record]) {
+    let own = records.iter().filter(|record| !record.engine().trains());
+    let table = compare(own).table();
+    let rows = table.rows.iter().filter(|row| {
+        let listed = SERVED.iter().any(|quantity| quantity.key() == row.quantity);
+        listed && row.mapped > 0
+    });
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return;
+    }
+    text.push_str(
+        "\n| server | runs | quantity | records | predicted | median error | 90 % within | worst | inside the interval |\n\
+         |---|---|---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for row in rows {
+        let kind = if row.published.is_some() {
+            "published"
+        } else {
+            "traced"
+        };
+        line(text, kind, row);
+    }
 }
 
 fn line(text: &mut String, kind: &str, row: &Row) {

@@ -16,6 +16,8 @@ pub mod quantity;
 pub mod question;
 pub mod record;
 pub mod report;
+pub mod serving;
+pub mod sglang;
 pub mod software;
 pub mod statistics;
 pub mod trace;

@@ -6,7 +6,7 @@ use super::question::Question;
 use super::record::{EngineName, Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
 use super::verdicts::{self, Judged};
-use super::{deepspeed, extras, inference, published, trace, transformers, vllm};
+use super::{deepspeed, extras, inference, published, sglang, trace, transformers, vllm};
 use crate::api;
 use crate::request::{Answer, InputId, Meters, Range};
 use crate::units::Bytes;
@@ -64,6 +64,9 @@ pub fn answer(question: &Question) -> Result<Answer, String> {
 fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option<Judged>), String> {
     if record.format == Format::Vllm && record.engine() == EngineName::Vllm {
         return vllm::lines(record, measured).map(|lines| (lines, None));
+    }
+    if record.engine() == EngineName::Sglang {
+        return sglang::lines(record, measured).map(|lines| (lines, None));
     }
     let question = question(record)?;
     if !record.engine().trains() {

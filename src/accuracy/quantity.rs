@@ -36,6 +36,8 @@ pub enum Quantity {
     DecodePeak,
     /// Cache bytes per token and rank.
     KvBytesPerToken,
+    /// Tokens of the pool: a count, compared as bytes are.
+    KvTokens,
 }
 
 impl Quantity {
@@ -56,6 +58,7 @@ impl Quantity {
             Self::PrefillPeak => "prefill_peak",
             Self::DecodePeak => "decode_peak",
             Self::KvBytesPerToken => "kv_bytes_per_token",
+            Self::KvTokens => "kv_tokens",
         }
     }
 
@@ -124,7 +127,12 @@ pub fn measurements(record: &Record) -> Vec<Measurement> {
         ),
         Format::Serving => record
             .object("measured")
-            .map(|measured| served(measured, None))
+            .map(|measured| {
+                let mut all = served(measured, None);
+                all.extend(loaded(measured, &all));
+                all.extend(tokens(measured));
+                all
+            })
             .unwrap_or_default(),
         Format::SavedActivations | Format::SmallestCard | Format::Unknown => Vec::new(),
     }
@@ -205,6 +213,31 @@ fn published(record: &Record) -> Vec<Measurement> {
         new
     });
     all
+}
+
+/// What loading took, where only the free memory before and after it is printed.
+fn loaded(fields: &Map<String, Value>, known: &[Measurement]) -> Option<Measurement> {
+    if known.iter().any(|one| one.quantity == Quantity::Weights) {
+        return None;
+    }
+    let gib = |key: &str| fields.get(key).and_then(Value::as_f64);
+    let taken = gib("avail_before_load_gib")? - gib("avail_after_load_gib")?;
+    Some(Measurement {
+        quantity: Quantity::Weights,
+        bytes: Some(Bytes::from_gib(taken)),
+    })
+}
+
+/// The tokens of the pool, where a log prints them.
+fn tokens(fields: &Map<String, Value>) -> Option<Measurement> {
+    let tokens = fields
+        .get("kv_tokens")
+        .or(fields.get("max_batch_total_tokens"))?
+        .as_u64()?;
+    Some(Measurement {
+        quantity: Quantity::KvTokens,
+        bytes: Some(Bytes::new(tokens)),
+    })
 }
 
 fn served(fields: &Map<String, Value>, block_tokens: Option<u64>) -> Vec<Measurement> {

@@ -1,7 +1,7 @@
 //! Capacity both ways: the most sequences of a length, the longest sequence of a number, the fewest GPUs. Found by asking
 //! the engine again, never by a straight line; each engine keeps what the trials have in common.
 
-use super::engines::{Engine, transformers, vllm};
+use super::engines::{Engine, sglang, transformers, vllm};
 use super::estimate::Estimate;
 use super::job::InferenceJob;
 use crate::units::Bytes;
@@ -74,6 +74,7 @@ pub fn capacity(
     match &job.engine {
         Engine::Transformers(options) => transformers::capacity(job, options, limit, shardable),
         Engine::Vllm(options) => vllm::capacity(job, options, &estimate.loaded, limit, shardable),
+        Engine::Sglang(options) => sglang::capacity(job, options, &estimate.loaded, limit, shardable),
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Device {
     pub name: String,
     /// The total that `torch.cuda.mem_get_info` shows.
     pub total: Interval,
+    /// The total that the driver reports, by which some engines choose defaults.
+    pub driver: Bytes,
     /// What is left of it for this program.
     pub usable: Bytes,
     /// Compute capability times ten; 90 for Hopper.
@@ -94,6 +96,8 @@ pub enum CacheType {
     Compute,
     /// 8-bit floats.
     Fp8,
+    /// 4-bit floats with a one-byte scale per 16 values (SGLang).
+    Fp4,
     /// Integers of so many bits, with a 16-bit scale and zero per 64 values.
     Grouped(u64),
 }
@@ -104,6 +108,7 @@ impl CacheType {
         match self {
             Self::Compute => "none",
             Self::Fp8 => "fp8",
+            Self::Fp4 => "fp4",
             Self::Grouped(8) => "int8",
             Self::Grouped(2) => "int2",
             Self::Grouped(_) => "int4",

@@ -6,7 +6,7 @@ use super::super::read::Typed;
 use super::super::resolve::{Card, Report};
 use super::job::Question;
 use crate::hardware;
-use crate::inference::engines::vllm;
+use crate::inference::engines::{sglang, vllm};
 use crate::inference::{Engine, Estimate, InferenceJob, evaluate};
 use crate::memory::meters::Fit;
 use crate::request::{CardRow, InputId};
@@ -119,8 +119,14 @@ pub fn bind(question: &mut Question) -> (Estimate, Vec<CardRow>) {
         return (first, Vec::new());
     }
     // Tokens of a pass and sequences are settled once, on the first card.
-    if let Engine::Vllm(options) = &question.job.engine {
-        question.job.engine = Engine::Vllm(vllm::settled(&question.job, options));
+    match &question.job.engine {
+        Engine::Vllm(options) => {
+            question.job.engine = Engine::Vllm(vllm::settled(&question.job, options));
+        }
+        Engine::Sglang(options) => {
+            question.job.engine = Engine::Sglang(sglang::settled(&question.job, options));
+        }
+        Engine::Transformers(_) => {}
     }
     let unlike: u64 = question.others.iter().map(|(_, count)| *count).sum();
     let own = (question.card.clone(), question.gpus.saturating_sub(unlike));

@@ -188,13 +188,20 @@ fn support(format: WeightFormat, engine: Option<ServerId>, device: &Device, repo
 pub fn cache(given: &Given, engine: Option<ServerId>, device: &Device, report: &mut Report) -> CacheType {
     let kind = match given.choice(InputId::KvCacheType) {
         Some("fp8") => CacheType::Fp8,
+        Some("fp4") => CacheType::Fp4,
         Some("int8") => CacheType::Grouped(8),
         Some("int4") => CacheType::Grouped(4),
         Some("int2") => CacheType::Grouped(2),
         _ => CacheType::Compute,
     };
     let refused = match (engine, kind) {
-        (Some(ServerId::Vllm), CacheType::Grouped(_)) => {
+        (Some(ServerId::Sglang), CacheType::Grouped(_)) => {
+            Some("SGLang caches keys and values in the compute type, in fp8 or in fp4.")
+        }
+        (Some(ServerId::Huggingface), CacheType::Fp4) => {
+            Some("Transformers has no cache of 4-bit floats; int4 is its choice for 4 bits.")
+        }
+        (Some(ServerId::Vllm), CacheType::Grouped(_) | CacheType::Fp4) => {
             Some("vLLM caches keys and values in the compute type or in fp8.")
         }
         (Some(ServerId::Huggingface), CacheType::Grouped(8)) => Some(

@@ -121,9 +121,12 @@ fn build(given: &Given, report: &mut Report) -> Option<Question> {
 /// What an engine must know about a card.
 pub fn device(card: &Card) -> Device {
     let visible = card.visible;
+    let ecc = card.gpu.ecc.map(|ecc| ecc.usual).unwrap_or(true);
+    let driver = card.gpu.driver_visible_with_ecc(ecc);
     Device {
         name: card.gpu.name.clone(),
         total: Interval::new(visible.low, visible.expected, visible.high),
+        driver: driver.unwrap_or(visible.expected),
         usable: card.usable.expected,
         capability: card.compute_capability,
         nvidia: card.gpu.vendor != "AMD",

@@ -5,6 +5,7 @@ mod cards;
 mod formats;
 mod job;
 mod settings;
+mod sglang;
 mod shared;
 mod transformers;
 mod usage;

@@ -1,10 +1,12 @@
 //! Engine, lengths, sharding and number of GPUs of an inference question.
 
+use std::sync::Arc;
+
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::{transformers, vllm};
+use super::{sglang, transformers, vllm};
 use crate::inference::Engine;
-use crate::model::{Mixer, Network};
+use crate::model::{Mixer, Network, catalogue};
 use crate::request::{Availability, InputId, ServerId};
 use crate::warn::Issue;
 
@@ -41,9 +43,27 @@ pub fn options(given: &Given, engine: ServerId, model: &Model, report: &mut Repo
     match engine {
         ServerId::Huggingface => Some(Engine::Transformers(transformers::options(given, model, report))),
         ServerId::Vllm => vllm::options(given, model, report).map(Engine::Vllm),
+        ServerId::Sglang => sglang::options(given, model, report).map(Engine::Sglang),
         // Refused by `server`.
-        ServerId::Tgi | ServerId::TensorRtLlm | ServerId::Sglang | ServerId::LlamaCpp => None,
+        ServerId::Tgi | ServerId::TensorRtLlm | ServerId::LlamaCpp => None,
     }
+}
+
+/// The model that drafts.
+pub fn drafter(given: &Given, report: &mut Report) -> Option<Arc<Network>> {
+    let name = given.text(InputId::DraftModel)?;
+    let found = catalogue::find(&name).and_then(catalogue::Entry::shared);
+    if found.is_none() {
+        report.add(
+            Issue::error(
+                "not_found",
+                InputId::DraftModel.key(),
+                format!("{name:?} is not in the catalogue of models."),
+            )
+            .with_value(name),
+        );
+    }
+    found.map(|shared| shared.network.clone())
 }
 
 /// Prompt and answer.

@@ -1,13 +1,11 @@
 //! What only vLLM reads, with the rules between its arguments.
 
-use std::sync::Arc;
-
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::settings::indivisible;
+use super::settings::{drafter, indivisible};
 use crate::inference::engines::vllm::Options;
 use crate::inference::vllm::{Adapters, EntryPoint, Release, SamplerKernel, Version, newest, release};
-use crate::model::{Mixer, Network, catalogue};
+use crate::model::{Mixer, Network};
 use crate::request::InputId;
 use crate::units::Bytes;
 use crate::warn::Issue;
@@ -111,23 +109,6 @@ fn generation(given: &Given, release: &Release, version: Version, report: &mut R
         Some(name) => name == "v1",
         None => release.v1,
     }
-}
-
-/// The model that drafts.
-fn drafter(given: &Given, report: &mut Report) -> Option<Arc<Network>> {
-    let name = given.text(InputId::DraftModel)?;
-    let found = catalogue::find(&name).and_then(catalogue::Entry::shared);
-    if found.is_none() {
-        report.add(
-            Issue::error(
-                "not_found",
-                InputId::DraftModel.key(),
-                format!("{name:?} is not in the catalogue of models."),
-            )
-            .with_value(name),
-        );
-    }
-    found.map(|shared| shared.network.clone())
 }
 
 fn adapters(given: &Given) -> Option<Adapters> {

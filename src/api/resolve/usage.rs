@@ -384,7 +384,26 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::DraftModel
         | InputId::OtherEngines
         | InputId::OtherGpus
-        | InputId::StateDtype => Use::Used,
+        | InputId::StateDtype
+        | InputId::ChunkSize
+        | InputId::MaxRunningRequests
+        | InputId::MaxPrefillTokens
+        | InputId::DisableRadixCache
+        | InputId::AttentionBackend
+        | InputId::CudaGraphMaxBatch
+        | InputId::PiecewiseCudaGraph
+        | InputId::MaxPoolTokens
+        | InputId::WindowTokensRatio
+        | InputId::DisableWindowPool
+        | InputId::StateMemoryRatio
+        | InputId::StateSlots
+        | InputId::DpAttention
+        | InputId::SpeculativeAlgorithm
+        | InputId::MultiLora
+        | InputId::DisableCustomAllReduce
+        | InputId::EnableP2p
+        | InputId::ServerCompile
+        | InputId::RadixCacheLength => Use::Used,
     }
 }
 

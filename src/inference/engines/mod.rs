@@ -1,5 +1,8 @@
 //! The engines, one folder each. An engine turns a job into an [`Estimate`] of the fullest GPU.
 
+mod loaded;
+mod rows;
+pub mod sglang;
 pub mod transformers;
 pub mod vllm;
 
@@ -13,6 +16,8 @@ pub enum Engine {
     Transformers(transformers::Options),
     /// vLLM.
     Vllm(vllm::Options),
+    /// SGLang.
+    Sglang(sglang::Options),
 }
 
 /// What the fullest GPU holds.
@@ -20,5 +25,6 @@ pub fn evaluate(job: &InferenceJob) -> Estimate {
     match &job.engine {
         Engine::Transformers(options) => transformers::evaluate(job, options),
         Engine::Vllm(options) => vllm::evaluate(job, options),
+        Engine::Sglang(options) => sglang::evaluate(job, options),
     }
 }

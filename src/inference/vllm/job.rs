@@ -21,6 +21,15 @@ pub struct Mesh {
     pub context: u64,
     /// `enable_expert_parallel`: whole experts instead of slices of every expert.
     pub expert: bool,
+    /// Ranks among which attention and embedding are divided, where they are fewer than `tensor` (SGLang's DP attention).
+    pub attention: Option<u64>,
+}
+
+impl Mesh {
+    /// Ranks among which a mixer is divided.
+    pub fn attention_ranks(&self) -> u64 {
+        self.attention.unwrap_or(self.tensor).max(1)
+    }
 }
 
 impl Default for Mesh {
@@ -31,6 +40,7 @@ impl Default for Mesh {
             data: 1,
             context: 1,
             expert: false,
+            attention: None,
         }
     }
 }

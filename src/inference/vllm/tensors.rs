@@ -184,7 +184,7 @@ fn mixer_extras(mixer: &Mixer, job: &Job<'_>) -> (Option<u64>, [u64; 2]) {
     match mixer {
         Mixer::Attention(attention) => (attention.rotary.then_some(attention.rotary_dim), [0; 2]),
         Mixer::Latent(latent) => {
-            let heads = latent.heads.div_ceil(job.mesh.tensor.max(1));
+            let heads = latent.heads.div_ceil(job.mesh.attention_ranks());
             let absorbed = |width: u64| match job.release.latent_cache {
                 true => bytes_of(
                     heads.saturating_mul(width).saturating_mul(latent.kv_rank),
@@ -434,7 +434,10 @@ fn covers(job: &Job<'_>, tensor: &Tensor) -> bool {
 /// A tensor's shape on one rank.
 fn local_shape(tensor: &Tensor, layer: Option<&Layer>, mesh: &Mesh) -> Vec<u64> {
     let mut shape = tensor.shape.clone();
-    let ranks = mesh.tensor.max(1);
+    let ranks = match class(tensor) {
+        Class::Mixer | Class::HeadNorm => mesh.attention_ranks(),
+        _ => mesh.tensor.max(1),
+    };
     if tensor.role == Role::RoutedExpert && mesh.expert {
         let group = ranks.saturating_mul(mesh.data.max(1));
         if let [experts, _, ..] = shape.as_mut_slice() {
@@ -483,7 +486,11 @@ fn bytes_of(elements: u64, element: DType) -> u64 {
 fn end(tensors: &[Tensor], job: &Job<'_>, caching: &mut Caching) {
     for tensor in tensors {
         let elements = match (tensor.role, tensor.shape.as_slice()) {
-            (Role::Embedding | Role::Head, [rows, rest @ ..]) => rest.iter().fold(
+            (Role::Embedding, [rows, rest @ ..]) => rest.iter().fold(
+                padded_vocabulary(*rows) / job.mesh.attention_ranks(),
+                |product, axis| product.saturating_mul(*axis),
+            ),
+            (Role::Head, [rows, rest @ ..]) => rest.iter().fold(
                 padded_vocabulary(*rows) / job.mesh.tensor.max(1),
                 |product, axis| product.saturating_mul(*axis),
             ),

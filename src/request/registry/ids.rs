@@ -4,8 +4,8 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    Input, adapter, between, engine, hardware, inference, inference_run, inference_vllm, model,
-    model_details, offload, optimizer, parallelism, training,
+    Input, adapter, between, engine, hardware, inference, inference_run, inference_sglang, inference_vllm,
+    model, model_details, offload, optimizer, parallelism, training,
 };
 
 macro_rules! registry {
@@ -221,6 +221,25 @@ registry! {
     DraftModel => inference_vllm::DRAFT_MODEL,
     StateDtype => inference_vllm::MAMBA_SSM_CACHE_DTYPE,
     OtherEngines => inference_vllm::OTHER_ENGINES,
+    ChunkSize => inference_sglang::CHUNK_SIZE,
+    MaxRunningRequests => inference_sglang::MAX_RUNNING_REQUESTS,
+    MaxPrefillTokens => inference_sglang::MAX_PREFILL_TOKENS,
+    DisableRadixCache => inference_sglang::DISABLE_RADIX_CACHE,
+    AttentionBackend => inference_sglang::ATTENTION_BACKEND,
+    CudaGraphMaxBatch => inference_sglang::CUDA_GRAPH_MAX_BS,
+    PiecewiseCudaGraph => inference_sglang::PIECEWISE_CUDA_GRAPH,
+    MaxPoolTokens => inference_sglang::MAX_POOL_TOKENS,
+    WindowTokensRatio => inference_sglang::SWA_FULL_TOKENS_RATIO,
+    DisableWindowPool => inference_sglang::DISABLE_HYBRID_SWA_MEMORY,
+    StateMemoryRatio => inference_sglang::MAMBA_FULL_MEMORY_RATIO,
+    StateSlots => inference_sglang::MAX_MAMBA_CACHE_SIZE,
+    DpAttention => inference_sglang::ENABLE_DP_ATTENTION,
+    SpeculativeAlgorithm => inference_sglang::SPECULATIVE_ALGO,
+    MultiLora => inference_sglang::MULTI_LORA_ENABLED,
+    DisableCustomAllReduce => inference_sglang::DISABLE_CUSTOM_ALL_REDUCE,
+    EnableP2p => inference_sglang::ENABLE_P2P,
+    ServerCompile => inference_sglang::ENABLE_TORCH_COMPILE,
+    RadixCacheLength => inference_sglang::RADIX_CACHE_MAX_SEQ_LEN,
     WeightDecay => training::WEIGHT_DECAY,
     LearningRate => training::LEARNING_RATE,
     WarmupSteps => training::WARMUP_STEPS,

@@ -55,7 +55,12 @@ pub(super) static ENGINE_TYPE: Input = input(
             "NVIDIA's engine.",
         )
         .planned(),
-        Choice::new("sglang", "SGLang", &[], "SGLang.").planned(),
+        Choice::new(
+            "sglang",
+            "SGLang",
+            &[],
+            "Takes a share of what is free before loading for weights and pools, and leaves the rest to activations and graphs.",
+        ),
         Choice::new("llama_cpp", "llama.cpp", &["llama.cpp"], "llama.cpp and its forks.").planned(),
     ]),
 )
@@ -236,6 +241,12 @@ pub(super) static KV_CACHE_QUANTIZATION: Input = input(
         ),
         Choice::new("fp8", "fp8", &["fp8_e4m3", "fp8_e5m2"], "8 bits: half of 16."),
         Choice::new(
+            "fp4",
+            "fp4",
+            &["fp4_e2m1"],
+            "4-bit floats with a one-byte scale per 16 values (SGLang).",
+        ),
+        Choice::new(
             "int8",
             "int8",
             &[],
@@ -314,7 +325,7 @@ pub(super) static GPU_MEMORY_UTILIZATION: Input = input(
     "inference.gpu_memory_utilization",
     "--gpu-memory-utilization",
     "igu",
-    "Share of the card",
+    "Share of memory",
     InputKind::Number {
         min: 0.0,
         max: 1.0,
@@ -328,7 +339,12 @@ pub(super) static GPU_MEMORY_UTILIZATION: Input = input(
     ServerId::TensorRtLlm,
     ServerId::Tgi,
 ])
-.help("Share of the card's total memory that the engine takes for weights, activations and cache.");
+.aliases(&[
+    "inference.mem_fraction_static",
+    "inference.free_gpu_memory_fraction",
+    "inference.cuda_memory_fraction",
+])
+.help("vLLM: share of the card's total for weights, activations and cache. SGLang (mem_fraction_static): share of what is free before loading, for weights and pools.");
 
 pub(super) static ENABLE_STREAMING: Input = input(
     InputId::EnableStreaming,

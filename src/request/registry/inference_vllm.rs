@@ -1,9 +1,11 @@
-//! Inputs of section `inference` that only vLLM reads. Their names are those of its arguments.
+//! Inputs of section `inference` that vLLM reads, and which of them others read, too. Their names are vLLM's arguments.
 
 use super::{Choice, FormGroup, Input, InputId, InputKind, Section, ServerId};
 use crate::cite::{Citation, Evidence};
 
 const VLLM: &[ServerId] = &[ServerId::Vllm];
+/// Arguments that SGLang has under the same or another name.
+const BOTH: &[ServerId] = &[ServerId::Vllm, ServerId::Sglang];
 
 const ARGUMENTS: Citation = Citation::new(
     Evidence::Source,
@@ -91,6 +93,7 @@ pub(super) static MAX_MODEL_LEN: Input = setting(
 .derived("tokens per sequence")
 .unit("tokens")
 .advanced()
+.serving(BOTH)
 .help(
     "max_model_len: the engine refuses to start where one sequence of this length does not fit in its cache.",
 );
@@ -129,6 +132,7 @@ pub(super) static BLOCK_SIZE: Input = setting(
 .derived("16; 64 with latent attention; raised where a block must hold a state")
 .unit("tokens")
 .advanced()
+.serving(BOTH)
 .help("Tokens of a block of the cache: each sequence rounds up to whole blocks.");
 
 pub(super) static ENABLE_PREFIX_CACHING: Input = setting(
@@ -151,6 +155,7 @@ pub(super) static ENFORCE_EAGER: Input = setting(
     InputKind::Toggle,
 )
 .fixed("false")
+.serving(BOTH)
 .help("Captures no graphs: saves their memory and slows decoding.");
 
 pub(super) static ENABLE_CHUNKED_PREFILL: Input = setting(
@@ -237,6 +242,7 @@ pub(super) static DATA_PARALLEL_SIZE: Input = input(
 )
 .fixed("1")
 .advanced()
+.serving(BOTH)
 .help(
     "Whole engines with caches of their own; with expert parallelism they share the experts of each layer.",
 );
@@ -252,6 +258,7 @@ pub(super) static ENABLE_EXPERT_PARALLEL: Input = input(
 )
 .fixed("false")
 .advanced()
+.serving(BOTH)
 .help("Each rank of the tensor and data groups holds whole experts instead of a slice of each.");
 
 pub(super) static DECODE_CONTEXT_PARALLEL_SIZE: Input = input(
@@ -277,6 +284,7 @@ pub(super) static MAX_LORAS: Input = setting(
 )
 .fixed("0")
 .advanced()
+.serving(BOTH)
 .help("Adapters in one batch. Each slot is allocated beside every matrix, used or not.");
 
 pub(super) static MAX_LORA_RANK: Input = setting(
@@ -289,6 +297,7 @@ pub(super) static MAX_LORA_RANK: Input = setting(
 )
 .fixed("16")
 .advanced()
+.serving(BOTH)
 .help("Rank for which the slots are allocated.");
 
 pub(super) static NUM_SPECULATIVE_TOKENS: Input = setting(
@@ -301,6 +310,7 @@ pub(super) static NUM_SPECULATIVE_TOKENS: Input = setting(
 )
 .fixed("0")
 .advanced()
+.serving(BOTH)
 .help("Tokens that are drafted: by the draft model, or by the model's own next-token layers (method mtp). Weights and cache of what drafts come on top, and states are kept for each draft.");
 
 pub(super) static DRAFT_MODEL: Input = setting(
@@ -312,6 +322,7 @@ pub(super) static DRAFT_MODEL: Input = setting(
     InputKind::Text { max_len: 200 },
 )
 .advanced()
+.serving(BOTH)
 .help("A smaller model of the catalogue that drafts (speculative decoding). Its weights are loaded beside the model's, and its layers have a part of every block of the cache.");
 
 pub(super) static MAMBA_SSM_CACHE_DTYPE: Input = setting(
@@ -327,6 +338,7 @@ pub(super) static MAMBA_SSM_CACHE_DTYPE: Input = setting(
 )
 .derived("fp32 where the published configuration asks for it (Qwen3.5 and later, Nemotron 3), else the compute type")
 .advanced()
+.serving(BOTH)
 .help("Type of the recurrent state of linear attention and state-space layers.");
 
 pub(super) static VLLM_QUANTIZATION: Input = input(

@@ -11,6 +11,7 @@ mod hardware;
 mod ids;
 mod inference;
 mod inference_run;
+mod inference_sglang;
 mod inference_vllm;
 mod kind;
 mod model;

@@ -15,7 +15,7 @@ pub fn layer(job: &InferenceJob, options: &Options, of: &Layer, store: LayerStor
     let growth = match (options.cache, job.cache) {
         (CacheKind::Static | CacheKind::None, _) => 0,
         // Widened through fp32, and the appended copy.
-        (_, CacheType::Fp8) => elements.saturating_mul(6),
+        (_, CacheType::Fp8 | CacheType::Fp4) => elements.saturating_mul(6),
         // Both tensors unpacked, shifted and scaled.
         (_, CacheType::Grouped(_)) => elements.saturating_mul(pass.w + 3).saturating_add(WORKSPACE),
         (_, CacheType::Compute) => {

@@ -59,7 +59,7 @@ pub fn layer(job: &InferenceJob, options: &Options, layer: &Layer) -> LayerStore
     };
     let quantised = |tokens: u64, last: bool| match job.cache {
         CacheType::Compute => 0,
-        CacheType::Fp8 => tokens,
+        CacheType::Fp8 | CacheType::Fp4 => tokens,
         // The prompt is quantised at once, later tokens in groups of 128 (QuantizedLayer, residual_length).
         CacheType::Grouped(_) if last => {
             let later = tokens.saturating_sub(job.prompt);
@@ -81,7 +81,7 @@ pub fn layer(job: &InferenceJob, options: &Options, layer: &Layer) -> LayerStore
 fn stored(elements: u64, kind: CacheType, w: u64, rounded: fn(Bytes) -> Bytes) -> Bytes {
     match kind {
         CacheType::Compute => rounded(Bytes::new(elements.saturating_mul(w))),
-        CacheType::Fp8 => rounded(Bytes::new(elements)),
+        CacheType::Fp8 | CacheType::Fp4 => rounded(Bytes::new(elements)),
         // Packed integers, and a 16-bit scale and shift per 64 values (optimum-quanto 0.2.7).
         CacheType::Grouped(bits) => {
             let packed = Bytes::new(elements.saturating_mul(bits).div_ceil(8));

@@ -93,6 +93,7 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
         data: options.data,
         context: options.context,
         expert: options.expert,
+        attention: None,
     };
     job.dtype = asked.compute;
     job.weights = kernel(asked.weights.format, card.capability, card.nvidia);
@@ -102,7 +103,7 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
         // DeepseekV32ForCausalLM; 0.33.0 `layers/attention/mla_attention.py`).
         CacheType::Fp8 if options.v1 && is_sparse(&asked.network) => CacheFormat::Fp8Latent,
         CacheType::Fp8 => CacheFormat::Fp8,
-        CacheType::Compute | CacheType::Grouped(_) => CacheFormat::Auto,
+        CacheType::Compute | CacheType::Grouped(_) | CacheType::Fp4 => CacheFormat::Auto,
     };
     job.state_bytes = options.state_bytes;
     job.utilization = options.utilization;
@@ -163,7 +164,7 @@ fn longest_of(asked: &InferenceJob, options: &Options) -> u64 {
 }
 
 /// What a checkpoint's format is after loading (vllm 0.11.0 `model_executor/layers/quantization`).
-fn kernel(format: WeightFormat, capability: u16, nvidia: bool) -> Kernel {
+pub(super) fn kernel(format: WeightFormat, capability: u16, nvidia: bool) -> Kernel {
     let average = |bits: u64, constants: u64, group: u64| Kernel::Average {
         millibits: bits
             .saturating_mul(1000)
