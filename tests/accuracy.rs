@@ -326,6 +326,14 @@ fn select(name: &str) -> Vec<Record> {
                     && !record.flag("oom")
             }),
         ),
+        "megatron-dense" => (
+            "training.jsonl",
+            Box::new(|record| record.text("source_group") == Some("megatron-golden-gpt")),
+        ),
+        "megatron-experts" => (
+            "training.jsonl",
+            Box::new(|record| record.text("source_group") == Some("megatron-golden-moe")),
+        ),
         "vllm-all" => ("vllm.jsonl", Box::new(|_| true)),
         "vllm-transformers" => (
             "vllm.jsonl",

@@ -212,7 +212,13 @@ fn bad_input_is_refused_by_field_with_code_2() {
     refused(&["calculate", "--no-such-flag"], 2, "no-such-flag");
     refused(&["calculate", "--preset", "no-such-preset"], 2, "no-such-preset");
     refused(
-        &["calculate", "--model", "llama-3-8b", "--engine", "megatron_lm"],
+        &[
+            "calculate",
+            "--model",
+            "llama-3-8b",
+            "--engine",
+            "megatron_deepspeed",
+        ],
         2,
         "not_available_yet",
     );
@@ -392,7 +398,7 @@ fn accuracy_reads_any_file_of_records() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let object: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(object["id"], "mine");
-    assert_eq!(object["reason"], "engine megatron is not built yet");
+    assert_eq!(object["reason"], "its arguments under Megatron are not read yet");
     let output = run_with(&["accuracy", "-"], "{broken");
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("line 1"));

@@ -101,7 +101,7 @@ fn nothing_is_changed_that_is_no_input() {
 }
 
 /// The training engines with the settings that decide what else is read.
-fn engines() -> [(&'static str, Value, u64); 8] {
+fn engines() -> [(&'static str, Value, u64); 9] {
     let zero = |stage: u64| json!({"type": "deepspeed", "zero_stage": stage});
     [
         ("one GPU", json!({"type": "pytorch_ddp"}), 1),
@@ -112,6 +112,7 @@ fn engines() -> [(&'static str, Value, u64); 8] {
         ("ZeRO 1", zero(1), 8),
         ("ZeRO 2", zero(2), 8),
         ("ZeRO 3", zero(3), 8),
+        ("Megatron", json!({"type": "megatron_lm"}), 8),
     ]
 }
 

@@ -8,7 +8,7 @@ use super::statistics::{Line, NotMapped, Predicted};
 use super::verdicts::{self, Judged};
 use super::{deepspeed, extras, inference, published, sglang, trace, transformers, vllm};
 use crate::api;
-use crate::request::{Answer, InputId, Meters, Range};
+use crate::request::{Answer, InputId, Meters, Range, StageRow};
 use crate::units::Bytes;
 
 /// What became of one record.
@@ -74,13 +74,19 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option
     }
     let answer = answer(&question)?;
     let known = record.format == Format::Training && question.request.get(InputId::Gpu).is_some();
+    let (meters, resting) = match answer.stages.last() {
+        Some(last) if published::is_functional_test(record) => {
+            (of_stage(&answer, last), Some(last.rest_bytes))
+        }
+        _ => (answer.meters, rest(&answer)),
+    };
     let lines: Result<Vec<Line>, String> = measured
         .iter()
         .map(|one| {
             let failed = one.bytes.is_none();
             let predicted = match failed {
                 true => of(answer.need),
-                false => meter(&answer.meters, rest(&answer), one.quantity)
+                false => meter(&meters, resting, one.quantity)
                     .map(|roomy| on_the_card(known, &answer, one.quantity, roomy))
                     .ok_or_else(|| format!("{} is not predicted", one.quantity.key()))?,
             };
@@ -131,6 +137,25 @@ fn on_the_card(known: bool, answer: &Answer, quantity: Quantity, roomy: Predicte
         low: low.min(most),
         expected: roomy.expected.min(most),
         high: roomy.high.min(most),
+    }
+}
+
+/// The meters of one pipeline stage: those of the fullest, in the proportion of their peaks.
+fn of_stage(answer: &Answer, stage: &StageRow) -> Meters {
+    let fullest = answer.meters.allocated.expected_bytes.get().max(1) as f64;
+    let share = stage.peak_allocated_bytes.get() as f64 / fullest;
+    let scaled = |range: Range| Range {
+        low_bytes: range.low_bytes.scaled(share),
+        expected_bytes: range.expected_bytes.scaled(share),
+        high_bytes: range.high_bytes.scaled(share),
+    };
+    Meters {
+        allocated: Range {
+            expected_bytes: stage.peak_allocated_bytes,
+            ..scaled(answer.meters.allocated)
+        },
+        reserved: scaled(answer.meters.reserved),
+        device: scaled(answer.meters.device),
     }
 }
 

@@ -9,9 +9,9 @@ use super::solve::last;
 use crate::memory::{Entry, Group, InstantId, Interval, Ledger};
 use crate::request::{
     Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
-    RankRow, SymbolRow, Validation, Verdict,
+    RankRow, StageRow, SymbolRow, Validation, Verdict,
 };
-use crate::training::{Engine, TrainingJob, evaluate, rank_classes};
+use crate::training::{Engine, TrainingJob, evaluate, pipeline_stages, rank_classes};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -75,6 +75,7 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
             &job.training,
             outcome.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes),
         ),
+        stages: stages(&job.training),
         evidence: job.evidence,
         assumed: job.assumed,
         warnings: job.warnings,
@@ -104,9 +105,31 @@ fn ranks(job: &TrainingJob, fullest: Bytes) -> Vec<RankRow> {
     rows
 }
 
+/// Every pipeline rank, in order.
+fn stages(job: &TrainingJob) -> Vec<StageRow> {
+    let stages = pipeline_stages(job);
+    stages
+        .iter()
+        .filter_map(|stage| {
+            let (instant, peak) = stage.ledger.peak()?;
+            Some(StageRow {
+                rank: stage.rank,
+                layers: stage.layers.clone(),
+                in_flight: stage.in_flight.clone(),
+                parameters: stage.parameters,
+                rest_bytes: stage.ledger.allocated_at(InstantId::Rest),
+                peak_allocated_bytes: peak,
+                instant: instant.id.key(),
+                groups: groups_at(&stage.ledger, instant.id),
+            })
+        })
+        .collect()
+}
+
 /// The engine of a job as records name it.
 pub const fn engine_name(job: &TrainingJob) -> &'static str {
     match job.engine {
+        Engine::Megatron(_) => "megatron",
         _ if job.tensor.is_some() => "tp",
         Engine::Single => "single",
         Engine::Ddp { .. } => "ddp",

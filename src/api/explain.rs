@@ -25,7 +25,7 @@ pub fn explain(request: &Request) -> Result<Explanation, Vec<Issue>> {
     let (zero, fsdp) = match job.training.engine {
         Engine::DeepSpeed(zero) => (Some(zero), false),
         Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => (None, true),
-        Engine::Single | Engine::Ddp { .. } => (None, false),
+        Engine::Single | Engine::Ddp { .. } | Engine::Megatron(_) => (None, false),
     };
     let device = |id| zero.and(given.choice(id)).map(str::to_string);
     let strategy = given.choice_entry(InputId::ShardingStrategy).filter(|_| fsdp);
@@ -75,6 +75,9 @@ fn description(job: &Job) -> String {
                 "Stage 3 divides the optimizer's states, the gradients and the weights, which are gathered while they are used."
             }
         },
+        Engine::Megatron(_) => {
+            "Each GPU holds its part of the matrices of its pipeline stage's layers, with main gradients that never go away, and the activations of the micro-batches that its schedule has in flight. The answer is of the fullest stage."
+        }
         Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => {
             "Each GPU holds its shards of weights, gradients and optimizer states, and the gathered weights and whole gradients of the units that run."
         }

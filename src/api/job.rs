@@ -6,7 +6,7 @@ use super::answer::engine_name;
 use super::evidence::{self, Chosen};
 use super::given::{Given, default_of};
 use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Step};
-use crate::request::{Assumed, Backing, InputDefault, InputId, MultiNodeInfo, Request, Section};
+use crate::request::{Assumed, Backing, EngineId, InputDefault, InputId, MultiNodeInfo, Request, Section};
 use crate::training::{Compile, HostMemory, Layout, TrainingJob};
 use crate::units::{Bytes, DType};
 use crate::warn::Issue;
@@ -101,6 +101,13 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     }
     sections(given, report);
     let (model, mesh, card) = (model?, mesh?, card?);
+    let device = (engine.torch, card.compute_capability);
+    let (settings, accumulation) = match engine.id {
+        EngineId::MegatronLm => {
+            resolve::megatron(given, (mesh, &model, sequence), step.accumulation, device, report)
+        }
+        _ => (settings, step.accumulation),
+    };
     let Divided { network, tensor } = resolve::divide(
         given,
         (engine, settings),
@@ -110,7 +117,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     );
     let Step {
         micro_batch,
-        accumulation,
+        accumulation: _,
         optimizer,
         implementation,
         in_backward,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{Answer, Backing, HostNeed, RankRow, Request, Strictness, Verdict};
+use gpu_mem_calc::api::{Answer, Backing, HostNeed, RankRow, Request, StageRow, Strictness, Verdict};
 use gpu_mem_calc::units::Bytes;
 
 use crate::failure::{self, Failure};
@@ -60,6 +60,7 @@ pub fn table(answer: &Answer, whole_ledger: bool) -> String {
     text.push_str("\nInstants\n");
     text.push_str(&instants(&answer.instants));
     text.push_str(&ranks(&answer.ranks));
+    text.push_str(&stages(&answer.stages));
     text.push_str(&ledger(&answer.ledger, whole_ledger));
     text.push_str(&unproven(&answer.evidence));
     text.push_str(&notes(&answer.assumed, &answer.validation, &answer.warnings));
@@ -81,6 +82,42 @@ fn ranks(rows: &[RankRow]) -> String {
     }
     format!(
         "\nRanks that share the states, the fullest first (the rest of the answer is about it)\n{}",
+        table.text(2)
+    )
+}
+
+/// Pipeline stages, where there are several.
+fn stages(rows: &[StageRow]) -> String {
+    if rows.len() < 2 {
+        return String::new();
+    }
+    let mut table = Table::plain(&[
+        Align::Right,
+        Align::Left,
+        Align::Right,
+        Align::Right,
+        Align::Right,
+        Align::Left,
+    ]);
+    table.row(["rank", "layers", "in flight", "at rest", "peak", "at"].map(str::to_owned));
+    for row in rows {
+        let layers: Vec<String> = row
+            .layers
+            .iter()
+            .map(|(first, last)| format!("{first}-{last}"))
+            .collect();
+        let flying: Vec<String> = row.in_flight.iter().map(u64::to_string).collect();
+        table.row([
+            row.rank.to_string(),
+            layers.join(" "),
+            flying.join("+"),
+            gib(row.rest_bytes),
+            gib(row.peak_allocated_bytes),
+            row.instant.to_owned(),
+        ]);
+    }
+    format!(
+        "\nPipeline stages (the rest of the answer is about the fullest)\n{}",
         table.text(2)
     )
 }

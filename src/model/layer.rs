@@ -101,6 +101,8 @@ pub struct Latent {
     pub value_dim: u64,
     /// A sparse-attention indexer beside it (DeepSeek-V3.2): heads and width.
     pub indexer: Option<(u64, u64)>,
+    /// Dropout probability on attention weights, where an engine's own configuration has one.
+    pub dropout: f64,
 }
 
 /// What mixes positions in a layer.

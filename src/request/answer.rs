@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::backing::{Backing, RankRow};
+use super::backing::{Backing, RankRow, StageRow};
 use super::host::HostNeed;
 use super::ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow};
 use super::model_summary::ModelSummary;
@@ -308,6 +308,10 @@ pub struct Answer {
     pub validation: Validation,
     /// Classes of ranks that hold the same, the fullest first.
     pub ranks: Vec<RankRow>,
+    /// Pipeline ranks in order, each with its own breakdown; the rest of the answer is of the fullest. Empty without a pipeline
+    /// engine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageRow>,
     /// Whether a trace, a record or a calculation by hand stands behind every option.
     pub evidence: Backing,
     /// What the reader must know.

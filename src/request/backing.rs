@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::ledger_rows::GroupBytes;
 use crate::units::Bytes;
 
 /// Ranks that hold the same.
@@ -17,6 +18,27 @@ pub struct RankRow {
     pub instant: &'static str,
     /// How much less that is than on the fullest rank, of which the rest of the answer is.
     pub less_bytes: Bytes,
+}
+
+/// A pipeline rank.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageRow {
+    /// The rank, from zero.
+    pub rank: u64,
+    /// First and last layer of each of its chunks, counted from one.
+    pub layers: Vec<(u64, u64)>,
+    /// Micro-batches in flight when it has the most, for each chunk.
+    pub in_flight: Vec<u64>,
+    /// Parameters on each of its GPUs.
+    pub parameters: u64,
+    /// Allocated between two steps.
+    pub rest_bytes: Bytes,
+    /// Expected `max_memory_allocated`.
+    pub peak_allocated_bytes: Bytes,
+    /// The instant at which it holds the most.
+    pub instant: &'static str,
+    /// What it holds then, by group.
+    pub groups: GroupBytes,
 }
 
 /// Whether every option was seen in a run or calculated by hand.

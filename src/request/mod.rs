@@ -15,7 +15,7 @@ mod values;
 pub use answer::{
     Answer, Assumed, Breakdown, Capacity, Checked, Meters, MultiNodeInfo, Range, Validation, Verdict,
 };
-pub use backing::{Backing, BackingStatus, RankRow, Unproven};
+pub use backing::{Backing, BackingStatus, RankRow, StageRow, Unproven};
 pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use host::{HostNeed, HostRow};
 pub use inference_answer::{

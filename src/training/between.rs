@@ -127,7 +127,7 @@ fn unit(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
             ..
         } => reshard_after_forward && plan.shards > 1,
         // ZeRO-3 keeps what it gathered up to a number of live parameters, which is in what it holds.
-        Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => false,
+        Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) | Engine::Megatron(_) => false,
     };
     if !reshards {
         return Held::new();
@@ -317,7 +317,7 @@ fn gathered(job: &TrainingJob, plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
     let gathers = match job.engine {
         Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => plan.shards > 1,
         Engine::DeepSpeed(zero) => zero.stage == 3,
-        Engine::Single | Engine::Ddp { .. } => false,
+        Engine::Single | Engine::Ddp { .. } | Engine::Megatron(_) => false,
     };
     // FSDP1 cuts each rank's part out of the gathered unit.
     let cut = matches!(job.engine, Engine::Fsdp1 { .. }) && job.save == Save::Sharded;

@@ -3,19 +3,22 @@
 
 use super::between::between;
 use super::block::Setting;
-use super::engines::Holder;
+use super::engines::{Holder, megatron};
 use super::ops::Types;
 use super::pass::{Pass, Point};
 use super::plan::{Plan, Scope, StateTypes};
 use super::profile::Profile;
 use super::sheet::{Held, Sheet};
-use super::{Objective, Precision, TrainingJob, Widened};
+use super::{Engine, Objective, Precision, TrainingJob, Widened};
 use crate::memory::{InstantId, Ledger};
 use crate::units::DType;
 
 /// Every tensor of one training step, and when it is alive. Measured in the second step or a later one: the optimizer's
 /// states exist.
 pub fn evaluate(job: &TrainingJob) -> Ledger {
+    if let Engine::Megatron(settings) = &job.engine {
+        return megatron::ledger(job, settings);
+    }
     let mut sheet = Sheet::default();
     let plan = Plan::new(job, setting(job), Scope::Whole, &mut sheet);
     let holder = Holder::new(&plan, &mut sheet);

@@ -1,6 +1,7 @@
 //! A validated training job: everything that decides the memory of one step, with defaults resolved.
 
 use super::between::{Evaluation, Save};
+use super::engines::megatron::Megatron;
 use std::sync::Arc;
 
 use crate::model::Network;
@@ -228,6 +229,8 @@ pub enum Engine {
     },
     /// DeepSpeed ZeRO.
     DeepSpeed(Zero),
+    /// Megatron-LM.
+    Megatron(Megatron),
     /// PyTorch `FullyShardedDataParallel` over every layer and the root: flat parameters.
     Fsdp1 {
         /// Whether a layer's gathered weights are freed after its forward (FULL_SHARD; not with SHARD_GRAD_OP).
@@ -281,7 +284,7 @@ impl Engine {
     pub const fn states(self) -> HostMemory {
         match self {
             Self::Fsdp1 { offload, .. } | Self::Fsdp2 { offload, .. } => offload,
-            Self::Single | Self::Ddp { .. } | Self::DeepSpeed(_) => HostMemory::None,
+            Self::Single | Self::Ddp { .. } | Self::DeepSpeed(_) | Self::Megatron(_) => HostMemory::None,
         }
     }
 }

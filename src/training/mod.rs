@@ -26,6 +26,7 @@ mod tape;
 mod temporaries;
 
 pub use between::{Evaluation, Save, caches_in_fp32};
+pub use engines::megatron::{Megatron, Modules as RecomputedModules, Recompute, Stage, VocabularyLoss};
 pub use evaluate::evaluate;
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, HostMemory, Layout,
@@ -34,7 +35,7 @@ pub use job::{
 };
 
 pub use prepared::Prepared;
-pub use ranks::{RankClass, rank_classes};
+pub use ranks::{RankClass, pipeline_stages, rank_classes};
 
 #[cfg(test)]
 mod tests;

@@ -98,11 +98,13 @@ impl Part {
         let before = job.tensor.map_or(1, |tensor| tensor.division.ranks);
         let piece = |tensors: &[&Tensor]| match job.engine {
             Engine::Fsdp1 { .. } => Piece::flat(tensors.iter().copied(), shards),
-            Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) | Engine::Fsdp2 { .. } => {
-                Piece::new(tensors.iter().copied(), shards)
-                    .cut_before(before)
-                    .on_rank(tensors.iter().copied(), (shards, job.rank))
-            }
+            Engine::Single
+            | Engine::Ddp { .. }
+            | Engine::DeepSpeed(_)
+            | Engine::Fsdp2 { .. }
+            | Engine::Megatron(_) => Piece::new(tensors.iter().copied(), shards)
+                .cut_before(before)
+                .on_rank(tensors.iter().copied(), (shards, job.rank)),
         };
         let tensors: Vec<&Tensor> = tensors.collect();
         let types = StateTypes::of(job);

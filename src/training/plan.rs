@@ -177,7 +177,7 @@ impl<'a> Plan<'a> {
             Engine::Fsdp1 { replicas, .. } | Engine::Fsdp2 { replicas, .. } => {
                 (job.data_parallel / replicas.max(1)).max(1)
             }
-            Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => 1,
+            Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) | Engine::Megatron(_) => 1,
         };
         let types = StateTypes::of(job);
         let (kinds, order) = kinds(job, network);

@@ -35,8 +35,9 @@ impl Prepared {
 
     /// The peak of `max_memory_allocated` over a step.
     pub fn peak(&mut self, job: &TrainingJob) -> Bytes {
-        // What happens between steps is rare in a search and not kept.
-        if job.evaluation.is_some() || job.save != Save::None {
+        // What happens between steps is rare in a search and not kept; Megatron's ledger is cheap.
+        let own = matches!(job.engine, Engine::Megatron(_));
+        if own || job.evaluation.is_some() || job.save != Save::None {
             return evaluate(job).peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
         }
         let network = self.nothing.clone();

@@ -5,6 +5,7 @@
 //! `sharded_size` of the parameter that the optimizer sees). FSDP1's flat parameters and DeepSpeed's flat buffers are
 //! padded as they are, so their ranks hold the same but for single elements.
 
+use super::engines::megatron::{self, Stage};
 use super::states::steps;
 use super::{Engine, TrainingJob};
 
@@ -48,4 +49,12 @@ pub fn rank_classes(job: &TrainingJob) -> Vec<RankClass> {
             last: end.saturating_sub(1),
         })
         .collect()
+}
+
+/// Every pipeline rank of a job, where its engine has a pipeline.
+pub fn pipeline_stages(job: &TrainingJob) -> Vec<Stage> {
+    match &job.engine {
+        Engine::Megatron(settings) => megatron::stages(job, settings),
+        _ => Vec::new(),
+    }
 }

@@ -56,12 +56,19 @@ const SIZES: &[InputId] = &[
     InputId::ParamPersistenceThreshold,
     InputId::DataParallelSize,
     InputId::TensorParallelSize,
-    // Above one they are refused.
     InputId::PipelineParallelSize,
     InputId::VirtualPipelineSize,
     InputId::ContextParallelSize,
     InputId::ExpertParallelSize,
     InputId::ExpertTensorParallelSize,
+    InputId::NumMicroBatches,
+    InputId::MicrobatchGroup,
+    InputId::FirstStageLayers,
+    InputId::LastStageLayers,
+    InputId::RecomputeLayers,
+    InputId::RecomputeModules,
+    InputId::VocabularyMultiple,
+    InputId::ExpertImbalance,
 ];
 
 /// Inputs that name the engine, which the columns of the table stand for.

@@ -8,7 +8,16 @@ use std::sync::OnceLock;
 const TABLE: &str = include_str!("../../../assets/evidence.csv");
 
 /// The engines of the columns, as answers name them.
-pub const ENGINES: [&str; 7] = ["single", "ddp", "fsdp1", "fsdp2", "hsdp", "deepspeed", "tp"];
+pub const ENGINES: [&str; 8] = [
+    "single",
+    "ddp",
+    "fsdp1",
+    "fsdp2",
+    "hsdp",
+    "deepspeed",
+    "tp",
+    "megatron",
+];
 
 type Cells = [&'static str; ENGINES.len()];
 

@@ -73,7 +73,8 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
     let sharded = match engine {
         EngineId::Deepspeed => return deepspeed(given, compute, report),
         EngineId::Fsdp => true,
-        EngineId::PytorchDdp | EngineId::MegatronLm | EngineId::MegatronDeepspeed => false,
+        EngineId::MegatronLm => return super::megatron::precision(given, compute, report),
+        EngineId::PytorchDdp | EngineId::MegatronDeepspeed => false,
     };
     let default = if sharded { "mixed" } else { "autocast" };
     let stated = given.choice(InputId::PrecisionMode);

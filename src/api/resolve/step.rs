@@ -213,6 +213,9 @@ fn implementation(
     engine: EngineChoice,
     report: &mut Report,
 ) -> OptimizerImplementation {
+    if engine.id == EngineId::MegatronLm {
+        return OptimizerImplementation::Fused;
+    }
     let stated = given.choice(InputId::OptimizerImplementation);
     let own = !matches!(
         optimizer,

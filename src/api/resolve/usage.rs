@@ -3,7 +3,7 @@
 
 use super::super::given::Given;
 use super::super::read::Typed;
-use super::{Report, offload};
+use super::{Report, megatron, offload};
 use serde_json::Value;
 
 use crate::request::{Availability, EngineId, Input, InputId, Section, Task};
@@ -118,6 +118,12 @@ pub fn is_used(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: 
 /// Decides over every input; a new one does not compile until it is decided here.
 fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -> Use {
     let when = |used: bool, why: &'static str| if used { Use::Used } else { Use::Not(why) };
+    if let Some(why) = (engine == EngineId::MegatronLm)
+        .then(|| megatron::usage(id, given))
+        .flatten()
+    {
+        return Use::Not(why);
+    }
     match id {
         InputId::Momentum => when(
             given.choice(InputId::Optimizer) == Some("sgd"),
@@ -321,14 +327,29 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::Ecc
         | InputId::UnifiedMemoryGb
         | InputId::TotalGpuMemoryGb
+        | InputId::UseDistributedOptimizer
+        | InputId::NumMicroBatches
+        | InputId::PipelineSchedule
+        | InputId::MicrobatchGroup
+        | InputId::FirstStageLayers
+        | InputId::LastStageLayers
+        | InputId::CountEmbedding
+        | InputId::CountLoss
+        | InputId::RecomputeMethod
+        | InputId::RecomputeLayers
+        | InputId::RecomputeModules
+        | InputId::CrossEntropyFusion
+        | InputId::AccumulationFusion
+        | InputId::DeterministicMode
+        | InputId::GroupedExperts
+        | InputId::VocabularyMultiple
+        | InputId::ExpertImbalance
         | InputId::NumNodes
         | InputId::GpusPerNode => Use::Used,
         // Not built, or for exports only: decided by their availability.
         InputId::BucketCapMb
         | InputId::StaticGraph
         | InputId::AllgatherBucketSize
-        | InputId::UseDistributedOptimizer
-        | InputId::NumMicroBatches
         | InputId::PortsPerNode
         | InputId::WeightDecay
         | InputId::LearningRate

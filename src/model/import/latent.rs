@@ -63,6 +63,7 @@ impl LatentPlan {
                 rope_dim: c.or_default(Field::QkRopeHeadDim, &["qk_rope_head_dim"], defaults.rope),
                 value_dim: c.or_default(Field::VHeadDim, &["v_head_dim"], defaults.value),
                 indexer: None,
+                dropout: 0.0,
             },
             prefix: "self_attn",
             bias,

@@ -85,9 +85,8 @@ pub(super) static TYPE: Input = Input::new(
             "megatron_lm",
             "Megatron-LM",
             &["megatron", "megatron-lm"],
-            "Tensor, pipeline, context and expert parallelism.",
-        )
-        .planned(),
+            "Matrices, layers, sequences and experts are divided among GPUs, each by a size of its own; the answer is of the fullest pipeline stage.",
+        ),
         Choice::new(
             "megatron_deepspeed",
             "Megatron-DeepSpeed",
@@ -439,7 +438,6 @@ pub(super) static USE_DISTRIBUTED_OPTIMIZER: Input = input(
 )
 .fixed("false")
 .only(MEGATRON)
-.planned()
 .help("Divides Megatron's optimizer states among the data-parallel ranks.");
 
 pub(super) static NUM_MICRO_BATCHES: Input = input(
@@ -455,5 +453,4 @@ pub(super) static NUM_MICRO_BATCHES: Input = input(
 )
 .derived("the gradient accumulation steps")
 .only(MEGATRON)
-.planned()
 .help("Micro-batches that pass through the pipeline per step.");

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Input, adapter, between, engine, hardware, inference, inference_run, inference_sglang, inference_vllm,
-    model, model_details, offload, optimizer, parallelism, training,
+    megatron, model, model_details, offload, optimizer, parallelism, training,
 };
 
 macro_rules! registry {
@@ -146,6 +146,21 @@ registry! {
     ParamPersistenceThreshold => engine::PARAM_PERSISTENCE_THRESHOLD,
     UseDistributedOptimizer => engine::USE_DISTRIBUTED_OPTIMIZER,
     NumMicroBatches => engine::NUM_MICRO_BATCHES,
+    PipelineSchedule => megatron::PIPELINE_SCHEDULE,
+    MicrobatchGroup => megatron::MICROBATCH_GROUP,
+    FirstStageLayers => megatron::FIRST_STAGE_LAYERS,
+    LastStageLayers => megatron::LAST_STAGE_LAYERS,
+    CountEmbedding => megatron::COUNT_EMBEDDING,
+    CountLoss => megatron::COUNT_LOSS,
+    RecomputeMethod => megatron::RECOMPUTE_METHOD,
+    RecomputeLayers => megatron::RECOMPUTE_LAYERS,
+    RecomputeModules => megatron::RECOMPUTE_MODULES,
+    CrossEntropyFusion => megatron::CROSS_ENTROPY_FUSION,
+    AccumulationFusion => megatron::ACCUMULATION_FUSION,
+    DeterministicMode => megatron::DETERMINISTIC,
+    GroupedExperts => megatron::GROUPED_EXPERTS,
+    VocabularyMultiple => megatron::VOCABULARY_MULTIPLE,
+    ExpertImbalance => megatron::EXPERT_IMBALANCE,
     DataParallelSize => parallelism::DATA,
     TensorParallelSize => parallelism::TENSOR,
     PipelineParallelSize => parallelism::PIPELINE,

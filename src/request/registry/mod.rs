@@ -14,6 +14,7 @@ mod inference_run;
 mod inference_sglang;
 mod inference_vllm;
 mod kind;
+mod megatron;
 mod model;
 mod model_details;
 mod offload;

@@ -10,6 +10,7 @@ mod fsdp1;
 mod fsdp2;
 mod fsdp_host;
 mod gathered;
+pub mod megatron;
 mod reduction;
 mod replicated;
 
@@ -61,7 +62,8 @@ impl Holder {
         }
         let states = States::new(plan, sheet);
         match plan.job.engine {
-            Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => {
+            // Megatron's ledger is its own; what it would be here is never asked.
+            Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) | Engine::Megatron(_) => {
                 Self::Replicated(replicated::Replicated::new(plan, states, sheet))
             }
             Engine::Fsdp1 {

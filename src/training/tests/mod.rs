@@ -43,7 +43,11 @@ const AUTOCAST: Types = Types {
 
 /// A job on one GPU with nothing out of the ordinary.
 #[track_caller]
-fn job(id: &str, (batch, sequence): (u64, u64), attention: AttentionKernel) -> TrainingJob {
+pub(in crate::training) fn job(
+    id: &str,
+    (batch, sequence): (u64, u64),
+    attention: AttentionKernel,
+) -> TrainingJob {
     let network = catalogue::find(id)
         .and_then(catalogue::Entry::network)
         .unwrap_or_else(|| panic!("{id} is not in the catalogue"));

@@ -11,6 +11,7 @@ mod meters;
 mod ranks;
 mod serving;
 mod solvers;
+mod stages;
 mod validation;
 mod verdict;
 

@@ -6,6 +6,7 @@ use super::super::format::{exact, gib, gib_number, grouped};
 use super::super::state::Form;
 use super::host::host;
 use super::ranks::ranks;
+use super::stages::stages;
 use super::{meters, validation};
 use crate::api::{Answer, ModelSource, Range, Verdict};
 use crate::units::Bytes;
@@ -103,6 +104,7 @@ pub fn glance(answer: &Answer) -> AnyView {
             {totals(answer)}
             {host(answer.host.as_ref())}
             {ranks(&answer.ranks)}
+            {stages(&answer.stages)}
             {facts(answer)}
             {validation::line(&answer.validation, Some(&answer.evidence))}
         </section>

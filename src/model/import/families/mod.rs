@@ -9,6 +9,7 @@ mod hybrid;
 mod layer_norm;
 mod llama;
 mod llama_like;
+mod megatron;
 mod moe;
 mod moe_more;
 mod qwen;
@@ -65,6 +66,7 @@ const TABLE: &[(&str, Build)] = &[
     ("kimi_k2", deepseek::deepseek_v3),
     ("llama", llama::llama),
     ("longcat_flash", deepseek::longcat),
+    ("megatron_gpt", megatron::megatron),
     ("mimo", llama_like::mimo),
     ("minimax_m2", moe_more::minimax_m2),
     ("mistral", llama::mistral),

@@ -135,6 +135,7 @@ pub fn linear(keys: &Keys<'_>) -> Network {
         rope_dim: keys.count_or("qk_rope_head_dim", 64),
         value_dim: keys.count_or("v_head_dim", 128),
         indexer: None,
+        dropout: 0.0,
     };
     let section = keys.section("linear_attn_config");
     let linear = |inner: &'static str, flat: &'static str, default: u64| match &section {

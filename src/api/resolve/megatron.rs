@@ -1,0 +1,441 @@
+//! Megatron-LM: its settings from the request, what must divide what, and inputs of other engines that mean something else
+//! or nothing to it.
+
+use super::super::given::Given;
+use super::super::read::Typed;
+use super::{Mesh, Model, Report};
+use crate::model::{FeedForward, Layer, Mixer, Network, Residual};
+use crate::parallel::{Schedule, Split, Uneven, stages};
+use crate::request::InputId;
+use crate::training::{Engine, Megatron, Precision, Recompute, RecomputedModules, VocabularyLoss};
+use crate::units::DType;
+use crate::warn::Issue;
+
+/// The engine with its settings, and the micro-batches that pass through the pipeline per step.
+pub fn megatron(
+    given: &Given,
+    (mesh, model, sequence): (Mesh, &Model, u64),
+    accumulation: u64,
+    (torch, compute_capability): ((u16, u16), u16),
+    report: &mut Report,
+) -> (Engine, u64) {
+    refuse(given, report);
+    let micro_batches = micro_batches(given, accumulation, report);
+    let same = torch >= (2, 15) || compute_capability == 90;
+    if same && given.toggle(InputId::DeterministicMode) == Some(true) {
+        report.warn(
+            "not_used",
+            InputId::DeterministicMode,
+            "On Hopper a cuBLAS workspace takes 32 MiB in any mode, and from torch 2.15 on none stays.",
+        );
+    }
+    let on = |id| given.toggle(id).unwrap_or(false);
+    let count = |id| given.integer(id);
+    let settings = Megatron {
+        tensor: mesh.tensor,
+        sequence: on(InputId::SequenceParallel) && mesh.tensor > 1,
+        pipeline: mesh.pipeline,
+        context: mesh.context,
+        expert: mesh.expert,
+        expert_tensor: given
+            .get(InputId::ExpertTensorParallelSize)
+            .and(count(InputId::ExpertTensorParallelSize))
+            .unwrap_or(mesh.tensor),
+        schedule: schedule(given, mesh, micro_batches, report),
+        split: Split {
+            first: count(InputId::FirstStageLayers),
+            last: count(InputId::LastStageLayers),
+            embedding: on(InputId::CountEmbedding),
+            loss: on(InputId::CountLoss),
+        },
+        distributed_optimizer: on(InputId::UseDistributedOptimizer),
+        recompute: recompute(given, report),
+        loss: if on(InputId::CrossEntropyFusion) {
+            VocabularyLoss::Native
+        } else {
+            VocabularyLoss::Unfused
+        },
+        fused_accumulation: given.toggle(InputId::AccumulationFusion).unwrap_or(true),
+        deterministic: on(InputId::DeterministicMode),
+        grouped_experts: on(InputId::GroupedExperts) && has_experts(&model.network),
+        vocabulary_multiple: count(InputId::VocabularyMultiple).unwrap_or(128),
+        imbalance_thousandths: thousandths(given.number(InputId::ExpertImbalance).unwrap_or(1.0)),
+        stage: None,
+    };
+    check(&settings, (mesh, &model.network, sequence), report);
+    (Engine::Megatron(settings), micro_batches)
+}
+
+/// A factor between 1 and 1024 in thousandths.
+fn thousandths(factor: f64) -> u64 {
+    crate::units::Bytes::new(1000).scaled(factor).get()
+}
+
+fn has_experts(network: &Network) -> bool {
+    network.layers().any(|layer| layer.moe().is_some())
+}
+
+/// Megatron keeps fp32 master weights beside 16-bit ones, or everything in fp32.
+pub fn precision(given: &Given, compute: DType, report: &mut Report) -> Precision {
+    if compute == DType::Fp32 {
+        if given
+            .choice(InputId::PrecisionMode)
+            .is_some_and(|mode| mode != "pure")
+        {
+            report.warn(
+                "not_used",
+                InputId::PrecisionMode,
+                "With fp32 arithmetic everything is fp32; the precision mode has no effect.",
+            );
+        }
+        return Precision::Pure(compute);
+    }
+    match given.choice(InputId::PrecisionMode) {
+        None => report.assume(
+            InputId::PrecisionMode,
+            "mixed",
+            "Megatron keeps fp32 master weights",
+        ),
+        Some("mixed") => {}
+        Some(_) => report.error(
+            "unsupported_combination",
+            InputId::PrecisionMode,
+            "Megatron's 16-bit modes are mixed: weights in the compute type with fp32 master weights.",
+        ),
+    }
+    Precision::Master(compute)
+}
+
+fn micro_batches(given: &Given, accumulation: u64, report: &mut Report) -> u64 {
+    let Some(count) = given.integer(InputId::NumMicroBatches) else {
+        return accumulation;
+    };
+    if given.has(InputId::GradientAccumulationSteps) && accumulation != count {
+        report.add(
+            Issue::error(
+                "unsupported_combination",
+                InputId::NumMicroBatches.key(),
+                "The micro-batches of the pipeline are the gradient accumulation steps: give one of the two, or the same number.",
+            )
+            .with_value(count),
+        );
+    }
+    count
+}
+
+fn schedule(given: &Given, mesh: Mesh, micro_batches: u64, report: &mut Report) -> Schedule {
+    let chunks = given.integer(InputId::VirtualPipelineSize).unwrap_or(1);
+    let group = given.integer(InputId::MicrobatchGroup).unwrap_or(mesh.pipeline);
+    let found = match given.choice(InputId::PipelineSchedule) {
+        Some("gpipe") => Schedule::GPipe,
+        Some("zero_bubble") => Schedule::ZeroBubble,
+        Some("zero_bubble_v") => Schedule::ZeroBubbleV,
+        Some("dualpipe") => Schedule::DualPipe,
+        Some("dualpipe_v") => Schedule::DualPipeV,
+        _ if chunks > 1 => Schedule::Interleaved { chunks, group },
+        _ => Schedule::OneForwardOneBackward,
+    };
+    let mut refuse = |id: InputId, message: String| {
+        report.error("unsupported_combination", id, message);
+    };
+    let interleaved = matches!(found, Schedule::Interleaved { .. });
+    if chunks > 1 && !interleaved {
+        refuse(
+            InputId::VirtualPipelineSize,
+            "Virtual stages belong to the schedule of one forward, one backward; the others have chunks of their own.".into(),
+        );
+    }
+    if chunks > 1 && mesh.pipeline == 1 {
+        refuse(
+            InputId::VirtualPipelineSize,
+            "Virtual stages need more than one pipeline stage.".into(),
+        );
+    }
+    if interleaved
+        && (group < mesh.pipeline || !micro_batches.is_multiple_of(mesh.pipeline) && group == mesh.pipeline)
+    {
+        refuse(
+            InputId::MicrobatchGroup,
+            format!(
+                "Interleaving wants groups of at least {} micro-batches, and {micro_batches} in groups of {group} leave a smaller one.",
+                mesh.pipeline
+            ),
+        );
+    }
+    if micro_batches < found.fewest(mesh.pipeline) {
+        refuse(
+            InputId::PipelineSchedule,
+            format!(
+                "It needs at least {} micro-batches per step.",
+                found.fewest(mesh.pipeline)
+            ),
+        );
+    }
+    let odd = !mesh.pipeline.is_multiple_of(2) || !micro_batches.is_multiple_of(2);
+    if found == Schedule::DualPipe && odd {
+        refuse(
+            InputId::PipelineSchedule,
+            "DualPipe needs an even number of ranks and of micro-batches.".into(),
+        );
+    }
+    if mesh.pipeline > 1 && micro_batches < mesh.pipeline {
+        report.warn(
+            "pipeline_not_full",
+            InputId::GradientAccumulationSteps,
+            format!(
+                "{micro_batches} micro-batches per step are fewer than the {} stages: the pipeline is never full, and more would need more memory.",
+                mesh.pipeline
+            ),
+        );
+    }
+    found
+}
+
+fn recompute(given: &Given, report: &mut Report) -> Recompute {
+    let layers = given.integer(InputId::RecomputeLayers).unwrap_or(1);
+    match given.choice(InputId::ActivationCheckpointing) {
+        Some("full") if given.choice(InputId::RecomputeMethod) == Some("block") => Recompute::Block(layers),
+        Some("full") => Recompute::Uniform(layers.max(1)),
+        Some("selective") => Recompute::Modules(modules(given, report)),
+        Some("every_n" | "operations") => {
+            report.add(
+                Issue::error(
+                    "unsupported_combination",
+                    InputId::ActivationCheckpointing.key(),
+                    "Megatron recomputes all layers, the first ones of a chunk, or modules of every layer.",
+                )
+                .with_allowed(["none", "selective", "full"]),
+            );
+            Recompute::None
+        }
+        _ => Recompute::None,
+    }
+}
+
+/// Names of modules that selective recomputation knows.
+const MODULES: [&str; 7] = [
+    "core_attn",
+    "layernorm",
+    "mlp",
+    "moe",
+    "moe_act",
+    "shared_experts",
+    "mla_up_proj",
+];
+
+fn modules(given: &Given, report: &mut Report) -> RecomputedModules {
+    let Some(Typed::List(words)) = given.get(InputId::RecomputeModules) else {
+        return RecomputedModules {
+            core_attention: true,
+            ..RecomputedModules::default()
+        };
+    };
+    for word in words.iter().filter(|word| !MODULES.contains(&word.as_str())) {
+        report.add(
+            Issue::error(
+                "unknown_value",
+                InputId::RecomputeModules.key(),
+                format!("{word} is no module that selective recomputation knows."),
+            )
+            .with_value(word.as_str())
+            .with_allowed(MODULES),
+        );
+    }
+    let has = |name: &str| words.iter().any(|word| word == name);
+    RecomputedModules {
+        core_attention: has("core_attn"),
+        norms: has("layernorm"),
+        feed_forward: has("mlp"),
+        experts: has("moe"),
+        expert_activation: has("moe_act"),
+        shared_experts: has("shared_experts"),
+        up_projection: has("mla_up_proj"),
+    }
+}
+
+/// What must divide what, and which layers there are.
+fn check(settings: &Megatron, (mesh, network, sequence): (Mesh, &Network, u64), report: &mut Report) {
+    if let Err(why) = stages(
+        network.depth(),
+        settings.split,
+        settings.schedule,
+        settings.pipeline,
+    ) {
+        let id = match why {
+            Uneven::Indivisible { .. } => InputId::PipelineParallelSize,
+            Uneven::TooMany { .. } => InputId::FirstStageLayers,
+        };
+        report.add(
+            Issue::error("not_divisible", id.key(), why.to_string()).with_hint(
+                "Give the layers of the first or the last stage, or let embedding or loss count as layers.",
+            ),
+        );
+    }
+    let tensor = settings.tensor;
+    for layer in &network.kinds {
+        layer_is_known(layer, report);
+        if let Mixer::Attention(attention) = &layer.mixer
+            && !attention.kv_heads.is_multiple_of(tensor)
+        {
+            let message = format!(
+                "{} key/value heads cannot be divided by {tensor}, and copies of them are not built.",
+                attention.kv_heads
+            );
+            report.error("not_divisible", InputId::TensorParallelSize, message);
+            break;
+        }
+    }
+    let local = sequence / settings.context.max(1);
+    if settings.sequence && !local.is_multiple_of(tensor) {
+        report.error(
+            "not_divisible",
+            InputId::SequenceParallel,
+            format!("A sequence of {local} tokens cannot be divided by {tensor}."),
+        );
+    }
+    let moe = has_experts(network);
+    if moe && tensor > 1 && !settings.sequence {
+        report.add(
+            Issue::error(
+                "unsupported_combination",
+                InputId::SequenceParallel.key(),
+                "Megatron trains experts under tensor parallelism only with sequence parallelism.",
+            )
+            .with_hint("Switch sequence parallelism on."),
+        );
+    }
+    let ranks = mesh.data.saturating_mul(tensor).saturating_mul(settings.context);
+    let within = settings.expert.saturating_mul(settings.expert_tensor);
+    if moe && !ranks.is_multiple_of(within.max(1)) {
+        report.error(
+            "not_divisible",
+            InputId::ExpertParallelSize,
+            format!("The {ranks} ranks of a stage cannot be divided into groups of {within} expert ranks."),
+        );
+    }
+}
+
+/// Layers that Megatron's transformer block has: attention or latent attention, then a feed-forward or experts.
+fn layer_is_known(layer: &Layer, report: &mut Report) {
+    let mixer = matches!(layer.mixer, Mixer::Attention(_) | Mixer::Latent(_));
+    let feed_forward = matches!(layer.feed_forward, FeedForward::Dense(_) | FeedForward::Moe(_));
+    let known = mixer && feed_forward && layer.residual == Residual::Sequential;
+    let noted = report.issues.iter().any(|issue| issue.code == "unknown_layer");
+    if !known && !noted {
+        report.add(
+            Issue::error(
+                "unknown_layer",
+                InputId::EngineType.key(),
+                "This model has layers other than attention followed by a feed-forward or experts; what they keep under Megatron is not built yet.",
+            )
+            .with_hint("Use PyTorch FSDP."),
+        );
+    }
+}
+
+/// Inputs that other engines have and Megatron has not, or that are not built with it.
+const ELSEWHERE: &[(InputId, &str)] = &[
+    (InputId::Adapter, "Adapters are not built with Megatron yet."),
+    (
+        InputId::Objective,
+        "Preference training is not built with Megatron yet.",
+    ),
+    (
+        InputId::Evaluation,
+        "Evaluation between steps is not built with Megatron yet.",
+    ),
+    (
+        InputId::CheckpointSave,
+        "Saving is not built with Megatron yet: its distributed checkpoints are staged on the host.",
+    ),
+    (
+        InputId::MovingAverage,
+        "Megatron has no moving average of the weights.",
+    ),
+    (
+        InputId::Compile,
+        "Megatron's layers are Transformer Engine's own kernels; compiled runs are not built.",
+    ),
+    (
+        InputId::ActivationOffload,
+        "Offloading activations is not built with Megatron yet.",
+    ),
+    (
+        InputId::FusedKernels,
+        "Megatron's layers are Transformer Engine's fused modules already.",
+    ),
+    (
+        InputId::Loss,
+        "Megatron computes the loss over the divided vocabulary: see its fused cross entropy.",
+    ),
+    (InputId::KeepOutputs, "Megatron frees the logits with the loss."),
+    (
+        InputId::OptimizerInBackward,
+        "Megatron's optimizer steps over its buffers when backward is over.",
+    ),
+];
+
+fn refuse(given: &Given, report: &mut Report) {
+    for (id, why) in ELSEWHERE {
+        if given.differs_from_default(*id) {
+            report.error("not_available_yet", *id, *why);
+        }
+    }
+    if given.choice(InputId::BatchLayout) == Some("padding_free") {
+        report.error(
+            "not_available_yet",
+            InputId::BatchLayout,
+            "Rows without padding are not built with Megatron yet.",
+        );
+    }
+    if given.choice(InputId::Attention) == Some("masked") {
+        report.error(
+            "unsupported_combination",
+            InputId::Attention,
+            "Transformer Engine's kernels have no dense mask of this kind: choose fused or eager (unfused).",
+        );
+    }
+    if !matches!(
+        given.choice(InputId::Optimizer),
+        Some("adam" | "adamw" | "sgd") | None
+    ) {
+        report.add(
+            Issue::error(
+                "not_available_yet",
+                InputId::Optimizer.key(),
+                "With Megatron, Adam and SGD are built.",
+            )
+            .with_allowed(["adamw", "sgd"]),
+        );
+    }
+}
+
+/// Why an input means nothing to a Megatron job, where it does.
+pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
+    let full = given.choice(InputId::ActivationCheckpointing) == Some("full");
+    let selective = given.choice(InputId::ActivationCheckpointing) == Some("selective");
+    let pipeline = given.integer(InputId::PipelineParallelSize).unwrap_or(1) > 1;
+    let unless = |used: bool, why| if used { None } else { Some(why) };
+    match id {
+        InputId::TransformersVersion => Some("Megatron has classes of its own."),
+        InputId::OptimizerImplementation => Some("Megatron's optimizer is one fused kernel."),
+        InputId::GradientClipping => Some("Megatron computes one norm over its buffers, without copies."),
+        InputId::SyncEachMicroBatch | InputId::ReduceDtype | InputId::CheckpointReentrant => {
+            Some("Megatron's gradients are in contiguous buffers, and it checkpoints by itself.")
+        }
+        InputId::RecomputeMethod | InputId::RecomputeLayers => {
+            unless(full, "Only full recomputation has a method and layers.")
+        }
+        InputId::RecomputeModules => unless(selective, "Only selective recomputation has modules."),
+        InputId::MicrobatchGroup => unless(
+            given.integer(InputId::VirtualPipelineSize).unwrap_or(1) > 1,
+            "Only virtual stages have turns.",
+        ),
+        InputId::PipelineSchedule
+        | InputId::FirstStageLayers
+        | InputId::LastStageLayers
+        | InputId::CountEmbedding
+        | InputId::CountLoss => unless(pipeline, "Without a pipeline there is one stage."),
+        _ => None,
+    }
+}

@@ -1,0 +1,71 @@
+//! Megatron-LM: tensor, sequence, pipeline, context and expert parallelism with the distributed optimizer. `settings` are those of
+//! its arguments, `share` says which weights a rank holds, `states` what is kept of them, `saved` what a layer keeps for backward,
+//! `ends` what embedding, head and loss hold, `stage` puts one pipeline rank together. Its layers are Transformer Engine's, so
+//! the tapes of the other engines are not used here.
+
+mod ends;
+mod saved;
+mod settings;
+mod share;
+mod stage;
+mod states;
+#[cfg(test)]
+mod tests;
+
+pub use settings::{Megatron, Modules, Recompute, VocabularyLoss};
+
+use crate::memory::Ledger;
+use crate::training::TrainingJob;
+use crate::units::Bytes;
+use stage::Chunks;
+
+/// The ledger of the pipeline rank that the settings name, or of the one that holds the most.
+pub fn ledger(job: &TrainingJob, settings: &Megatron) -> Ledger {
+    if let Some(rank) = settings.stage {
+        return stage::ledger(job, settings, rank);
+    }
+    let mut fullest = Ledger::default();
+    let mut most = Bytes::ZERO;
+    for rank in 0..settings.pipeline.max(1) {
+        let found = stage::ledger(job, settings, rank);
+        let peak = found.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
+        if rank == 0 || peak > most {
+            (fullest, most) = (found, peak);
+        }
+    }
+    fullest
+}
+
+/// A pipeline rank: what it computes, and its ledger.
+pub struct Stage {
+    /// The rank.
+    pub rank: u64,
+    /// First and last layer of each chunk, counted from one; chunks without layers are left out.
+    pub layers: Vec<(u64, u64)>,
+    /// Micro-batches in flight, by chunk.
+    pub in_flight: Vec<u64>,
+    /// Parameters on each of its GPUs.
+    pub parameters: u64,
+    /// Its ledger.
+    pub ledger: Ledger,
+}
+
+/// Every pipeline rank.
+pub fn stages(job: &TrainingJob, settings: &Megatron) -> Vec<Stage> {
+    (0..settings.pipeline.max(1))
+        .map(|rank| {
+            let chunks = Chunks::of(job, settings, rank);
+            let parts = stage::parts(&job.network, settings, &chunks);
+            let ranges = chunks.layers.iter().filter(|range| range.end > range.start);
+            Stage {
+                rank,
+                layers: ranges.map(|range| (range.start + 1, range.end)).collect(),
+                in_flight: chunks.in_flight.chunks.clone(),
+                parameters: parts.iter().fold(0, |sum, (_, share)| {
+                    sum.saturating_add(share.dense).saturating_add(share.experts)
+                }),
+                ledger: stage::ledger(job, settings, rank),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,110 @@
+//! Settings of Megatron-LM: the sizes of its mesh, its schedule, what it recomputes. Plain data of a job; what they do to memory
+//! is told by the other files here.
+
+use crate::parallel::{Schedule, Split};
+
+/// Settings of Megatron-LM, with the defaults of its arguments (NVIDIA/Megatron-LM megatron/training/arguments.py).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Megatron {
+    /// Tensor-parallel ranks.
+    pub tensor: u64,
+    /// Whether the parts between the matrices are divided along the sequence.
+    pub sequence: bool,
+    /// Pipeline ranks.
+    pub pipeline: u64,
+    /// Context-parallel ranks.
+    pub context: u64,
+    /// Expert-parallel ranks.
+    pub expert: u64,
+    /// Ranks that share each expert's matrices.
+    pub expert_tensor: u64,
+    /// The order of forward and backward passes.
+    pub schedule: Schedule,
+    /// How layers are dealt out to stages.
+    pub split: Split,
+    /// Whether master weights and moments are divided among the data-parallel ranks.
+    pub distributed_optimizer: bool,
+    /// What is recomputed.
+    pub recompute: Recompute,
+    /// How the loss is computed.
+    pub loss: VocabularyLoss,
+    /// Whether gradients of weights are added into the main gradients by the product itself.
+    pub fused_accumulation: bool,
+    /// Whether cuBLAS runs with the workspaces of deterministic mode.
+    pub deterministic: bool,
+    /// Whether experts run as one grouped product.
+    pub grouped_experts: bool,
+    /// Rows of the vocabulary per tensor-parallel rank are padded to a multiple of this.
+    pub vocabulary_multiple: u64,
+    /// How many times its even share of the routed rows a rank gets, in thousandths.
+    pub imbalance_thousandths: u64,
+    /// The pipeline rank; `None` for the one that holds the most.
+    pub stage: Option<u64>,
+}
+
+/// What is recomputed in backward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recompute {
+    /// Nothing.
+    None,
+    /// Groups of so many layers from their first input (`--recompute-method uniform`).
+    Uniform(u64),
+    /// The first so many layers of a chunk, each from its input (`--recompute-method block`).
+    Block(u64),
+    /// Some modules of every layer.
+    Modules(Modules),
+}
+
+/// Modules that are recomputed (`--recompute-modules`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Modules {
+    /// `core_attn`: scores and probabilities of unfused attention.
+    pub core_attention: bool,
+    /// `layernorm`: outputs of the norms before attention and feed-forward.
+    pub norms: bool,
+    /// `mlp`: dense feed-forwards.
+    pub feed_forward: bool,
+    /// `moe`: routed and shared experts with their router.
+    pub experts: bool,
+    /// `moe_act`: what activations of the experts make.
+    pub expert_activation: bool,
+    /// `shared_experts`.
+    pub shared_experts: bool,
+    /// `mla_up_proj`: what latent attention projects up.
+    pub up_projection: bool,
+}
+
+/// How the loss over the divided vocabulary is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VocabularyLoss {
+    /// Operation by operation, exponentials in place of the fp32 copy.
+    Unfused,
+    /// `--cross-entropy-loss-fusion` with the native implementation.
+    Native,
+}
+
+impl VocabularyLoss {
+    /// Bytes per logit while the loss is computed: bf16 logits and their fp32 copy, of which the native fusion holds two
+    /// (core/tensor_parallel/cross_entropy.py, core/fusions/fused_cross_entropy.py; published pairs of
+    /// tests/measured/training.jsonl differ by 4).
+    pub const fn fp32_copies(self) -> u64 {
+        match self {
+            Self::Unfused => 1,
+            Self::Native => 2,
+        }
+    }
+}
+
+impl Megatron {
+    /// Rows of embedding and head after padding (megatron/training/utils.py, `make_vocab_size_divisible_by`).
+    pub const fn padded(&self, vocabulary: u64) -> u64 {
+        let multiple = self.vocabulary_multiple.saturating_mul(self.tensor);
+        let multiple = if multiple == 0 { 1 } else { multiple };
+        vocabulary.div_ceil(multiple).saturating_mul(multiple)
+    }
+
+    /// Ranks among which the parts between the matrices are divided along the sequence.
+    pub const fn sequence_ranks(&self) -> u64 {
+        if self.sequence { self.tensor } else { 1 }
+    }
+}

@@ -1,0 +1,90 @@
+//! Properties of the shares: stages add up to the whole model, and dividing more never holds more.
+
+use super::*;
+use crate::model::import::network_from_config;
+use crate::parallel::{Schedule, Split};
+use crate::training::tests::job;
+use crate::training::{AttentionKernel, Engine, Precision};
+use crate::units::DType;
+use proptest::prelude::*;
+use serde_json::json;
+use std::sync::Arc;
+
+fn settings() -> Megatron {
+    Megatron {
+        tensor: 1,
+        sequence: false,
+        pipeline: 1,
+        context: 1,
+        expert: 1,
+        expert_tensor: 1,
+        schedule: Schedule::OneForwardOneBackward,
+        split: Split::default(),
+        distributed_optimizer: false,
+        recompute: Recompute::None,
+        loss: VocabularyLoss::Unfused,
+        fused_accumulation: true,
+        deterministic: false,
+        grouped_experts: false,
+        vocabulary_multiple: 128,
+        imbalance_thousandths: 1000,
+        stage: None,
+    }
+}
+
+fn of(config: &serde_json::Value, settings: Megatron) -> TrainingJob {
+    let network = network_from_config(config).expect("a network").network;
+    TrainingJob {
+        network: Arc::new(network),
+        precision: Precision::Master(DType::Bf16),
+        engine: Engine::Megatron(settings),
+        accumulation_steps: 8,
+        ..job("smollm2-135m", (1, 1024), AttentionKernel::Flash)
+    }
+}
+
+proptest! {
+    #[test]
+    fn stages_add_up_to_the_whole_model(pipeline in 1u64..=8, each in 1u64..=3, chunks in 1u64..=4, tied: bool) {
+        let layers = pipeline * each * chunks;
+        let config = json!({"model_type": "megatron_gpt", "num_layers": layers, "hidden_size": 64,
+            "num_attention_heads": 4, "vocab_size": 1024, "max_position_embeddings": 128,
+            "untie_embeddings_and_output_weights": !tied, "num_experts": 4, "moe_router_topk": 1});
+        let schedule = match chunks {
+            1 => Schedule::OneForwardOneBackward,
+            _ => Schedule::Interleaved { chunks, group: pipeline },
+        };
+        let job = of(&config, Megatron { pipeline, schedule, ..settings() });
+        let Engine::Megatron(found) = job.engine else { unreachable!() };
+        let sum: u64 = stages(&job, &found).iter().map(|stage| stage.parameters).sum();
+        // A tied embedding is there twice where its two ends are on different ranks.
+        let copies = if tied && pipeline > 1 { 1024 * 64 } else { 0 };
+        prop_assert_eq!(sum, job.network.total_parameters().get() + copies);
+    }
+
+    #[test]
+    fn twice_the_tensor_parallel_ranks_never_hold_more(power in 0u32..=3, sequence: bool, distributed: bool, micro in 1u64..=4) {
+        let config = json!({"model_type": "megatron_gpt", "num_layers": 4, "hidden_size": 512,
+            "num_attention_heads": 16, "vocab_size": 50_257, "max_position_embeddings": 1024});
+        let with = |tensor: u64| {
+            let settings = Megatron {
+                tensor,
+                sequence: sequence && tensor > 1,
+                pipeline: 2,
+                distributed_optimizer: distributed,
+                ..settings()
+            };
+            let job = TrainingJob { micro_batch: micro, sequence_length: 1024, ..of(&config, settings) };
+            let found = stages(&job, &settings);
+            let at = |stage: &Stage, instant| stage.ledger.allocated_at(instant);
+            found
+                .iter()
+                .map(|stage| (at(stage, crate::memory::InstantId::Rest), stage.ledger.peak().map(|(_, bytes)| bytes)))
+                .collect::<Vec<_>>()
+        };
+        let tensor = 1 << power;
+        for (less, more) in with(2 * tensor).into_iter().zip(with(tensor)) {
+            prop_assert!(less.0 <= more.0 && less.1 <= more.1, "{less:?} {more:?}");
+        }
+    }
+}
