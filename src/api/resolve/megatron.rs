@@ -418,6 +418,9 @@ pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
     let unless = |used: bool, why| if used { None } else { Some(why) };
     match id {
         InputId::TransformersVersion => Some("Megatron has classes of its own."),
+        InputId::SlidingWindow | InputId::LayerTypes => {
+            Some("Windows are a setting of Transformer Engine's kernels; what they keep is the same.")
+        }
         InputId::OptimizerImplementation => Some("Megatron's optimizer is one fused kernel."),
         InputId::GradientClipping => Some("Megatron computes one norm over its buffers, without copies."),
         InputId::SyncEachMicroBatch | InputId::ReduceDtype | InputId::CheckpointReentrant => {

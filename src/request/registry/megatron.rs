@@ -266,4 +266,4 @@ pub(super) static EXPERT_IMBALANCE: Input = input(
     },
 )
 .fixed("1")
-.help("How many times its even share of the routed tokens the fullest expert-parallel rank gets. Without a capacity nothing bounds it: runs of Megatron's own tests lie between 0.85 and 1.2 times.");
+.help("How many times its even share of the routed tokens the fullest expert-parallel rank gets. Without a capacity nothing bounds it: in Megatron's own tests ranks got between 0.85 and 1.23 times, which the interval covers.");

@@ -451,5 +451,5 @@ pub fn bytes(saved: &[Saved]) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
-/// Compute capability 9.0 times ten (CUDA C++ programming guide, compute capabilities): Hopper.
+/// Compute capability of Hopper, times ten (pytorch aten/src/ATen/cuda/CublasHandlePool.cpp tells it by the same).
 pub const HOPPER: u16 = 90;

@@ -6,8 +6,7 @@ use super::saved::{Layers, Saved, Setting, bytes};
 use super::share::{self, Share};
 use super::states::States;
 use super::{Megatron, Recompute};
-use crate::memory::allocator::block;
-use crate::memory::{Group, InstantId, Ledger, Symbol};
+use crate::memory::{Group, InstantId, Ledger};
 use crate::model::Network;
 use crate::parallel::{InFlight, stages};
 use crate::training::TrainingJob;
@@ -346,14 +345,10 @@ fn passing(id: &'static str, label: &'static str, bytes: u64) -> Item {
         label,
         group: Group::Activations,
         dtype: None,
-        unit: block(Bytes::new(bytes)),
-        formula: "B",
-        symbols: vec![Symbol::new(
-            "B",
-            "bytes at the tightest moment of the layer",
-            bytes,
-        )],
-        terms: Vec::new(),
+        unit: Bytes::new(bytes),
+        formula: "Σ of what is alive at the tightest moment of the layer",
+        symbols: Vec::new(),
+        terms: vec![Bytes::new(bytes)],
         citation: super::ends::SOURCE,
     }
 }

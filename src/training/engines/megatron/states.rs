@@ -7,7 +7,6 @@
 use super::Megatron;
 use super::share::Share;
 use crate::cite::{Citation, Evidence};
-use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
 use crate::training::sheet::{Held, Item, Sheet};
 use crate::training::{Optimizer, Precision, TrainingJob};
@@ -166,7 +165,8 @@ impl What {
             label: self.label,
             group: self.group,
             dtype: None,
-            unit: block(Bytes::new(bytes)),
+            // Views of contiguous buffers: what is rounded is the buffer alone.
+            unit: Bytes::new(bytes),
             formula: "β·⌈P/D⌉",
             symbols: vec![
                 Symbol::new("β", "bytes per parameter", each),

@@ -1,4 +1,5 @@
-//! Properties of the shares: stages add up to the whole model, and dividing more never holds more.
+//! Properties of the shares: stages add up to the whole model, and dividing more never holds more. Sizes are those of NVIDIA/Megatron-LM
+//! tests/functional_tests/test_cases and megatron/training/arguments.py.
 
 use super::*;
 use crate::model::import::network_from_config;
