@@ -38,6 +38,7 @@ fn every_record_is_read_in_its_format() {
             302,
             Format::TransformersInference,
         ),
+        ("assisted-trace.jsonl", 17, Format::TransformersInference),
         ("vllm.jsonl", 140, Format::Vllm),
         ("serving.jsonl", 189, Format::Serving),
         ("saved-activations.jsonl", 54, Format::SavedActivations),
@@ -279,6 +280,7 @@ fn select(name: &str) -> Vec<Record> {
         "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
         "trace-deepspeed-adapters" => ("deepspeed-adapter-trace.jsonl", Box::new(|_| true)),
         "trace-inference" => ("transformers-inference-trace.jsonl", Box::new(|_| true)),
+        "trace-assisted" => ("assisted-trace.jsonl", Box::new(|_| true)),
         "published-adapters" => (
             "training.jsonl",
             Box::new(move |record| {

@@ -36,6 +36,8 @@ pub fn question(record: &Record) -> Result<Question, String> {
     question.set_some(InputId::SamplingTopK, record.whole("top_k"));
     question.set_some(InputId::SamplingTopP, record.number("top_p"));
     question.set(InputId::OutputScores, record.flag("output_scores"));
+    question.set_some(InputId::AssistantModel, record.text("assistant"));
+    question.set_some(InputId::AssistantTokens, record.whole("num_assistant_tokens"));
     question.set_some(InputId::PrefillChunk, record.whole("prefill_chunk"));
     question.set(InputId::AllLogits, text("logits") == "all");
     cache(&mut question, record)?;

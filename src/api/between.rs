@@ -54,6 +54,7 @@ fn pass(training: &TrainingJob, evaluation: Evaluation, card: &Card, cache: Cach
         output_scores: false,
         experts: Experts::Default,
         assistant: None,
+        drafts: 0,
     };
     let inference = InferenceJob {
         network: training.network.clone(),

@@ -47,7 +47,8 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Options {
             Some("batched_mm") => Experts::Batched,
             _ => Experts::Default,
         },
-        assistant: assistant(given, report),
+        assistant: assistant(given, model, report),
+        drafts: given.integer(InputId::AssistantTokens).unwrap_or(20),
     }
 }
 
@@ -91,8 +92,53 @@ fn attention(given: &Given, model: &Model, report: &mut Report) -> Attention {
     }
 }
 
-fn assistant(given: &Given, report: &mut Report) -> Option<std::sync::Arc<crate::model::Network>> {
-    let name = given.text(InputId::AssistantModel)?;
+/// The model that drafts. `generate` then takes one sequence, neither beams nor a static cache, and the whole prompt at once
+/// (transformers 5.23.0 `generation/utils.py` _assisted_decoding; beams are set aside by `get_generation_mode`).
+fn assistant(
+    given: &Given,
+    model: &Model,
+    report: &mut Report,
+) -> Option<std::sync::Arc<crate::model::Network>> {
+    let Some(name) = given.text(InputId::AssistantModel) else {
+        if given.differs_from_default(InputId::AssistantTokens) {
+            report.warn("not_used", InputId::AssistantTokens, "No model drafts.");
+        }
+        return None;
+    };
+    let beyond = |id, most| given.integer(id).is_some_and(|count| count > most);
+    for (refused, id, why) in [
+        (
+            beyond(InputId::Sequences, 1),
+            InputId::Sequences,
+            "Assisted decoding takes one sequence.",
+        ),
+        (
+            beyond(InputId::NumBeams, 1),
+            InputId::NumBeams,
+            "Assisted decoding has no beams.",
+        ),
+        (
+            given.choice(InputId::CacheImplementation) == Some("static"),
+            InputId::CacheImplementation,
+            "Assisted decoding does not work on a static cache.",
+        ),
+        (
+            given.toggle(InputId::UseKvCache) == Some(false),
+            InputId::UseKvCache,
+            "Assisted decoding needs a cache.",
+        ),
+    ] {
+        if refused {
+            report.error("unsupported_combination", id, why);
+        }
+    }
+    if given.has(InputId::PrefillChunk) {
+        report.warn(
+            "not_used",
+            InputId::PrefillChunk,
+            "Assisted decoding takes the prompt at once, with the first draft.",
+        );
+    }
     let network = catalogue::find(&name)
         .and_then(catalogue::Entry::shared)
         .map(|shared| shared.network.clone());
@@ -104,6 +150,15 @@ fn assistant(given: &Given, report: &mut Report) -> Option<std::sync::Arc<crate:
                 format!("{name:?} is not in the catalogue of models."),
             )
             .with_value(name),
+        );
+    } else if network
+        .as_ref()
+        .is_some_and(|drafter| drafter.vocabulary != model.network.vocabulary)
+    {
+        report.warn(
+            "assumed",
+            InputId::AssistantModel,
+            "The models have other vocabularies: generate() needs both tokenizers then, and re-encodes the drafts.",
         );
     }
     network

@@ -383,6 +383,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::OutputScores
         | InputId::ExpertsImplementation
         | InputId::AssistantModel
+        | InputId::AssistantTokens
         | InputId::VllmQuantization
         | InputId::EntryPoint
         | InputId::VllmGeneration

@@ -214,6 +214,7 @@ registry! {
     OutputScores => inference_run::OUTPUT_SCORES,
     ExpertsImplementation => inference_run::EXPERTS_IMPLEMENTATION,
     AssistantModel => inference_run::ASSISTANT_MODEL,
+    AssistantTokens => inference_run::NUM_ASSISTANT_TOKENS,
     VllmQuantization => inference_vllm::VLLM_QUANTIZATION,
     EntryPoint => inference_vllm::ENTRY_POINT,
     VllmGeneration => inference_vllm::GENERATION,

@@ -247,3 +247,20 @@ pub(super) static ASSISTANT_MODEL: Input = input(
 .advanced()
 .help("A smaller model of the catalogue that drafts tokens (assisted decoding). Its weights and its own cache come on top.")
 .cite(GENERATION);
+
+pub(super) static NUM_ASSISTANT_TOKENS: Input = input(
+    InputId::AssistantTokens,
+    "inference.num_assistant_tokens",
+    "--num-assistant-tokens",
+    "ina",
+    "Tokens of a draft",
+    InputKind::Integer { min: 1, max: 1_024 },
+)
+.fixed("20")
+.unit("tokens")
+.advanced()
+.help("Tokens that the assistant model drafts at most before they are checked. The logits of all of them are held at once.")
+.cite(Citation::new(
+    Evidence::Source,
+    "huggingface/transformers 5.23.0 generation/candidate_generator.py",
+));

@@ -9,10 +9,10 @@ use super::store::LayerStore;
 use super::{Attention, CacheKind, Experts, Options, Sampling};
 use crate::model::Layer;
 
-/// Bytes of a layer at its fullest moment.
-pub fn layer(job: &InferenceJob, options: &Options, of: &Layer, store: LayerStore, pass: Pass) -> u64 {
+/// What appending to the cache of a layer takes.
+pub fn growth(job: &InferenceJob, options: &Options, of: &Layer, store: LayerStore, pass: Pass) -> u64 {
     let elements = store.per_token.saturating_mul(store.kept);
-    let growth = match (options.cache, job.cache) {
+    match (options.cache, job.cache) {
         (CacheKind::Static | CacheKind::None, _) => 0,
         // Widened through fp32, and the appended copy.
         (_, CacheType::Fp8 | CacheType::Fp4) => elements.saturating_mul(6),
@@ -24,7 +24,12 @@ pub fn layer(job: &InferenceJob, options: &Options, of: &Layer, store: LayerStor
             let windowed = heads(of, pass.ranks).is_some_and(|heads| heads.window.is_some());
             if windowed { both } else { both / 2 }
         }
-    };
+    }
+}
+
+/// Bytes of a layer at its fullest moment.
+pub fn layer(job: &InferenceJob, options: &Options, of: &Layer, store: LayerStore, pass: Pass) -> u64 {
+    let growth = growth(job, options, of, store, pass);
     let scores = match heads(of, pass.ranks) {
         Some(heads) => {
             let keys = pass

@@ -1,9 +1,7 @@
 //! What a device holds at each instant of a question: the bytes of every item, from which ledger and peaks are made alike.
 
-use std::sync::Arc;
-
 use super::super::super::job::InferenceJob;
-use super::super::super::weights::Quantisation;
+use super::assisted::{self, Drafting, drafting, tokens, with_draft};
 use super::beside::{dropped, masks, rotary};
 use super::prepared::{Device, Prepared};
 use super::shape::{Kind, Pass};
@@ -139,50 +137,41 @@ fn cache(options: &Options, kinds: &[Kind<'_>], stores: &[LayerStore]) -> Cache 
     }
 }
 
-/// The cache of the model that drafts (transformers 5.23.0 `generation/candidate_generator.py`: it stays loaded, in the compute
-/// type, and keeps a cache of its own for the same tokens).
-fn drafted(job: &InferenceJob, options: &Options, prepared: &Prepared<'_>) -> (u64, u64) {
-    let Some(assistant) = &prepared.assistant else {
-        return (0, 0);
-    };
-    let draft = InferenceJob {
-        network: Arc::clone(assistant.network),
-        weights: Quantisation::none(),
-        tensor: 1,
-        pipeline: 1,
-        ..job.clone()
-    };
-    let cache: Bytes = assistant
-        .kinds
-        .iter()
-        .map(|kind| {
-            let kept = store::layer(&draft, options, kind.layer);
-            (kept.prefill.max(kept.end) + kept.state) * kind.count
-        })
-        .sum();
-    (assistant.weights.get(), cache.get())
-}
-
 /// What a device holds for the sequences and lengths of a job.
 pub fn held(job: &InferenceJob, options: &Options, prepared: &Prepared<'_>, device: &Device<'_>) -> Held {
     let kinds = &device.kinds;
     let shard = &device.shard;
+    // The assistant and what it writes are on the first device.
+    let drafts = prepared
+        .assistant
+        .as_ref()
+        .filter(|_| shard.input)
+        .map_or(Drafting::default(), |assistant| drafting(job, options, assistant));
+    // The model reads the first draft with the prompt.
+    let draft = tokens(job, options);
+    let drafted = with_draft(job, draft);
+    let job = if draft > 0 { &drafted } else { job };
     let stores: Vec<LayerStore> = kinds
         .iter()
         .map(|kind| store::layer(job, options, kind.layer))
         .collect();
     let cache = cache(options, kinds, &stores);
-    let (draft_weights, draft_cache) = drafted(job, options, prepared);
-    let chunk = options.chunk.unwrap_or(job.prompt).min(job.prompt).max(1);
+    let chunk = match options.assistant {
+        Some(_) => job.prompt,
+        None => options.chunk.unwrap_or(job.prompt).min(job.prompt),
+    };
+    let chunk = chunk.max(1);
     let pass = Pass::new(job, options, chunk, job.prompt);
     let last = job.length().saturating_sub(1);
     let recomputed = options.cache == CacheKind::None;
-    let step = Pass::new(job, options, if recomputed { last } else { 1 }, last);
+    let several = recomputed || draft > 0;
+    let at_once = if recomputed { last } else { draft.saturating_add(1) };
+    let step = Pass::new(job, options, at_once, last);
     let (mask, masked) = masks(job, options, pass);
-    let (tables_after, mask_after) = if recomputed {
-        (rotary(kinds, step), masks(job, options, step).0)
+    let (tables_after, (mask_after, step_masked)) = if several {
+        (rotary(kinds, step), masks(job, options, step))
     } else {
-        (0, 0)
+        (0, (0, false))
     };
     let most = |of: &dyn Fn(&Kind<'_>) -> u64| kinds.iter().map(of).max().unwrap_or(0);
     let format = &prepared.format;
@@ -192,12 +181,20 @@ pub fn held(job: &InferenceJob, options: &Options, prepared: &Prepared<'_>, devi
     });
     // A later device gets its input from the one before, which keeps the residual.
     let lent = if shard.input { 0 } else { pass.each(pass.h) };
-    let decode_layer = if recomputed {
+    let decode_layer = if several {
+        let growing = kinds.iter().zip(&stores);
         most(&|kind| {
             prefill::feed_forward(job, options, format, kind, step)
-                .max(prefill::attention(job, options, kind.layer, step, masked))
+                .max(prefill::attention(job, options, kind.layer, step, step_masked))
                 .max(prefill::norm(kind.layer, step))
         })
+        .max(
+            growing
+                .map(|(kind, store)| decode::growth(job, options, kind.layer, *store, step))
+                .max()
+                .unwrap_or(0),
+        )
+        .max(drafts.layer)
     } else {
         kinds
             .iter()
@@ -207,7 +204,14 @@ pub fn held(job: &InferenceJob, options: &Options, prepared: &Prepared<'_>, devi
             .unwrap_or(0)
             .max(dropped(job, options, kinds))
     };
-    let (first_head, last_head, scores) = if shard.output {
+    let (first_head, last_head, scores) = if draft > 0 {
+        let logits = assisted::logits(job, draft, shard.output);
+        (
+            logits.first_head.saturating_add(pass.each(pass.h)),
+            logits.last_head.max(drafts.last_head),
+            logits.referenced.saturating_add(drafts.scores),
+        )
+    } else if shard.output {
         (
             prefill::head(job, options, pass),
             decode::head(job, options, step),
@@ -276,14 +280,14 @@ pub fn held(job: &InferenceJob, options: &Options, prepared: &Prepared<'_>, devi
             "weights of the assistant model",
             GENERATION,
             "w·elements",
-            draft_weights,
+            drafts.weights,
         ),
         kept(
             "assistant_cache",
             "cache of the assistant model",
             GENERATION,
             "2·w·kv·B·length, summed over its layers",
-            always(draft_cache),
+            phases(drafts.first_cache, drafts.last_cache),
         ),
         beside(
             "ids",
@@ -311,10 +315,10 @@ pub fn held(job: &InferenceJob, options: &Options, prepared: &Prepared<'_>, devi
         ),
         beside(
             "scores",
-            "fp32 scores of the step before",
+            "scores of the step or draft before",
             GENERATION,
-            "4·V·B",
-            [0, 0, 0, 0, scores, scores],
+            "4·V·B; with drafts of n tokens 4·V·n, and (w + 8)·V·(n + 1) in decoding",
+            phases(drafts.scores, scores),
         ),
         moment(
             "attention",

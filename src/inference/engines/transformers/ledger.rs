@@ -2,11 +2,11 @@
 
 use super::super::super::cache::layer_cache;
 use super::super::super::estimate::{DeviceEstimate, Estimate, Part, PartId};
-use super::super::super::job::InferenceJob;
+use super::super::super::job::{CacheType, InferenceJob};
 use super::super::super::weights::WeightFormat;
 use super::held::{CACHES, CLASSES, Held, INSTANTS, Item, held};
 use super::prepared::Prepared;
-use super::{Attention, Options};
+use super::{Attention, CacheKind, Options, Sampling};
 use crate::memory::allocator::BLOCK;
 use crate::memory::meters::{self, Fit, Pattern};
 use crate::memory::{Entry, Instant, InstantId, Interval, Ledger};
@@ -115,7 +115,7 @@ pub fn judge(peak: Bytes, bounds: (f64, f64), usable: Bytes) -> Judged {
     }
 }
 
-/// Whether a part has no trace behind it: kernels of flash-attn, drafting, weights that other kernels than torch's and
+/// Whether a part has no trace behind it: kernels of flash-attn, drafting that samples or whose cache is not plain, weights that other kernels than torch's and
 /// bitsandbytes' multiply, recurrent mixers, whose temporaries are only bounded.
 fn unvalidated(job: &InferenceJob, options: &Options) -> bool {
     let traced = matches!(
@@ -123,8 +123,12 @@ fn unvalidated(job: &InferenceJob, options: &Options) -> bool {
         WeightFormat::Plain | WeightFormat::Int8Channel | WeightFormat::BitsAndBytes4 { .. }
     );
     let kinds = &job.network.kinds;
+    let traced_drafting = options.sampling == Sampling::Greedy
+        && options.cache == CacheKind::Dynamic
+        && job.cache == CacheType::Compute
+        && !options.output_scores;
     options.attention == Attention::Flash
-        || options.assistant.is_some()
+        || options.assistant.is_some() && !traced_drafting
         || !traced
         || kinds.iter().any(|layer| layer_cache(layer, 1).has_state())
 }

@@ -3,9 +3,10 @@
 //! classes of the families; traces of the same version (tests/measured/transformers-inference-trace.jsonl).
 //!
 //! `stage` says what the fullest GPU holds of the weights, `store` the cache, `prefill` and `decode` the temporaries of the
-//! two phases, `held` puts them together by instant. `prepared` keeps what sequences and lengths do not change, `ledger` makes
+//! two phases, `assisted` what a model that drafts adds, `held` puts them together by instant. `prepared` keeps what sequences and lengths do not change, `ledger` makes
 //! the rows.
 
+mod assisted;
 mod beside;
 mod decode;
 mod held;
@@ -97,6 +98,8 @@ pub struct Options {
     pub experts: Experts,
     /// A smaller model that drafts.
     pub assistant: Option<Arc<Network>>,
+    /// Tokens of a draft (`num_assistant_tokens`).
+    pub drafts: u64,
 }
 
 /// What the fullest GPU holds.
