@@ -86,13 +86,15 @@ pub fn logits(job: &InferenceJob, draft: u64, output: bool) -> Logits {
 pub fn drafting(job: &InferenceJob, options: &Options, assistant: &Assistant<'_>) -> Drafting {
     let n = tokens(job, options);
     let w = job.compute.bits() / 8;
-    // Its last token is never cached.
+    // It caches neither the last token of a draft nor the one that the model adds.
     let draft = InferenceJob {
         network: Arc::clone(assistant.network),
         weights: Quantisation::none(),
         tensor: 1,
         pipeline: 1,
-        ..with_draft(job, n.saturating_sub(1))
+        prompt: job.prompt.saturating_add(n.saturating_sub(1)),
+        new_tokens: job.new_tokens.saturating_sub(n),
+        ..job.clone()
     };
     let step = Pass::new(&draft, options, 1, job.length().saturating_sub(2));
     let (mut first, mut last, mut layer) = (Bytes::ZERO, Bytes::ZERO, 0);
@@ -103,9 +105,7 @@ pub fn drafting(job: &InferenceJob, options: &Options, assistant: &Assistant<'_>
         layer = decode::layer(&draft, options, kind.layer, kept, step).max(layer);
     }
     let scores = rows(job, n, 4);
-    let step_head = scores
-        .saturating_add(rows(job, 1, w))
-        .saturating_add(WORKSPACE);
+    let step_head = scores.saturating_add(rows(job, 1, w)).saturating_add(WORKSPACE);
     Drafting {
         weights: assistant.weights.get(),
         first_cache: first.get(),
