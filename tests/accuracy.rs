@@ -566,6 +566,7 @@ fn the_committed_statistics_are_those_of_the_records() {
     let mut records = Vec::new();
     for name in [
         "adapter-trace.jsonl",
+        "assisted-trace.jsonl",
         "deepspeed-adapter-trace.jsonl",
         "deepspeed-trace.jsonl",
         "options-trace.jsonl",
