@@ -29,6 +29,7 @@ fn every_record_is_read_in_its_format() {
         ("torch-trace-variants.jsonl", 460, Format::TorchTrace),
         ("options-trace.jsonl", 111, Format::TorchTrace),
         ("settings-trace.jsonl", 117, Format::TorchTrace),
+        ("vision-trace.jsonl", 39, Format::TorchTrace),
         ("deepspeed-trace.jsonl", 32, Format::DeepSpeedTrace),
         ("deepspeed-adapter-trace.jsonl", 14, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
@@ -225,6 +226,7 @@ fn select(name: &str) -> Vec<Record> {
             Box::new(move |record| record.object("lora").is_some()),
         ),
         "options" => ("options-trace.jsonl", Box::new(|_| true)),
+        "vision" => ("vision-trace.jsonl", Box::new(|_| true)),
         "settings" => ("settings-trace.jsonl", Box::new(|_| true)),
         "published-known" => (
             "training.jsonl",
@@ -573,6 +575,7 @@ fn the_committed_statistics_are_those_of_the_records() {
         "saved-activations.jsonl",
         "serving.jsonl",
         "settings-trace.jsonl",
+        "vision-trace.jsonl",
         "smallest-card.jsonl",
         "torch-trace-variants.jsonl",
         "torch-trace.jsonl",

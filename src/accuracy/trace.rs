@@ -16,6 +16,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
     engine(&mut question, record)?;
     precision(&mut question, record)?;
     work(&mut question, record)?;
+    images(&mut question, record);
     // The step of offloaded states is the host's, and was not run.
     let away = |args: &Map<String, Value>| args.get("cpu_offload").and_then(Value::as_bool) == Some(true);
     if !record.object("strategy_args").is_some_and(away) {
@@ -73,6 +74,17 @@ pub(super) fn work(question: &mut Question, record: &Record) -> Result<(), Strin
         if record.flag("grad_clip") { 1.0 } else { 0.0 },
     );
     Ok(())
+}
+
+/// The images of a sequence, and what trains of the tower.
+fn images(question: &mut Question, record: &Record) {
+    question.set_some(InputId::ImagesPerSample, record.whole("images_per_sample"));
+    question.set_some(InputId::ImageHeight, record.whole("image_height"));
+    question.set_some(InputId::ImageWidth, record.whole("image_width"));
+    question.set_some(
+        InputId::TowerTraining,
+        record.text("tower_training").map(str::to_string),
+    );
 }
 
 pub(super) fn whole(record: &Record, key: &str) -> Result<u64, String> {
@@ -367,6 +379,7 @@ fn model_type(class: &str) -> String {
         "MiniMaxM2" => return "minimax_m2".into(),
         "HunYuanMoEV1" => return "hunyuan_v1_moe".into(),
         "HunYuanDenseV1" => return "hunyuan_v1_dense".into(),
+        "Qwen3VLMoe" => return "qwen3_vl_moe".into(),
         "GraniteMoe" | "GraniteMoeHybrid" | "NanoChat" | "BitNet" | "DiffLlama" | "VaultGemma"
         | "SmolLM3" | "MiMo" => {
             return class.to_lowercase();

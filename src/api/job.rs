@@ -115,6 +115,8 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         (&step, adapter),
         report,
     );
+    let (evaluation, save) = resolve::between(given, (mesh, sequence), objective, report);
+    let images = resolve::images(given, (engine.id, mesh), (&model, sequence), &step, report);
     let Step {
         micro_batch,
         accumulation: _,
@@ -129,7 +131,6 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         keep_outputs,
     } = step;
     let sequences = micro_batch.saturating_mul(objective.sequences_per_row());
-    let (evaluation, save) = resolve::between(given, (mesh, sequence), objective, report);
     let adapter = adapter.map(|adapter| resolve::replaceable(adapter, &model.network, report));
     let training = TrainingJob {
         network,
@@ -147,7 +148,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
             Some("pageable") => HostMemory::Pageable,
             _ => HostMemory::None,
         },
-        attention,
+        attention: resolve::attention(attention, &model, images),
         loss,
         kernels,
         transformers_version: engine.transformers,
@@ -170,6 +171,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         adapter,
         tensor,
         objective,
+        images,
         reentrant: given
             .toggle(InputId::CheckpointReentrant)
             .unwrap_or(engine.transformers < (5, 0)),

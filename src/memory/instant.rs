@@ -10,6 +10,8 @@ pub enum InstantId {
     Load,
     /// Between two steps: gradients freed, optimizer states kept.
     Rest,
+    /// The vision tower runs forward, before the layers.
+    TowerForward,
     /// All layers have run forward; the head has not.
     ForwardEnd,
     /// The loss is being computed from the logits.
@@ -26,6 +28,8 @@ pub enum InstantId {
     BackwardTightest,
     /// Backward of the first layer.
     BackwardFirst,
+    /// Backward of the vision tower, at its tightest.
+    TowerBackward,
     /// Backward of the embedding, and the last reduction of gradients.
     BackwardEnd,
     /// Gradient clipping.
@@ -54,9 +58,10 @@ pub enum InstantId {
 
 impl InstantId {
     /// Every instant in the order of time.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Load,
         Self::Rest,
+        Self::TowerForward,
         Self::ForwardEnd,
         Self::LossForward,
         Self::ReferenceForward,
@@ -65,6 +70,7 @@ impl InstantId {
         Self::BackwardLast,
         Self::BackwardTightest,
         Self::BackwardFirst,
+        Self::TowerBackward,
         Self::BackwardEnd,
         Self::Clip,
         Self::OptimizerStep,
@@ -89,6 +95,7 @@ impl InstantId {
         match self {
             Self::Load => "load",
             Self::Rest => "rest",
+            Self::TowerForward => "tower_forward",
             Self::ForwardEnd => "forward_end",
             Self::LossForward => "loss_forward",
             Self::ReferenceForward => "reference_forward",
@@ -97,6 +104,7 @@ impl InstantId {
             Self::BackwardLast => "backward_last",
             Self::BackwardTightest => "backward_tightest",
             Self::BackwardFirst => "backward_first",
+            Self::TowerBackward => "tower_backward",
             Self::BackwardEnd => "backward_end",
             Self::Clip => "clip",
             Self::OptimizerStep => "optimizer_step",

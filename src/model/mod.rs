@@ -8,6 +8,7 @@ pub mod import;
 pub mod layer;
 pub mod network;
 pub mod tensor;
+pub mod vision;
 
 pub use layer::{
     Attention, Dense, FeedForward, Latent, Layer, Mixer, Moe, Norm, NormKind, QkNorm, Residual, SharedExpert,
@@ -15,3 +16,4 @@ pub use layer::{
 };
 pub use network::{Head, LayerKind, Network, Tower};
 pub use tensor::{Role, Split, Tensor};
+pub use vision::{Vision, VisionClass, VisionPart};

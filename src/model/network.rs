@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::layer::{Layer, Norm};
 use super::tensor::{Role, Tensor};
+use super::vision::Vision;
 use crate::units::Count;
 
 /// Index of a distinct layer in [`Network::kinds`].
@@ -28,6 +29,9 @@ pub struct Tower {
     pub name: String,
     /// Its weight tensors.
     pub tensors: Vec<Tensor>,
+    /// How it computes, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vision: Option<Vision>,
 }
 
 /// A network as the reference implementation of its family builds it.

@@ -73,6 +73,7 @@ impl Step<'_> {
         let job = self.plan.job;
         let happens = |point: Point| match point {
             Point::Clip => job.gradient_clipping,
+            Point::TowerForward => job.images.is_some(),
             Point::ReferenceForward => job.objective != Objective::NextToken,
             _ => true,
         };
@@ -82,6 +83,7 @@ impl Step<'_> {
             }
         }
         self.layers(sheet);
+        self.tower(sheet);
         let (embedding, reduced) = (self.held(Point::Embedding), self.held(Point::EndsReduced));
         let end = if sheet.bytes(&embedding) >= sheet.bytes(&reduced) {
             embedding
@@ -89,6 +91,18 @@ impl Step<'_> {
             reduced
         };
         sheet.instant(InstantId::BackwardEnd, "backward of the embedding", &end);
+    }
+
+    /// Backward of the piece of the vision tower at which it is tightest.
+    fn tower(&self, sheet: &mut Sheet) {
+        let pieces = (0..self.plan.tower.depth()).map(|piece| self.held(Point::Tower(piece)));
+        if let Some(tightest) = pieces.max_by_key(|held| sheet.bytes(held)) {
+            sheet.instant(
+                InstantId::TowerBackward,
+                "backward of the vision tower",
+                &tightest,
+            );
+        }
     }
 
     /// Backward of the last, the first and the tightest layer, each at the tighter of its backward and the reduction after it.

@@ -123,6 +123,8 @@ pub(super) fn recorder(setting: &Setting, mut tape: Tape) -> Recorder {
         outside: false,
         sequences: setting.sequences,
         passing_workspace: setting.passing_workspace,
+        of_patches: false,
+        frozen: false,
     }
 }
 

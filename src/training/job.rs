@@ -2,6 +2,7 @@
 
 use super::between::{Evaluation, Save};
 use super::engines::megatron::Megatron;
+use super::images::Images;
 use std::sync::Arc;
 
 use crate::model::Network;
@@ -542,6 +543,8 @@ pub struct TrainingJob {
     pub objective: Objective,
     /// Whether recomputed layers run a backward pass of their own (`use_reentrant`).
     pub reentrant: bool,
+    /// The images of a micro-batch; `None` where there is text alone.
+    pub images: Option<Images>,
     /// What is evaluated between steps.
     pub evaluation: Option<Evaluation>,
     /// How checkpoints are saved between steps.

@@ -10,6 +10,7 @@ pub mod compiled;
 mod engines;
 mod evaluate;
 mod head;
+mod images;
 pub mod job;
 mod names;
 mod ops;
@@ -24,10 +25,12 @@ mod sheet;
 mod states;
 mod tape;
 mod temporaries;
+mod vision;
 
 pub use between::{Evaluation, Save, caches_in_fp32};
 pub use engines::megatron::{Megatron, Modules as RecomputedModules, Recompute, Stage, VocabularyLoss};
 pub use evaluate::evaluate;
+pub use images::{Images, TowerTraining};
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, HostMemory, Layout,
     LogProbabilities, LossKind, Modules, Objective, Offload, Optimizer, OptimizerImplementation, Precision,

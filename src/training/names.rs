@@ -22,6 +22,7 @@ macro_rules! axes {
             meaning: $meaning,
             per_token: concat!("β·", $symbol, "·T"),
             per_routed: concat!("β·", $symbol, "·R"),
+            per_patch: concat!("β·", $symbol, "·P"),
             alone: concat!("β·", $symbol),
         };
     )*};
@@ -102,6 +103,13 @@ names! {
     LOGITS_GATHERED: Activations, "logits.gathered", "gradient of the log-probabilities before they are gathered";
     LOGITS_CHUNK: Activations, "logits.chunk", "logits of one chunk, with their fp32 copies";
     HIDDEN_CHUNKS: Activations, "hidden.chunks", "gradient of the hidden states, collected over the chunks";
+    PIXELS: Activations, "images.pixels", "images of the batch";
+    PIXELS_CAST: Activations, "images.cast", "images in the type of the tower";
+    PATCHES: Activations, "tower.patches", "patches before the blocks";
+    POSITIONS: Activations, "tower.positions", "rows of the table of positions, weighed for each patch";
+    POOLED: Activations, "projector.pooled", "patches in squares, and their mean";
+    IMAGE_TOKENS: Activations, "projector.tokens", "tokens that images become";
+    PLACES: Overhead, "images.places", "places of the images' tokens in the text";
     TOKEN_IDS: Activations, "token_ids", "token ids and labels";
     SHARED_MASK: Activations, "attention.mask", "attention mask, shared by all layers";
     ROTARY_TABLE: Activations, "rotary.table", "cosines and sines of the rotation, shared by all layers";
@@ -134,5 +142,10 @@ axes! {
     RANK: "ρ", "rank of the adapter";
     ONE: "1", "one per row";
     IDS: "ids", "integers per token";
+    TOWER_WIDTH: "h_v", "width of the vision tower";
+    TOWER_INNER: "f_v", "feed-forward width of the vision tower";
+    PATCH_VALUES: "c", "values of a patch";
+    MERGED: "m²·h_v", "patches that become a token, side by side";
+    TEXT_WIDTH: "h", "hidden size of the text";
     STATE_ROW: "d_s", "elements per token that the linear-time mixer keeps";
 }

@@ -20,6 +20,8 @@ pub enum Point {
     Load,
     /// Between two steps.
     Rest,
+    /// The vision tower runs forward.
+    TowerForward,
     /// All layers have run forward.
     ForwardEnd,
     /// The loss is being computed.
@@ -34,6 +36,8 @@ pub enum Point {
     Layer(usize),
     /// The layer's backward is over and its gradients are being reduced.
     Reduced(usize),
+    /// Backward of a piece of the vision tower, counted from nought.
+    Tower(usize),
     /// Backward of the embedding.
     Embedding,
     /// The gradients of both ends are being reduced.
@@ -46,9 +50,10 @@ pub enum Point {
 
 impl Point {
     /// Points before the backward pass of the layers.
-    pub const BEFORE: [Self; 7] = [
+    pub const BEFORE: [Self; 8] = [
         Self::Load,
         Self::Rest,
+        Self::TowerForward,
         Self::ForwardEnd,
         Self::LossForward,
         Self::ReferenceForward,
@@ -64,10 +69,13 @@ impl Point {
         match self {
             Self::Load => Moment::Load,
             Self::Rest => Moment::Rest,
-            Self::ForwardEnd | Self::LossForward | Self::ReferenceForward => Moment::Loss,
+            Self::TowerForward | Self::ForwardEnd | Self::LossForward | Self::ReferenceForward => {
+                Moment::Loss
+            }
             Self::LossBackward | Self::HeadBackward => Moment::Head,
             Self::Layer(layer) => Moment::Layer(layer),
             Self::Reduced(layer) => Moment::Reduced(layer),
+            Self::Tower(piece) => Moment::Tower(piece),
             Self::Embedding => Moment::Embedding,
             Self::EndsReduced => Moment::EndsReduced,
             Self::Clip => Moment::Clip,
@@ -80,6 +88,7 @@ impl Point {
         match self {
             Self::Load => Some((InstantId::Load, "weights loaded")),
             Self::Rest => Some((InstantId::Rest, "between two steps")),
+            Self::TowerForward => Some((InstantId::TowerForward, "the vision tower runs forward")),
             Self::ForwardEnd => Some((InstantId::ForwardEnd, "all layers have run forward")),
             Self::LossForward => Some((InstantId::LossForward, "loss")),
             Self::ReferenceForward => {
@@ -89,7 +98,7 @@ impl Point {
             Self::HeadBackward => Some((InstantId::HeadBackward, "backward of the head and the final norm")),
             Self::Clip => Some((InstantId::Clip, "gradient clipping")),
             Self::Step => Some((InstantId::OptimizerStep, "optimizer step")),
-            Self::Layer(_) | Self::Reduced(_) | Self::Embedding | Self::EndsReduced => None,
+            Self::Layer(_) | Self::Reduced(_) | Self::Tower(_) | Self::Embedding | Self::EndsReduced => None,
         }
     }
 }
@@ -116,6 +125,8 @@ pub struct Pass<'a> {
     gradient: Held,
     /// The gradient that arrives at the embedding, of all tokens, and the partial sums of its backward.
     whole_gradient: Held,
+    /// That gradient alone.
+    whole_hidden: Held,
     /// The logits, where the program still refers to them.
     outputs: Held,
 }
@@ -147,7 +158,11 @@ impl<'a> Pass<'a> {
         Self {
             passing,
             hidden,
-            batch: sheet.storages([ids], ""),
+            batch: {
+                let mut batch = sheet.storages([ids], "");
+                batch.extend(&plan.tower.batch);
+                batch
+            },
             shared_forward: sheet.storages(forward, ""),
             shared_backward: sheet.storages(backward, ""),
             loss_forward: sheet.storages(ending.loss_forward, place),
@@ -159,6 +174,7 @@ impl<'a> Pass<'a> {
                 std::iter::once(gradient(setting.whole_hidden_state())).chain(after_gradient(job, setting)),
                 "",
             ),
+            whole_hidden: sheet.storages([gradient(setting.whole_hidden_state())], ""),
             outputs: sheet.storages(ending.after, place),
             plan,
         }
@@ -205,15 +221,48 @@ impl<'a> Pass<'a> {
             Point::Reduced(layer) => {
                 self.with_saved(layer, false, &[&self.reduced(), &self.inputs_above(layer + 1)])
             }
+            Point::TowerForward if self.plan.tower.forward.is_empty() => Held::new(),
+            Point::TowerForward => [self.batch.as_slice(), &self.plan.tower.forward].concat(),
+            Point::Tower(piece) => self.tower(piece),
             Point::Embedding => [
                 self.whole_gradient.as_slice(),
                 &self.outputs,
                 &self.outside(),
                 &self.inputs_above(0),
+                &self.plan.tower.batch,
             ]
             .concat(),
-            Point::EndsReduced | Point::Clip | Point::Step => self.outputs.clone(),
+            Point::EndsReduced | Point::Clip | Point::Step => {
+                [self.outputs.as_slice(), &self.plan.tower.batch].concat()
+            }
         }
+    }
+
+    /// What is held in the backward pass of a piece of the tower. The embedding's gradient waits where the embedding trains.
+    fn tower(&self, piece: usize) -> Held {
+        let tower = &self.plan.tower;
+        let mut held = tower.kept_below(piece, false);
+        if let Some(kind) = tower.kind(piece) {
+            held.extend(&kind.backward);
+        }
+        let last = piece + 1 >= tower.depth();
+        if !last && self.plan.job.adapter.is_none() {
+            held.extend(&self.whole_hidden);
+        }
+        held.extend(tower.waiting_below(piece));
+        held.extend(&tower.shared);
+        held.extend(&tower.batch);
+        held.extend(&self.outputs);
+        held
+    }
+
+    /// What the tower keeps until its backward, and what waits there for it, while the text's passes run.
+    pub fn beside_text(&self, casts: bool) -> Held {
+        let tower = &self.plan.tower;
+        let mut held = tower.kept_below(tower.depth(), casts);
+        held.extend(&tower.shared);
+        held.extend(&tower.batch);
+        held
     }
 
     /// What is held in the backward pass of a layer of this kind, beside what the layers below it keep.
@@ -239,6 +288,7 @@ impl<'a> Pass<'a> {
             }
         }
         held.extend(self.outside());
+        held.extend(self.beside_text(casts));
         held
     }
 

@@ -7,6 +7,7 @@ use super::parts::Part;
 use super::sheet::{EntryId, Held, Sheet};
 use super::states::Kind;
 use super::tape::{Peak, Start, Storage, WeightGradients};
+use super::vision::TowerPlan;
 use super::{BaseFormat, Engine, Precision, Recomputation, TrainingJob};
 use crate::memory::Group;
 use crate::model::{Layer, Network, Tensor};
@@ -27,6 +28,8 @@ pub enum Moment {
     Layer(usize),
     /// The layer's backward is over and its gradients are being reduced.
     Reduced(usize),
+    /// Backward of a piece of the vision tower, counted from nought.
+    Tower(usize),
     /// Backward of the embedding.
     Embedding,
     /// The gradients of both ends are being reduced.
@@ -107,6 +110,23 @@ pub struct LayerPlan {
     pub gradients: EntryId,
 }
 
+impl LayerPlan {
+    /// Nothing, at a place.
+    pub fn empty(place: String) -> Self {
+        Self {
+            place,
+            part: Part::default(),
+            kept: Held::new(),
+            casts: Held::new(),
+            packed: Vec::new(),
+            backward: Held::new(),
+            passing: Held::new(),
+            outside: Held::new(),
+            gradients: 0,
+        }
+    }
+}
+
 /// What of a plan is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -140,8 +160,8 @@ pub struct Plan<'a> {
     pub input: Part,
     /// Head, a tied embedding, and final norm.
     pub output: Part,
-    /// Towers: loaded, without gradients when only text is trained.
-    pub towers: Part,
+    /// Vision and audio towers.
+    pub tower: TowerPlan,
 }
 
 /// Whether gradients outlive the optimizer's step or a micro-batch, so that a fresh one is added to what is there.
@@ -205,7 +225,7 @@ impl<'a> Plan<'a> {
         let input = part(&mut network.input_tensors.iter().filter(|tensor| !is_shared(tensor)));
         let shared = network.input_tensors.iter().filter(is_shared);
         let output = part(&mut shared.chain(&network.output_tensors));
-        let towers = part(&mut network.towers.iter().flat_map(|tower| &tower.tensors));
+        let tower = TowerPlan::new(job, (shards, scope), sheet);
         Self {
             job,
             network,
@@ -217,7 +237,7 @@ impl<'a> Plan<'a> {
             order,
             input,
             output,
-            towers,
+            tower,
         }
     }
 
@@ -416,17 +436,7 @@ fn layer(
     (shards, scope): (u64, Scope),
     sheet: &mut Sheet,
 ) -> LayerPlan {
-    let mut plan = LayerPlan {
-        place,
-        part: Part::default(),
-        kept: Held::new(),
-        casts: Held::new(),
-        packed: Vec::new(),
-        backward: Held::new(),
-        passing: Held::new(),
-        outside: Held::new(),
-        gradients: 0,
-    };
+    let mut plan = LayerPlan::empty(place);
     let Some(layer) = layer else {
         return plan;
     };

@@ -25,6 +25,8 @@ impl Profile {
         let mut bytes = Vec::with_capacity(2 * plan.order.len() + 10);
         bytes.extend(Point::BEFORE.map(|point| at(point).get()));
         bytes.extend(Self::of_layers(&plan, &sheet, |point| holder.at(&plan, point.moment())).0);
+        let pieces = (0..plan.tower.depth()).map(Point::Tower);
+        bytes.extend(pieces.map(|point| at(point).get()));
         bytes.extend(Point::AFTER.map(|point| match point {
             Point::Clip if !clips => 0,
             other => at(other).get(),
@@ -41,6 +43,7 @@ impl Profile {
         let mut bytes = Vec::with_capacity(2 * plan.order.len() + 10);
         bytes.extend(Point::BEFORE.map(at));
         bytes.extend(Self::of_passes_over_layers(&pass, &plan, &sheet).0);
+        bytes.extend((0..plan.tower.depth()).map(Point::Tower).map(at));
         bytes.extend(Point::AFTER.map(at));
         Self(bytes)
     }
@@ -65,7 +68,7 @@ impl Profile {
             })
             .collect();
         let reduced = sheet.bytes(&pass.reduced()).get();
-        let outside = sheet.bytes(&pass.outside()).get();
+        let outside = sheet.bytes(&pass.outside()).get() + sheet.bytes(&pass.beside_text(false)).get();
         let holds_inputs = plan.holds_inputs();
         let (mut below, mut bytes) = (0_u64, Vec::with_capacity(2 * plan.order.len()));
         for (layer, kind) in plan.order.iter().enumerate() {

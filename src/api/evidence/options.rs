@@ -27,6 +27,7 @@ const SWITCHES: &[(InputId, &[&str])] = &[
     (InputId::GradientAccumulationSteps, &["several"]),
     (InputId::GradientClipping, &["off"]),
     (InputId::Momentum, &["off"]),
+    (InputId::ImagesPerSample, &["some"]),
     (InputId::Dropout, &["on"]),
     (InputId::LoraDropout, &["on"]),
     (InputId::BaseGroupSize, &["per_output"]),
@@ -43,6 +44,8 @@ const SIZES: &[InputId] = &[
     InputId::BatchSize,
     InputId::SeqLength,
     InputId::MeanLength,
+    InputId::ImageHeight,
+    InputId::ImageWidth,
     InputId::EvaluationBatchSize,
     InputId::GeneratedTokens,
     InputId::GaloreRank,
@@ -88,6 +91,9 @@ const MEETING: &[(InputId, InputId)] = &[
     // Both decide the temporaries of a step.
     (InputId::Optimizer, InputId::OptimizerImplementation),
     (InputId::Optimizer, InputId::OptimizerInBackward),
+    // What a tower saves.
+    (InputId::TowerTraining, InputId::ActivationCheckpointing),
+    (InputId::TowerTraining, InputId::Attention),
     // Kernels that share intermediates.
     (InputId::FusedKernels, InputId::Loss),
     // What is gathered when.
@@ -209,6 +215,7 @@ fn switched(id: InputId, number: f64) -> Option<&'static str> {
     let switches = match id {
         InputId::ReshardRanks => true,
         InputId::GradientAccumulationSteps | InputId::HpzPartitionSize => number > 1.0,
+        InputId::ImagesPerSample => number > 0.0,
         InputId::OffloadRatio => number < 1.0,
         InputId::Dropout | InputId::LoraDropout => number > 0.0,
         _ => number <= 0.0,

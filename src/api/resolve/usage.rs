@@ -161,6 +161,10 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::ZeroInit
         | InputId::HostMemoryGb
         | InputId::HostDiskGb => offload::usage(id, given, engine).map_or(Use::Used, Use::Not),
+        InputId::ImageHeight | InputId::ImageWidth | InputId::TowerTraining => when(
+            given.integer(InputId::ImagesPerSample).unwrap_or(0) > 0,
+            "There are no images.",
+        ),
         InputId::EvaluationBatchSize => when(
             matches!(given.choice(InputId::Evaluation), Some("loss" | "generate")),
             "Nothing is evaluated.",
@@ -283,6 +287,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         // Read by the step, precision, engine, mesh and hardware.
         InputId::BatchSize
         | InputId::SeqLength
+        | InputId::ImagesPerSample
         | InputId::GradientAccumulationSteps
         | InputId::Dtype
         | InputId::PrecisionMode

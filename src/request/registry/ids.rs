@@ -4,8 +4,8 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    Input, adapter, between, engine, hardware, inference, inference_run, inference_sglang, inference_vllm,
-    megatron, model, model_details, offload, optimizer, parallelism, training,
+    Input, adapter, between, engine, hardware, images, inference, inference_run, inference_sglang,
+    inference_vllm, megatron, model, model_details, offload, optimizer, parallelism, training,
 };
 
 macro_rules! registry {
@@ -77,6 +77,10 @@ registry! {
     GradientAccumulationSteps => training::GRADIENT_ACCUMULATION_STEPS,
     BatchLayout => training::BATCH_LAYOUT,
     MeanLength => training::MEAN_LENGTH,
+    ImagesPerSample => images::IMAGES_PER_SAMPLE,
+    ImageHeight => images::IMAGE_HEIGHT,
+    ImageWidth => images::IMAGE_WIDTH,
+    TowerTraining => images::TOWER_TRAINING,
     Objective => adapter::OBJECTIVE,
     LogProbabilities => adapter::LOG_PROBABILITIES,
     Evaluation => between::EVALUATION,

@@ -9,6 +9,7 @@ mod between;
 mod engine;
 mod hardware;
 mod ids;
+mod images;
 mod inference;
 mod inference_run;
 mod inference_sglang;

@@ -259,17 +259,10 @@ pub(super) static INCLUDE_TOWERS: Input = input(
         ),
         Choice::new(
             "frozen",
-            "loaded, frozen",
+            "loaded",
             &["true"],
-            "Loaded without gradients. A frozen tower saves nothing for backward: nothing before it needs a gradient.",
+            "Loaded, and frozen unless its training says otherwise.",
         ),
-        Choice::new(
-            "trained",
-            "trained",
-            &[],
-            "With gradients, optimizer states and the activations of the images.",
-        )
-        .planned(),
     ]),
 )
 .derived("loaded and frozen where the model has any")

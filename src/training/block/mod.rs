@@ -163,6 +163,8 @@ pub fn record(layer: &Layer, setting: &Setting, trained: bool) -> Block {
             outside: setting.outside,
             sequences: setting.sequences,
             passing_workspace: setting.passing_workspace,
+            of_patches: false,
+            frozen: false,
         },
         setting,
     };

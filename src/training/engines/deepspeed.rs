@@ -349,7 +349,8 @@ impl DeepSpeed {
                 let from = if accumulating { 0 } else { layer + 1 };
                 self.gradients(plan, from, &mut held);
             }
-            Moment::Embedding => {
+            // A tower that trains is refused under this engine.
+            Moment::Tower(_) | Moment::Embedding => {
                 let [embedding, _] = &self.reduced_ends;
                 extend(&mut held, &self.buckets, 1);
                 extend(&mut held, &self.tied, 1);
@@ -429,7 +430,7 @@ fn frozen(plan: &Plan<'_>) -> u64 {
     let within: u64 = layers
         .map(|(kind, layer)| layer.part.plain.elements * plan.layers_of(kind))
         .sum();
-    within + plan.input.plain.elements + plan.output.plain.elements + plan.towers.plain.elements
+    within + plan.input.plain.elements + plan.output.plain.elements + plan.tower.frozen.plain.elements
 }
 
 /// Frozen weights where the stage does not divide them.
@@ -447,7 +448,7 @@ fn frozen_weights(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
     for (part, place) in [
         (&plan.input, super::BEFORE),
         (&plan.output, super::AFTER),
-        (&plan.towers, super::TOWERS),
+        (&plan.tower.frozen, super::TOWERS),
     ] {
         held.extend(part.frozen(adapter.base, low, place, sheet));
     }

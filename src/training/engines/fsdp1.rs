@@ -106,7 +106,8 @@ impl Fsdp1 {
                 let done = layer + 1 + usize::from(self.settings.late);
                 self.shards.reduced_from(plan, done, &mut held);
             }
-            Moment::Embedding => {
+            // A tower that trains is refused under this engine.
+            Moment::Tower(_) | Moment::Embedding => {
                 held.extend(units.root_gathered());
                 held.extend([(units.root.gradients, 1), (units.input.gradients, 1)]);
                 held.extend(&self.shards.states.tied);

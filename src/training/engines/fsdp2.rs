@@ -66,7 +66,8 @@ impl Fsdp2 {
                 }
                 self.shards.layers_from(plan, layer, &mut held);
             }
-            Moment::Embedding => {
+            // A tower that trains is refused under this engine.
+            Moment::Tower(_) | Moment::Embedding => {
                 held.extend(units.root_gathered());
                 held.push((units.root.gradients, 1));
                 if !plan.job.cuts_embedding() {

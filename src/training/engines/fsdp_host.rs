@@ -22,7 +22,7 @@ pub fn register(plan: &Plan<'_>, sheet: &mut Sheet) {
     let mut parts: Vec<(&Part, u64)> = layers
         .map(|(kind, layer)| (&layer.part, plan.layers_of(kind)))
         .collect();
-    parts.extend([(&plan.input, 1), (&plan.output, 1), (&plan.towers, 1)]);
+    parts.extend([(&plan.input, 1), (&plan.output, 1), (&plan.tower.frozen, 1)]);
     let pinned = plan.job.engine.states() == HostMemory::Pinned;
     for (part, count) in parts {
         let mut shards = |name, dtype: DType, sizes: &[u64]| {

@@ -116,13 +116,18 @@ impl States {
         let ends = [
             (&plan.input, BEFORE),
             (&plan.output, AFTER),
-            (&plan.towers, TOWERS),
+            (&plan.tower.frozen, TOWERS),
         ];
         let parts = plan
             .layers
             .iter()
             .enumerate()
             .map(|(kind, layer)| (&layer.part, layer_place(&layer.place), plan.layers_of(kind)))
+            .chain(
+                plan.tower
+                    .parts()
+                    .map(|(kind, count)| (&kind.part, kind.place.clone(), count)),
+            )
             .chain(ends.iter().map(|(part, place)| (*part, (*place).to_string(), 1)));
         let mut local: Vec<(&Part, u64)> = Vec::new();
         for (part, place, count) in parts {
@@ -198,14 +203,16 @@ impl States {
     /// Final gradients that exist at a moment when they appear one layer after another.
     fn gradients(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let depth = plan.order.len();
-        let (from, head, input) = match moment {
+        let pieces = plan.tower.depth();
+        let (from, head, tower, input) = match moment {
             Moment::Load | Moment::Rest | Moment::Loss | Moment::Head => return Held::new(),
-            Moment::Layer(layer) => (layer + 1, true, false),
-            Moment::Reduced(layer) => (layer, true, false),
-            Moment::Embedding => (0, true, true),
-            Moment::EndsReduced | Moment::Clip | Moment::Step => (0, true, true),
+            Moment::Layer(layer) => (layer + 1, true, pieces, false),
+            Moment::Reduced(layer) => (layer, true, pieces, false),
+            Moment::Tower(piece) => (0, true, piece + 1, false),
+            Moment::Embedding | Moment::EndsReduced | Moment::Clip | Moment::Step => (0, true, 0, true),
         };
         let mut held = layer_gradients(plan, from, depth);
+        held.extend(plan.tower.gradients_from(tower));
         if head {
             held.push((self.output_gradients, 1));
         }

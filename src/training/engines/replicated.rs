@@ -18,20 +18,24 @@ impl Replicated {
         let copies = matches!(plan.job.engine, Engine::Ddp { bucket_view: false });
         let mut buckets = Held::new();
         if copies {
-            let kind = buffer(
+            let bucket = buffer(
                 "ddp.buckets",
                 "DDP's buckets: a flat copy of all gradients",
                 Group::Gradients,
             );
             for (index, layer) in plan.layers.iter().enumerate() {
                 let entry = sheet.item(
-                    layer.part.trained.item(kind, layer.part.dtype, 1),
+                    layer.part.trained.item(bucket, layer.part.dtype, 1),
                     &super::layer_place(&layer.place),
                 );
                 buckets.push((entry, plan.layers_of(index)));
             }
+            for (kind, count) in plan.tower.parts() {
+                let item = kind.part.trained.item(bucket, kind.part.dtype, 1);
+                buckets.push((sheet.item(item, &kind.place), count));
+            }
             for (part, place) in [(&plan.input, super::BEFORE), (&plan.output, super::AFTER)] {
-                buckets.push((sheet.item(part.trained.item(kind, part.dtype, 1), place), 1));
+                buckets.push((sheet.item(part.trained.item(bucket, part.dtype, 1), place), 1));
             }
         }
         Self {

@@ -4,7 +4,7 @@
 //! flash_attn/flash_api.cpp; transformers 5.23: integrations/sdpa_attention.py, models/*/modeling_*.py.
 
 use super::{Recorder, names};
-use crate::training::tape::{Edge, Name, Rows, Shape, Storage, Var};
+use crate::training::tape::{Edge, Name, Shape, Storage, Var};
 use crate::units::DType;
 
 /// Sizes of an attention.
@@ -32,14 +32,6 @@ pub enum Masking {
 }
 
 impl Recorder {
-    fn tokens_of(&self, axis: &'static crate::training::tape::Axis, width: u64) -> Shape {
-        Shape {
-            axis,
-            width,
-            rows: Rows::Tokens(self.tokens),
-        }
-    }
-
     /// Keys or values repeated for every query head; nothing happens where there are as many. A single head is repeated as
     /// a view.
     pub fn expand(&mut self, input: Var, heads: Heads) -> Var {
@@ -47,7 +39,7 @@ impl Recorder {
             return input;
         }
         let width = input.shape.width / heads.keys.max(1) * heads.queries;
-        let shape = self.tokens_of(&names::QUERIES, width);
+        let shape = self.rows(&names::QUERIES, width);
         let edge = self.new_gradient(input, &names::EXPANDED);
         let node = self.tape.node(&[edge], &[], &[]);
         if heads.keys == 1 {
@@ -94,27 +86,27 @@ impl Recorder {
         }
         let [query, key, value] =
             [query, key, value].map(|operand| self.cast(operand, dtype, &names::ATTENTION_CAST));
-        let output_shape = self.tokens_of(&names::QUERIES, heads.queries * heads.value_width);
+        let output_shape = self.rows(&names::QUERIES, heads.queries * heads.value_width);
         let output = self
             .tape
             .store(Storage::new(&names::ATTENTION_OUTPUT, output_shape, dtype));
-        let per_head = self.tokens_of(&names::HEADS, heads.queries);
+        let per_head = self.rows(&names::HEADS, heads.queries);
         let lse = self
             .tape
             .store(Storage::new(&names::LOG_SUM_EXP, per_head, DType::Fp32));
         let bias = (masking == Masking::Dense).then(|| {
-            let shape = self.tokens_of(&names::MASK_ROW, heads.sequence);
+            let shape = self.rows(&names::MASK_ROW, heads.sequence);
             self.tape
                 .store(Storage::new(&names::ATTENTION_BIAS, shape, dtype))
         });
         let mut temporaries = vec![Storage::new(&names::LOG_SUM_EXP, per_head, DType::Fp32)];
         if dtype != DType::Fp32 {
             let width = heads.queries * heads.width.next_multiple_of(32);
-            let shape = self.tokens_of(&names::QUERIES, width);
+            let shape = self.rows(&names::QUERIES, width);
             temporaries.push(Storage::new(&names::ATTENTION_ACCUMULATOR, shape, DType::Fp32));
         }
         if key.shape.width / heads.width.max(1) < heads.queries {
-            let shape = self.tokens_of(&names::QUERIES, heads.queries * heads.width);
+            let shape = self.rows(&names::QUERIES, heads.queries * heads.width);
             temporaries.extend([Storage::gradient(&names::EXPANDED, shape, dtype); 2]);
         }
         let edges = [(query, &names::QUERY), (key, &names::KEY), (value, &names::VALUE)]
@@ -183,7 +175,7 @@ impl Recorder {
         let value = self.expand(value, heads);
         let [query, key, value] = [query, key, value].map(|operand| self.own(operand, heads));
         let row = heads.queries * heads.sequence + if settings.sinks { heads.queries } else { 0 };
-        let scores_shape = self.tokens_of(&names::SCORE_ROW, heads.queries * heads.sequence);
+        let scores_shape = self.rows(&names::SCORE_ROW, heads.queries * heads.sequence);
         let mut scores = self.batched_product(query, key, scores_shape, &names::SCORES);
         scores = self.scale(scores, None, &names::SCORES);
         if settings.softcap {
@@ -193,7 +185,7 @@ impl Recorder {
         }
         scores = self.offset(scores, settings.mask, &names::SCORES);
         if settings.sinks {
-            let shape = self.tokens_of(&names::SCORE_ROW, row);
+            let shape = self.rows(&names::SCORE_ROW, row);
             scores = self.concatenate(&[scores], shape, &names::SCORES);
             scores = self.copy(scores, &names::SCORES);
         }
@@ -218,7 +210,7 @@ impl Recorder {
             );
         }
         let weights = self.dropout(weights, settings.dropout);
-        let shape = self.tokens_of(&names::QUERIES, heads.queries * heads.value_width);
+        let shape = self.rows(&names::QUERIES, heads.queries * heads.value_width);
         let output = self.batched_product(weights, value, shape, &names::ATTENTION_OUTPUT);
         self.copy(output, &names::ATTENTION_COPY)
     }

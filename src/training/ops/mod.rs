@@ -50,6 +50,10 @@ pub struct Recorder {
     /// Whether every matrix product takes a workspace of 32 MiB and gives it back (torch 2.15 on Hopper and later,
     /// aten/src/ATen/cuda/CublasHandlePool.cpp).
     pub passing_workspace: bool,
+    /// Whether rows are patches of images, not tokens.
+    pub of_patches: bool,
+    /// Whether no weight trains.
+    pub frozen: bool,
 }
 
 /// The edge to an operand that wants no gradient: none is computed.
@@ -64,12 +68,16 @@ pub fn promoted(one: DType, other: DType) -> DType {
 }
 
 impl Recorder {
-    /// A shape with one row per token.
+    /// A shape with one row per token, or per patch.
     pub const fn rows(&self, axis: &'static Axis, width: u64) -> Shape {
         Shape {
             axis,
             width,
-            rows: Rows::Tokens(self.tokens),
+            rows: if self.of_patches {
+                Rows::Patches(self.tokens)
+            } else {
+                Rows::Tokens(self.tokens)
+            },
         }
     }
 
@@ -132,7 +140,10 @@ impl Recorder {
     /// recomputation.
     pub fn product(&mut self, input: Var, weights: u64, shape: Shape, name: &'static Name) -> Var {
         let matrix = match self.adapter {
-            None => Matrix::trained(weights, self.types.weights, &names::WEIGHT),
+            None => Matrix {
+                trained: !self.frozen,
+                ..Matrix::trained(weights, self.types.weights, &names::WEIGHT)
+            },
             Some(adapter) if adapter.modules.head && std::ptr::eq(name, &names::LOGITS) => {
                 Matrix::trained(weights, self.types.weights, &names::WEIGHT)
             }

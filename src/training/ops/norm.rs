@@ -4,7 +4,7 @@
 use super::{Recorder, names};
 use crate::model::NormKind;
 use crate::training::FusedKernels;
-use crate::training::tape::{Edge, Shape, Storage, Target, Var};
+use crate::training::tape::{Edge, Rows, Shape, Storage, Target, Var};
 use crate::units::DType;
 
 impl Recorder {
@@ -50,7 +50,24 @@ impl Recorder {
         let (mean, _) = self.small(input, groups);
         let (deviation, _) = self.small(input, groups);
         let edge = self.new_gradient(input, &names::NORM_OUTPUT);
-        let node = self.tape.node(&[edge], &[input.storage, mean, deviation], &[]);
+        // Its own weights need the same, although no gradient flows on.
+        let alone = input.node.is_none() && self.adapter.is_none() && !self.frozen;
+        let own = if alone {
+            let shape = Shape {
+                axis: &names::WEIGHTS,
+                width: input.shape.width / groups.max(1),
+                rows: Rows::One,
+            };
+            Edge {
+                target: Target::Summed,
+                made: Some(Storage::gradient(&names::NORM_OUTPUT, shape, input.dtype)),
+            }
+        } else {
+            super::NO_GRADIENT
+        };
+        let node = self
+            .tape
+            .node(&[edge, own], &[input.storage, mean, deviation], &[]);
         self.output(&names::NORM_OUTPUT, input.shape, input.dtype, node)
     }
 
@@ -89,7 +106,7 @@ impl Recorder {
 
     /// Multiplication by a vector. A trained one keeps the input, and its gradient exists at full size before it is summed.
     fn weigh(&mut self, input: Var, dtype: DType) -> Var {
-        if self.adapter.is_some() {
+        if self.adapter.is_some() || self.frozen {
             let edge = self.new_gradient(input, &names::NORM_NORMALISED);
             let node = self.tape.node(&[edge], &[], &[]);
             return self.output(&names::NORM_OUTPUT, input.shape, dtype, node);

@@ -106,6 +106,17 @@ pub struct Start {
     pub held: bool,
 }
 
+impl Start {
+    /// Where no gradient is wanted: only the forward pass is looked at.
+    pub const fn nowhere(gradient: Storage) -> Self {
+        Self {
+            node: None,
+            gradient,
+            held: false,
+        }
+    }
+}
+
 impl Tape {
     /// Plays the tape backwards; `held` stays alive all the while beside what the tape itself keeps.
     pub fn play(&self, start: Start, weights: WeightGradients, held: &[StorageId]) -> Played {

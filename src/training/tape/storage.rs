@@ -31,6 +31,8 @@ pub struct Axis {
     pub per_token: &'static str,
     /// Bytes with one row per routed token.
     pub per_routed: &'static str,
+    /// Bytes with one row per patch.
+    pub per_patch: &'static str,
     /// Bytes of one row.
     pub alone: &'static str,
 }
@@ -42,6 +44,8 @@ pub enum Rows {
     Tokens(u64),
     /// One per token and chosen expert.
     Routed(u64),
+    /// One per patch of the micro-batch's images, or per token that patches become.
+    Patches(u64),
     /// A single one: weights.
     One,
 }
@@ -50,7 +54,7 @@ impl Rows {
     /// The number.
     pub const fn count(self) -> u64 {
         match self {
-            Self::Tokens(rows) | Self::Routed(rows) => rows,
+            Self::Tokens(rows) | Self::Routed(rows) | Self::Patches(rows) => rows,
             Self::One => 1,
         }
     }
@@ -146,6 +150,7 @@ impl Storage {
         match self.shape.rows {
             Rows::Tokens(_) => self.shape.axis.per_token,
             Rows::Routed(_) => self.shape.axis.per_routed,
+            Rows::Patches(_) => self.shape.axis.per_patch,
             Rows::One => self.shape.axis.alone,
         }
     }
@@ -173,6 +178,11 @@ impl Storage {
             Rows::Routed(value) => symbols.push(Symbol {
                 name: "R",
                 meaning: "tokens times chosen experts",
+                value,
+            }),
+            Rows::Patches(value) => symbols.push(Symbol {
+                name: "P",
+                meaning: "patches of the micro-batch's images, or the tokens that they become",
                 value,
             }),
             Rows::One => {}

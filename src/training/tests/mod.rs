@@ -79,6 +79,7 @@ pub(in crate::training) fn job(
         tensor: None,
         objective: Objective::NextToken,
         reentrant: false,
+        images: None,
         evaluation: None,
         save: Save::None,
         rank: 0,

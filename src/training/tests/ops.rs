@@ -26,6 +26,8 @@ fn recorder(types: Types) -> (Recorder, Var) {
         outside: false,
         sequences: 1,
         passing_workspace: false,
+        of_patches: false,
+        frozen: false,
     };
     (recorder, input)
 }

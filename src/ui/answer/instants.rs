@@ -144,6 +144,8 @@ fn short(instant: &InstantRow) -> String {
         "backward_last" => "last layer",
         "backward_tightest" => "tightest layer",
         "backward_first" => "first layer",
+        "tower_forward" => "tower forward",
+        "tower_backward" => "tower backward",
         "backward_end" => "backward done",
         "clip" => "clip",
         "optimizer_step" => "optimizer",

@@ -4,7 +4,7 @@
 use super::keys::Keys;
 use super::sheet::times;
 use super::tower::Tower as Writer;
-use crate::model::Tower;
+use crate::model::{Tower, Vision, VisionClass};
 
 /// The towers that `vision_config` describes; a file without that section gets none.
 pub fn towers(keys: &Keys<'_>, deepstack: bool) -> Vec<Tower> {
@@ -21,7 +21,6 @@ pub fn towers(keys: &Keys<'_>, deepstack: bool) -> Vec<Tower> {
     let rows = vision.count_or("num_position_embeddings", 2304);
     let depth = vision.small("depth", 27);
     let indexes = vision.naturals("deepstack_visual_indexes");
-    vision.known(&["num_heads", "hidden_act"]);
     let mut tower = Writer::default();
     tower.add(
         "model.visual.patch_embed.proj.weight",
@@ -46,7 +45,9 @@ pub fn towers(keys: &Keys<'_>, deepstack: bool) -> Vec<Tower> {
     let merged = times(&[hidden, merge, merge]);
     let mut projector = Writer::default();
     merger(&mut projector, "model.visual.merger", hidden, merged, output);
+    let mut also_merged = Vec::new();
     if deepstack {
+        also_merged = indexes.clone().unwrap_or_else(|| vec![8, 16, 24]);
         let number = indexes.map_or(3, |list| list.len() as u64);
         projector.repeat(number, |projector| {
             merger(
@@ -58,7 +59,21 @@ pub fn towers(keys: &Keys<'_>, deepstack: bool) -> Vec<Tower> {
             );
         });
     }
-    vec![tower.finish("vision tower"), projector.finish("projector")]
+    let tower = tower.computed(Vision {
+        class: VisionClass::Qwen,
+        hidden,
+        inner,
+        heads: vision.count_or("num_heads", 16),
+        depth,
+        activation: vision.activation("gelu_pytorch_tanh"),
+        patch,
+        values: times(&[channels, frames, patch, patch]),
+        merge,
+        side: None,
+        also_merged,
+        positions: rows,
+    });
+    vec![tower, projector.finish("projector")]
 }
 
 fn merger(tower: &mut Writer, name: &str, norm: u64, merged: u64, output: u64) {

@@ -4,7 +4,7 @@ use super::keys::Keys;
 use super::sheet::times;
 use super::tower::Tower as Writer;
 use super::towers::projections;
-use crate::model::Tower;
+use crate::model::{Tower, Vision, VisionClass};
 
 /// Gemma 3: SigLIP, and one matrix to the width of the text.
 pub fn towers(keys: &Keys<'_>, text_width: u64) -> Vec<Tower> {
@@ -54,10 +54,29 @@ pub fn towers(keys: &Keys<'_>, text_width: u64) -> Vec<Tower> {
         tower.linear(&name("head.mlp.fc1"), inner, hidden, true);
         tower.linear(&name("head.mlp.fc2"), hidden, inner, true);
     }
-    vision.known(&["num_attention_heads", "hidden_act"]);
+    let described = Vision {
+        class: VisionClass::Siglip,
+        hidden,
+        inner,
+        heads: vision.count_or("num_attention_heads", 12),
+        depth: vision.small("num_hidden_layers", 12),
+        activation: vision.activation("gelu_pytorch_tanh"),
+        patch,
+        values: times(&[channels, patch, patch]),
+        merge: side / keys.count_or("mm_tokens_per_image", 256).isqrt().max(1),
+        side: Some(vision.count_or("image_size", 224)),
+        also_merged: Vec::new(),
+        positions: side.saturating_mul(side),
+    };
+    let headed = vision.flag("vision_use_head", true);
     let mut projector = Writer::default();
     let name = |piece: &str| format!("model.multi_modal_projector.{piece}");
     projector.add(name("mm_input_projection_weight"), &[hidden, text_width]);
     projector.add(name("mm_soft_emb_norm.weight"), &[hidden]);
-    vec![tower.finish("vision tower"), projector.finish("projector")]
+    let tower = if headed {
+        tower.finish("vision tower")
+    } else {
+        tower.computed(described)
+    };
+    vec![tower, projector.finish("projector")]
 }

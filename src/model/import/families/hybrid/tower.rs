@@ -1,7 +1,7 @@
 //! The sheet of a vision or audio tower. Its tensors are named, shaped and counted; blocks that repeat are written once
 //! with as many copies. Engines replicate towers, so nothing is split.
 
-use crate::model::{Role, Split, Tensor, Tower as Finished};
+use crate::model::{Role, Split, Tensor, Tower as Finished, Vision};
 
 /// A tower under construction.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,15 @@ impl Tower {
         Finished {
             name: name.to_owned(),
             tensors: self.tensors,
+            vision: None,
+        }
+    }
+
+    /// The finished vision tower, of which is known how it computes.
+    pub fn computed(self, vision: Vision) -> Finished {
+        Finished {
+            vision: Some(vision),
+            ..self.finish("vision tower")
         }
     }
 }
