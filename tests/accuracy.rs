@@ -334,6 +334,10 @@ fn select(name: &str) -> Vec<Record> {
             "training.jsonl",
             Box::new(|record| record.text("source_group") == Some("megatron-golden-gpt")),
         ),
+        "megatron-scripts" => (
+            "training.jsonl",
+            Box::new(|record| record.text("engine") == Some("ms-swift megatron-core")),
+        ),
         "megatron-experts" => (
             "training.jsonl",
             Box::new(|record| record.text("source_group") == Some("megatron-golden-moe")),

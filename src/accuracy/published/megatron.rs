@@ -1,5 +1,5 @@
 //! Megatron-LM's functional tests: every argument is stated, and the figures are of the last rank, so of the last pipeline
-//! stage.
+//! stage; and ms-swift's scripts over Megatron-LM, whose figures are rounded and of no stated meter.
 
 use serde_json::{Map, Value, json};
 
@@ -7,6 +7,85 @@ use super::place;
 use crate::accuracy::question::Question;
 use crate::accuracy::record::Record;
 use crate::request::InputId;
+
+/// The question of one of ms-swift's scripts over Megatron-LM, or why it cannot be asked. What its arguments leave out has the
+/// defaults of modelscope/ms-swift swift/megatron/arguments.
+pub fn script(record: &Record, model: &str) -> Result<Question, String> {
+    let empty = Map::new();
+    let args = record
+        .object("extra")
+        .and_then(|extra| extra.get("args"))
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
+    let says = |name: &str| word(args, name);
+    if record.object("peft").is_some() || says("tuner_type").is_some() {
+        return Err("adapters are not built with Megatron yet".into());
+    }
+    for (name, reason) in [
+        (
+            "rlhf_type",
+            "training on preferences is not built with Megatron yet",
+        ),
+        ("fp8_format", "FP8 recipes are not built yet"),
+        (
+            "optimizer_cpu_offload",
+            "an optimizer on the host is not built with Megatron yet",
+        ),
+        ("optimizer", "this optimizer is not built with Megatron yet"),
+        (
+            "moe_expert_capacity_factor",
+            "a capacity of the experts is not built yet",
+        ),
+    ] {
+        if says(name).is_some() {
+            return Err(reason.into());
+        }
+    }
+    if says("packing") != Some("true") {
+        return Err("the true sequence length is not known".into());
+    }
+    let size = |key: &str| record.whole(key).unwrap_or(1);
+    let gpus = record.whole("n_gpus").ok_or("the number of GPUs is not stated")?;
+    let data = (gpus / size("tp") / size("pp")).max(1);
+    let batch = number(args, "micro_batch_size").unwrap_or(1.0);
+    let all = number(args, "global_batch_size").ok_or("the batch is not stated")?;
+    let mut question = Question::default();
+    question.set(InputId::ModelId, model.trim_end_matches("-base"));
+    question.set(InputId::EngineType, "megatron_lm");
+    question.set(InputId::NumGpus, gpus);
+    question.set(InputId::TensorParallelSize, size("tp"));
+    question.set(InputId::PipelineParallelSize, size("pp"));
+    question.set(InputId::ExpertParallelSize, size("ep"));
+    question.set(InputId::ExpertTensorParallelSize, 1);
+    question.set(InputId::SequenceParallel, size("tp") > 1);
+    let layers = |name: &str| number(args, name);
+    question.set_some(
+        InputId::FirstStageLayers,
+        layers("decoder_first_pipeline_num_layers"),
+    );
+    question.set_some(
+        InputId::LastStageLayers,
+        layers("decoder_last_pipeline_num_layers"),
+    );
+    question.set(InputId::BatchSize, batch);
+    question.set_some(InputId::SeqLength, number(args, "max_length"));
+    let steps = (all / batch / data as f64).max(1.0);
+    question.set(InputId::GradientAccumulationSteps, steps);
+    question.set(InputId::Optimizer, "adamw");
+    question.set(InputId::UseDistributedOptimizer, true);
+    question.set_some(InputId::ActivationCheckpointing, says("recompute_granularity"));
+    if says("recompute_granularity") == Some("full") {
+        question.set_some(InputId::RecomputeMethod, says("recompute_method"));
+        question.set_some(InputId::RecomputeLayers, number(args, "recompute_num_layers"));
+    }
+    let fused = says("cross_entropy_loss_fusion") == Some("true");
+    question.set(InputId::CrossEntropyFusion, fused);
+    question.set(InputId::GroupedExperts, says("moe_grouped_gemm") == Some("true"));
+    place::versions(&mut question, record)?;
+    // "GPU type usually A100/A800 80GB", as the records have it.
+    question.set(InputId::Gpu, "a100-sxm-80gb");
+    Ok(question)
+}
 
 /// Whether a record is of such a test.
 pub fn is_functional_test(record: &Record) -> bool {
@@ -61,10 +140,6 @@ fn refuse(record: &Record, args: &Map<String, Value>) -> Result<(), String> {
         (
             "pipeline-model-parallel-layout",
             "pipeline layouts written out are not built yet",
-        ),
-        (
-            "defer-embedding-wgrad-compute",
-            "deferred gradients of the embedding are not built yet",
         ),
     ] {
         if has(args, name) {
@@ -187,6 +262,10 @@ fn work(question: &mut Question, record: &Record, args: &Map<String, Value>) -> 
         InputId::AccumulationFusion,
         !has(args, "no-gradient-accumulation-fusion"),
     );
+    question.set(InputId::SoftmaxFusion, !has(args, "no-masked-softmax-fusion"));
+    if has(args, "defer-embedding-wgrad-compute") {
+        question.set_some(InputId::WgradDeferral, number(args, "wgrad-deferral-limit"));
+    }
     question.set(InputId::GroupedExperts, has(args, "moe-grouped-gemm"));
     Ok(())
 }

@@ -22,8 +22,14 @@ pub fn question(record: &Record) -> Result<Question, String> {
     if is_functional_test(record) {
         return megatron::question(record);
     }
-    let mut question = Question::default();
     let engine = record.engine();
+    let swift = record
+        .text("engine")
+        .is_some_and(|engine| engine.starts_with("ms-swift megatron"));
+    if engine == EngineName::Megatron && swift {
+        return megatron::script(record, &model(record)?);
+    }
+    let mut question = Question::default();
     refuse_what_is_not_built(record, engine)?;
     mesh(&mut question, record, engine)?;
     question.set(InputId::ModelId, model(record)?);

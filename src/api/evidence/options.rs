@@ -71,6 +71,7 @@ const SIZES: &[InputId] = &[
     InputId::RecomputeLayers,
     InputId::RecomputeModules,
     InputId::VocabularyMultiple,
+    InputId::WgradDeferral,
     InputId::ExpertImbalance,
 ];
 

@@ -55,6 +55,10 @@ pub fn megatron(
         } else {
             VocabularyLoss::Unfused
         },
+        fused_softmax: given.toggle(InputId::SoftmaxFusion).unwrap_or(true),
+        deferred: count(InputId::WgradDeferral)
+            .unwrap_or(0)
+            .min(micro_batches.saturating_sub(1)),
         fused_accumulation: given.toggle(InputId::AccumulationFusion).unwrap_or(true),
         deterministic: on(InputId::DeterministicMode),
         grouped_experts: on(InputId::GroupedExperts) && has_experts(&model.network),
@@ -434,7 +438,15 @@ pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
             given.integer(InputId::VirtualPipelineSize).unwrap_or(1) > 1,
             "Only virtual stages have turns.",
         ),
+        InputId::SoftmaxFusion => unless(
+            given.choice(InputId::Attention) == Some("eager"),
+            "Only unfused attention has a softmax of its own.",
+        ),
+        InputId::WgradDeferral if given.integer(InputId::GradientAccumulationSteps).unwrap_or(1) == 1 => {
+            Some("With one micro-batch none waits.")
+        }
         InputId::PipelineSchedule
+        | InputId::WgradDeferral
         | InputId::FirstStageLayers
         | InputId::LastStageLayers
         | InputId::CountEmbedding

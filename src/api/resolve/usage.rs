@@ -345,6 +345,8 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::RecomputeModules
         | InputId::CrossEntropyFusion
         | InputId::AccumulationFusion
+        | InputId::SoftmaxFusion
+        | InputId::WgradDeferral
         | InputId::DeterministicMode
         | InputId::GroupedExperts
         | InputId::VocabularyMultiple

@@ -161,6 +161,8 @@ registry! {
     RecomputeModules => megatron::RECOMPUTE_MODULES,
     CrossEntropyFusion => megatron::CROSS_ENTROPY_FUSION,
     AccumulationFusion => megatron::ACCUMULATION_FUSION,
+    SoftmaxFusion => megatron::SOFTMAX_FUSION,
+    WgradDeferral => megatron::WGRAD_DEFERRAL,
     DeterministicMode => megatron::DETERMINISTIC,
     GroupedExperts => megatron::GROUPED_EXPERTS,
     VocabularyMultiple => megatron::VOCABULARY_MULTIPLE,

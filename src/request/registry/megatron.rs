@@ -206,6 +206,31 @@ pub(super) static CROSS_ENTROPY_FUSION: Input = input(
 .fixed("false")
 .help("The native fusion of the loss over the divided vocabulary (cross-entropy-loss-fusion). It is faster, and holds one more fp32 copy of the logits.");
 
+pub(super) static SOFTMAX_FUSION: Input = input(
+    InputId::SoftmaxFusion,
+    "engine.masked_softmax_fusion",
+    "--masked-softmax-fusion",
+    "msf",
+    "Fused softmax of unfused attention",
+    InputKind::Toggle,
+)
+.fixed("true")
+.help("Unfused attention scales, masks and normalises in one kernel. Without it (no-masked-softmax-fusion, with softmax in fp32) the probabilities are kept in fp32 as well.");
+
+pub(super) static WGRAD_DEFERRAL: Input = input(
+    InputId::WgradDeferral,
+    "engine.wgrad_deferral_limit",
+    "--wgrad-deferral-limit",
+    "wdl",
+    "Micro-batches whose head gradient waits",
+    InputKind::Integer {
+        min: 0,
+        max: 1_048_576,
+    },
+)
+.fixed("0")
+.help("With defer-embedding-wgrad-compute the last stage computes the head's weight gradient of so many micro-batches when the pipeline drains, and until then keeps the gradients of their logits. Zero defers none.");
+
 pub(super) static ACCUMULATION_FUSION: Input = input(
     InputId::AccumulationFusion,
     "engine.gradient_accumulation_fusion",

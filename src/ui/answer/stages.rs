@@ -29,7 +29,7 @@ pub fn stages(rows: &[StageRow]) -> Option<AnyView> {
             let fullest = row.peak_allocated_bytes.get() == most;
             let share = row.peak_allocated_bytes.get() as f64 / most as f64;
             view! {
-                <tr class:binding=fullest>
+                <tr class:binds=fullest>
                     <th scope="row">{row.rank}</th>
                     <td>{layers.join(", ")}</td>
                     <td>{flying.join(" + ")}</td>
@@ -47,8 +47,8 @@ pub fn stages(rows: &[StageRow]) -> Option<AnyView> {
         view! {
             <section class="host-need" id="pipeline-stages" aria-labelledby="stages-title">
                 <h3 id="stages-title">"Pipeline stages; the answer is of the fullest"</h3>
-                <div class="scrolls" tabindex="0" role="region" aria-labelledby="stages-title">
-                    <table>
+                <div class="table-frame" tabindex="0" role="region" aria-labelledby="stages-title">
+                    <table class="plain-table">
                         <thead>
                             <tr>
                                 <th scope="col">"Rank"</th>

@@ -130,6 +130,10 @@ impl Ends {
                 1,
             ));
         }
+        // core/pipeline_parallel/schedules.py, `drain_embedding_wgrad_compute`: gradients of logits and inputs of the head wait.
+        let deferred = [(narrow, settings.deferred), (input, settings.deferred)];
+        let deferred = if settings.deferred > 0 { &deferred[..] } else { &[] };
+        head.extend(deferred);
         let label = "gradient of the embedding before it is added";
         embedding.push((sheet.item(matrix("gradients.embedding", label), ""), 1));
         Self {
@@ -141,8 +145,8 @@ impl Ends {
                 own,
             ),
             loss: Loss {
-                forward: [&norm[..], &[(gathered, 1), (narrow, 1), (wide, copies)]].concat(),
-                backward: [&norm[..], &[(gathered, 1), (narrow, 1), (wide, 1)]].concat(),
+                forward: [&norm[..], &[(gathered, 1), (narrow, 1), (wide, copies)], deferred].concat(),
+                backward: [&norm[..], &[(gathered, 1), (narrow, 1), (wide, 1)], deferred].concat(),
                 head,
                 waiting: [&norm[..], &[(wide, 1)]].concat(),
             },

@@ -228,7 +228,13 @@ impl Setting {
             ..self.inner("attention.probabilities", label, 0, Part::Scores)
         };
         if self.attention == AttentionKernel::Eager {
-            all.push(row(self.bytes, "attention probabilities"));
+            // core/fusions/fused_softmax.py, `forward_torch_softmax`: a softmax in fp32 keeps its output.
+            let softmax = if self.settings.fused_softmax {
+                self.bytes
+            } else {
+                4
+            };
+            all.push(row(softmax, "attention probabilities"));
             if dropout > 0.0 {
                 all.push(row(1, "dropout mask of the probabilities"));
                 all.push(row(self.bytes, "probabilities after dropout"));

@@ -28,6 +28,10 @@ pub struct Megatron {
     pub recompute: Recompute,
     /// How the loss is computed.
     pub loss: VocabularyLoss,
+    /// Whether unfused attention has a fused softmax; it keeps probabilities in fp32 without.
+    pub fused_softmax: bool,
+    /// Micro-batches whose head gradient waits on the last stage until the pipeline drains.
+    pub deferred: u64,
     /// Whether gradients of weights are added into the main gradients by the product itself.
     pub fused_accumulation: bool,
     /// Whether cuBLAS runs with the workspaces of deterministic mode.

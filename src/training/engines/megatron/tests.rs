@@ -24,6 +24,8 @@ fn settings() -> Megatron {
         distributed_optimizer: false,
         recompute: Recompute::None,
         loss: VocabularyLoss::Unfused,
+        fused_softmax: true,
+        deferred: 0,
         fused_accumulation: true,
         deterministic: false,
         grouped_experts: false,
