@@ -102,6 +102,21 @@ fn virtual_stages_hold_layers_in_turn() {
 }
 
 #[test]
+fn a_capacity_bounds_what_routing_gives() {
+    let meters = |engine: Value| {
+        let patch = json!({"model": {"id": "qwen3-30b-a3b"}, "engine": engine,
+            "parallelism": {"pipeline_parallel_size": 1, "expert_parallel_size": 8}});
+        answer(&patch).meters.allocated
+    };
+    let free = meters(json!({"expert_imbalance": 1}));
+    let bounded = meters(json!({"moe_expert_capacity_factor": 1.1}));
+    let padded = meters(json!({"moe_expert_capacity_factor": 1.1, "moe_pad_expert_input_to_capacity": true}));
+    assert_eq!(bounded.expected_bytes, free.expected_bytes);
+    assert!(bounded.high_bytes < free.high_bytes);
+    assert!(padded.expected_bytes > free.expected_bytes && padded.low_bytes > free.low_bytes);
+}
+
+#[test]
 fn recomputation_never_holds_more() {
     let peak = |patch: &Value| answer(patch).peak_allocated_bytes;
     let none = peak(&json!({}));

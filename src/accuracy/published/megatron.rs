@@ -32,10 +32,6 @@ pub fn script(record: &Record, model: &str) -> Result<Question, String> {
             "an optimizer on the host is not built with Megatron yet",
         ),
         ("optimizer", "this optimizer is not built with Megatron yet"),
-        (
-            "moe_expert_capacity_factor",
-            "a capacity of the experts is not built yet",
-        ),
     ] {
         if says(name).is_some() {
             return Err(reason.into());
@@ -81,6 +77,8 @@ pub fn script(record: &Record, model: &str) -> Result<Question, String> {
     let fused = says("cross_entropy_loss_fusion") == Some("true");
     question.set(InputId::CrossEntropyFusion, fused);
     question.set(InputId::GroupedExperts, says("moe_grouped_gemm") == Some("true"));
+    let capacity = number(args, "moe_expert_capacity_factor");
+    question.set_some(InputId::ExpertCapacity, capacity);
     place::versions(&mut question, record)?;
     // "GPU type usually A100/A800 80GB", as the records have it.
     question.set(InputId::Gpu, "a100-sxm-80gb");

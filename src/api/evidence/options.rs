@@ -73,6 +73,7 @@ const SIZES: &[InputId] = &[
     InputId::VocabularyMultiple,
     InputId::WgradDeferral,
     InputId::ExpertImbalance,
+    InputId::ExpertCapacity,
 ];
 
 /// Inputs that name the engine, which the columns of the table stand for.

@@ -63,9 +63,28 @@ pub fn megatron(
         deterministic: on(InputId::DeterministicMode),
         grouped_experts: on(InputId::GroupedExperts) && has_experts(&model.network),
         vocabulary_multiple: count(InputId::VocabularyMultiple).unwrap_or(128),
+        capacity_thousandths: given
+            .number(InputId::ExpertCapacity)
+            .filter(|factor| *factor > 0.0)
+            .map(thousandths),
+        padded: on(InputId::PadToCapacity),
         imbalance_thousandths: thousandths(given.number(InputId::ExpertImbalance).unwrap_or(1.0)),
         stage: None,
     };
+    if !has_experts(&model.network) {
+        let of_experts = [
+            InputId::GroupedExperts,
+            InputId::ExpertImbalance,
+            InputId::ExpertCapacity,
+            InputId::PadToCapacity,
+        ];
+        for id in of_experts
+            .into_iter()
+            .filter(|id| given.differs_from_default(*id))
+        {
+            report.warn("not_used", id, "The model has no experts.");
+        }
+    }
     check(&settings, (mesh, &model.network, sequence), report);
     (Engine::Megatron(settings), micro_batches)
 }
@@ -433,6 +452,12 @@ pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
         InputId::RecomputeMethod | InputId::RecomputeLayers => {
             unless(full, "Only full recomputation has a method and layers.")
         }
+        InputId::PadToCapacity => unless(
+            given
+                .number(InputId::ExpertCapacity)
+                .is_some_and(|factor| factor > 0.0),
+            "Without a capacity there is nothing to pad to.",
+        ),
         InputId::RecomputeModules => unless(selective, "Only selective recomputation has modules."),
         InputId::MicrobatchGroup => unless(
             given.integer(InputId::VirtualPipelineSize).unwrap_or(1) > 1,

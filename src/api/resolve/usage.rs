@@ -351,6 +351,8 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::GroupedExperts
         | InputId::VocabularyMultiple
         | InputId::ExpertImbalance
+        | InputId::ExpertCapacity
+        | InputId::PadToCapacity
         | InputId::NumNodes
         | InputId::GpusPerNode => Use::Used,
         // Not built, or for exports only: decided by their availability.

@@ -167,6 +167,8 @@ registry! {
     GroupedExperts => megatron::GROUPED_EXPERTS,
     VocabularyMultiple => megatron::VOCABULARY_MULTIPLE,
     ExpertImbalance => megatron::EXPERT_IMBALANCE,
+    ExpertCapacity => megatron::EXPERT_CAPACITY,
+    PadToCapacity => megatron::PAD_TO_CAPACITY,
     DataParallelSize => parallelism::DATA,
     TensorParallelSize => parallelism::TENSOR,
     PipelineParallelSize => parallelism::PIPELINE,

@@ -278,6 +278,32 @@ pub(super) static VOCABULARY_MULTIPLE: Input = input(
 .fixed("128")
 .help("Rows of embedding and head are padded to a multiple of this times the tensor parallel size.");
 
+pub(super) static EXPERT_CAPACITY: Input = input(
+    InputId::ExpertCapacity,
+    "engine.moe_expert_capacity_factor",
+    "--moe-expert-capacity-factor",
+    "mcf",
+    "Capacity factor of the experts",
+    InputKind::Number {
+        min: 0.0,
+        max: 1024.0,
+        positive: false,
+    },
+)
+.fixed("0")
+.help("Rows that an expert takes at most, as a multiple of its even share; what comes beyond is dropped. Zero drops nothing, and nothing bounds what a rank gets.");
+
+pub(super) static PAD_TO_CAPACITY: Input = input(
+    InputId::PadToCapacity,
+    "engine.moe_pad_expert_input_to_capacity",
+    "--moe-pad-expert-input-to-capacity",
+    "mpc",
+    "Pad experts to their capacity",
+    InputKind::Toggle,
+)
+.fixed("false")
+.help("Every expert gets exactly its capacity, filled with empty rows: the memory no longer depends on routing.");
+
 pub(super) static EXPERT_IMBALANCE: Input = input(
     InputId::ExpertImbalance,
     "engine.expert_imbalance",

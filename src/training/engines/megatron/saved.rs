@@ -339,8 +339,7 @@ impl Setting {
     pub fn routed(&self, moe: &Moe) -> u64 {
         let sent = self.own().saturating_mul(moe.top_k);
         let even = sent.saturating_mul(self.settings.expert_tensor);
-        even.saturating_mul(self.settings.imbalance_thousandths)
-            .div_ceil(1000)
+        even.saturating_mul(self.settings.load()).div_ceil(1000)
     }
 
     fn experts(&self, moe: &Moe, all: &mut Vec<Saved>) {

@@ -40,6 +40,10 @@ pub struct Megatron {
     pub grouped_experts: bool,
     /// Rows of the vocabulary per tensor-parallel rank are padded to a multiple of this.
     pub vocabulary_multiple: u64,
+    /// Most rows of an expert as a multiple of its even share, in thousandths, where there is a capacity.
+    pub capacity_thousandths: Option<u64>,
+    /// Whether experts are padded to their capacity.
+    pub padded: bool,
     /// How many times its even share of the routed rows a rank gets, in thousandths.
     pub imbalance_thousandths: u64,
     /// The pipeline rank; `None` for the one that holds the most.
@@ -105,6 +109,16 @@ impl Megatron {
         let multiple = self.vocabulary_multiple.saturating_mul(self.tensor);
         let multiple = if multiple == 0 { 1 } else { multiple };
         vocabulary.div_ceil(multiple).saturating_mul(multiple)
+    }
+
+    /// How many times its even share of the routed rows a rank holds, in thousandths: what routing gives it, no more than the
+    /// capacity, or just that where experts are padded (core/transformer/moe/moe_utils.py, `get_capacity`).
+    pub fn load(&self) -> u64 {
+        match self.capacity_thousandths {
+            Some(capacity) if self.padded => capacity,
+            Some(capacity) => self.imbalance_thousandths.min(capacity),
+            None => self.imbalance_thousandths,
+        }
     }
 
     /// Ranks among which the parts between the matrices are divided along the sequence.

@@ -30,6 +30,8 @@ fn settings() -> Megatron {
         deterministic: false,
         grouped_experts: false,
         vocabulary_multiple: 128,
+        capacity_thousandths: None,
+        padded: false,
         imbalance_thousandths: 1000,
         stage: None,
     }
