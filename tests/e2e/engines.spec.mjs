@@ -42,6 +42,24 @@ test("hidden settings are not sent, and come back with their engine", async () =
   same(await (await control(page, "engine.zero_stage")).inputValue(), "3", "the stage after the detour");
 });
 
+test("hidden settings of a server are not sent, and come back with it", async () => {
+  const page = await openPage();
+  const request = {
+    model: { id: "llama-3.1-8b" },
+    inference: { engine_type: "vllm", max_seq_len: 2048, max_num_seqs: 64, enforce_eager: true },
+    hardware: { gpu: "h100-sxm-80gb", num_gpus: 1 },
+  };
+  await page.getByRole("tab", { name: "Inference" }).click();
+  await enter(page, request);
+  const vllm = await answer(page);
+  await set(page, "inference.engine_type", "huggingface");
+  check(!(await page.locator("body").innerText()).includes("means nothing to"), "a hidden setting is sent");
+  check((await answer(page)) !== vllm, "the answer does not follow the server");
+  await set(page, "inference.engine_type", "vllm");
+  same(await answer(page), vllm, "the answer after the detour");
+  same(await (await control(page, "inference.max_num_seqs")).inputValue(), "64", "the sequences after the detour");
+});
+
 test("Reset puts hidden settings back too", async () => {
   const page = await openPage();
   const start = await answer(page);

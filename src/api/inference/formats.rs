@@ -9,10 +9,27 @@ use crate::request::{InputId, ServerId};
 use crate::units::DType;
 use crate::warn::Issue;
 
-/// The type of the arithmetic.
-pub fn compute(given: &Given, model: &Model, report: &mut Report) -> DType {
+/// The type of the arithmetic. vLLM takes bf16 from compute capability 8.0 on, and fp16 where a published bf16 was not asked
+/// for (vllm `platforms/cuda.py` check_if_supports_dtype, `config/model.py`).
+pub fn compute(
+    given: &Given,
+    model: &Model,
+    engine: Option<ServerId>,
+    device: &Device,
+    report: &mut Report,
+) -> DType {
+    let no_bf16 = engine == Some(ServerId::Vllm) && device.nvidia && device.capability < 80;
     match given.choice(InputId::ServerDtype) {
-        Some("bf16") => DType::Bf16,
+        Some("bf16") => {
+            if no_bf16 {
+                report.error(
+                    "not_supported_by_gpu",
+                    InputId::ServerDtype,
+                    "vLLM runs bf16 from compute capability 8.0 (Ampere) on; fp16 is its choice for this card.",
+                );
+            }
+            DType::Bf16
+        }
         Some("fp16") => DType::Fp16,
         Some("fp32") => DType::Fp32,
         _ => {
@@ -21,6 +38,9 @@ pub fn compute(given: &Given, model: &Model, report: &mut Report) -> DType {
                 .dtype
                 .filter(|dtype| matches!(dtype, DType::Bf16 | DType::Fp16 | DType::Fp32));
             let (dtype, reason) = match published {
+                Some(DType::Bf16) | None if no_bf16 => {
+                    (DType::Fp16, "the card has no bf16, and vLLM takes fp16 then")
+                }
                 Some(dtype) => (dtype, "the type in which the model is published"),
                 None => (DType::Bf16, "the model's type is not known"),
             };
@@ -95,7 +115,7 @@ pub fn weights(
             ),
         }
     }
-    support(found.format, engine, device, report);
+    support(&mut found.format, engine, device, report);
     Some(found)
 }
 
@@ -150,10 +170,31 @@ fn named(name: &str, group: Option<u64>) -> WeightFormat {
     }
 }
 
+/// The compute capability, times ten, below which vLLM refuses a format (vllm `model_executor/layers/quantization/*.py`
+/// get_min_capability of the newest releases; Marlin has no kernel below 7.5, and up to 0.11 none below 8.0).
+const fn least_of_vllm(format: WeightFormat) -> u16 {
+    match format {
+        WeightFormat::Mxfp4 | WeightFormat::Mxfp8 | WeightFormat::Hqq { .. } => 80,
+        WeightFormat::Fp8Tensor { .. }
+        | WeightFormat::Fp8Channel
+        | WeightFormat::Fp8Block
+        | WeightFormat::Int8Channel
+        | WeightFormat::Awq { .. }
+        | WeightFormat::Compressed { .. }
+        | WeightFormat::TorchaoInt4 { .. }
+        | WeightFormat::TorchaoInt8
+        | WeightFormat::Nvfp4 { .. } => 75,
+        WeightFormat::BitsAndBytes4 { .. } => 70,
+        WeightFormat::Gptq { .. } => 60,
+        WeightFormat::Plain => 0,
+    }
+}
+
 /// What the card cannot run. Transformers refuses FP8 below compute capability 8.9 and dequantises MXFP4 below 7.5
 /// (transformers 5.23.0 `quantizers/quantizer_finegrained_fp8.py`, `quantizer_mxfp4.py`); vLLM has kernels that take FP8 and
 /// FP4 weights as they are on older cards (`model_executor/layers/quantization/utils/marlin_utils_fp8.py`, `..._fp4.py`).
-fn support(format: WeightFormat, engine: Option<ServerId>, device: &Device, report: &mut Report) {
+fn support(stored: &mut WeightFormat, engine: Option<ServerId>, device: &Device, report: &mut Report) {
+    let format = *stored;
     let fp8 = matches!(
         format,
         WeightFormat::Fp8Tensor { .. }
@@ -162,6 +203,7 @@ fn support(format: WeightFormat, engine: Option<ServerId>, device: &Device, repo
             | WeightFormat::Mxfp8
     );
     let fp4 = matches!(format, WeightFormat::Nvfp4 { .. });
+    let mx = format == WeightFormat::Mxfp4;
     let transformers = engine == Some(ServerId::Huggingface);
     if transformers && fp4 {
         report.error(
@@ -175,7 +217,28 @@ fn support(format: WeightFormat, engine: Option<ServerId>, device: &Device, repo
             InputId::WeightFormat,
             "Transformers runs FP8 weights from compute capability 8.9 (Ada, Hopper) on.",
         );
-    } else if !transformers && (fp8 && device.capability < 89 || fp4 && device.capability < 100) {
+    } else if transformers && mx && device.nvidia && device.capability < 75 {
+        report.warn(
+            "emulated",
+            InputId::WeightFormat,
+            "Transformers has MXFP4 kernels from compute capability 7.5 (Turing) on: the weights are widened at load.",
+        );
+        *stored = WeightFormat::Plain;
+    } else if engine == Some(ServerId::Vllm) && device.nvidia && device.capability < least_of_vllm(format) {
+        let least = least_of_vllm(format);
+        report.error(
+            "not_supported_by_gpu",
+            InputId::WeightFormat,
+            format!(
+                "vLLM runs this format from compute capability {}.{} on; {} has {}.{}.",
+                least / 10,
+                least % 10,
+                device.name,
+                device.capability / 10,
+                device.capability % 10,
+            ),
+        );
+    } else if !transformers && (fp8 && device.capability < 89 || (fp4 || mx) && device.capability < 100) {
         report.warn(
             "emulated",
             InputId::WeightFormat,

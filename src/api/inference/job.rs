@@ -71,7 +71,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Question> {
     let (model, card) = (model?, card?);
     let device = device(&card);
     let (prompt, new_tokens) = settings::lengths(given, &model, report);
-    let compute = formats::compute(given, &model, report);
+    let compute = formats::compute(given, &model, engine, &device, report);
     let weights = formats::weights(given, &model, engine, &device, report)?;
     let cache = formats::cache(given, engine, &device, report);
     let options = settings::options(given, engine?, &model, report)?;
