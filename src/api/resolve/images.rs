@@ -122,10 +122,17 @@ fn combinations(given: &Given, mesh: Mesh, report: &mut Report) {
             );
         }
     }
-    if chosen(InputId::Adapter, "none") && chosen(InputId::ActivationCheckpointing, "none") {
+    if chosen(InputId::Adapter, "none") && chosen(InputId::BaseFormat, "plain") {
+        refuse(
+            InputId::BaseFormat,
+            "Whether the tower's matrices are stored in few bits as well is not settled: leave the base plain, or leave the images out.",
+        );
+    }
+    let recomputation = given.choice(InputId::ActivationCheckpointing);
+    if chosen(InputId::Adapter, "none") && !matches!(recomputation, None | Some("none" | "full")) {
         refuse(
             InputId::ActivationCheckpointing,
-            "Beside adapters, recomputation lets a gradient flow through a frozen tower (transformers' enable_input_require_grads), which is not built yet: recompute nothing, or leave the images out.",
+            "Beside adapters and images all layers are recomputed or none: choose one of both.",
         );
     }
 }

@@ -13,7 +13,7 @@ use super::plan::{GRADIENTS, LayerPlan, Scope, StateTypes, fresh_gradients};
 use super::sheet::{Held, Sheet};
 use super::tape::{Played, Start, Storage, Tape};
 use super::{Recomputation, TrainingJob, names};
-use crate::model::{Network, Tensor, Vision, VisionPart};
+use crate::model::{Network, Tensor, Vision, VisionClass, VisionPart};
 use parts::{Eye, Piece};
 
 /// The tower of a job.
@@ -128,7 +128,14 @@ impl TowerPlan {
             self.batch = sheet.storages([eye.pixels()], PLACE);
             self.forward = tightest_frozen(job, &eye, sheet);
         }
-        if images.training == TowerTraining::Frozen {
+        let hooked = images.training == TowerTraining::Frozen && asks_for_gradients(job);
+        let flows = hooked && vision.class == VisionClass::Siglip;
+        let eye = if flows { eye.flowing() } else { eye };
+        if hooked && passes {
+            let leaves = std::iter::once(eye.embedding()).chain(flows.then(|| eye.patches_made()));
+            self.shared = sheet.storages(leaves, PLACE);
+        }
+        if images.training == TowerTraining::Frozen && !flows {
             return;
         }
         let whole = images.training == TowerTraining::Whole;
@@ -137,7 +144,7 @@ impl TowerPlan {
             pieces.push(Piece::Input);
         }
         for block in 0..vision.depth {
-            if whole {
+            if whole || flows {
                 pieces.push(Piece::Block);
             }
             if vision.also_merged.contains(&block) {
@@ -155,7 +162,7 @@ impl TowerPlan {
         }
         self.merger = kinds.iter().position(|kind| *kind == Piece::Merger);
         if passes {
-            self.shared = sheet.storages(eye.shared(whole), PLACE);
+            self.shared.extend(sheet.storages(eye.shared(whole), PLACE));
             self.waiting = sheet.storages([eye.image_tokens(true)], PLACE);
         }
         self.kinds = kinds
@@ -178,6 +185,13 @@ impl TowerPlan {
 
 /// Where the entries of a tower are.
 const PLACE: &str = "vision tower";
+
+/// Whether the outputs of the embeddings ask for gradients although nothing there trains: beside adapters, for recomputation.
+/// The hook is on the embedding of every model within the model that names one (transformers 5.23, modeling_utils.py,
+/// `enable_input_require_grads`): SigLIP names its convolution, Qwen's tower none.
+fn asks_for_gradients(job: &TrainingJob) -> bool {
+    job.adapter.is_some() && job.recomputation == Recomputation::Full
+}
 
 /// Whether a part of a tower trains.
 const fn trains(training: TowerTraining, part: VisionPart) -> bool {

@@ -55,7 +55,10 @@ pub struct Eye<'a> {
     kernel: AttentionKernel,
     workspace: bool,
     text: Storage,
+    /// No weight trains.
     frozen: bool,
+    /// A gradient flows through it all the same.
+    flows: bool,
 }
 
 impl<'a> Eye<'a> {
@@ -84,6 +87,7 @@ impl<'a> Eye<'a> {
             workspace: job.torch_version >= (2, 15) && job.compute_capability >= 90,
             text: Storage::new(&names::HIDDEN_STATE, text, weights),
             frozen: false,
+            flows: false,
         }
     }
 
@@ -91,8 +95,29 @@ impl<'a> Eye<'a> {
     pub const fn frozen(&self) -> Self {
         Self {
             frozen: true,
+            flows: false,
             ..*self
         }
+    }
+
+    /// The same tower whose weights are frozen and through which a gradient flows.
+    pub const fn flowing(&self) -> Self {
+        Self {
+            frozen: true,
+            flows: true,
+            ..*self
+        }
+    }
+
+    /// The embedding of the text, which is kept beside what the images were scattered into: a leaf of its own.
+    pub const fn embedding(&self) -> Storage {
+        self.text
+    }
+
+    /// The patches that the convolution makes, a leaf of their own as well.
+    pub const fn patches_made(&self) -> Storage {
+        let shape = self.of_patches(&names::TOWER_WIDTH, self.vision.hidden);
+        Storage::new(&names::PATCHES, shape, self.types.weights)
     }
 
     /// What trains.
@@ -181,11 +206,15 @@ impl<'a> Eye<'a> {
 
     /// Records a piece. Before a projector that trains alone no gradient is wanted.
     pub fn record(&self, piece: Piece) -> Recorded {
-        let whole = self.training() == TowerTraining::Whole && !self.frozen;
+        let whole = self.flows || (self.training() == TowerTraining::Whole && !self.frozen);
         let (input, rows, trained) = match piece {
             Piece::Input => (self.pixels(), self.patches(), false),
             Piece::Block | Piece::Merger | Piece::Projector => (self.hidden(), self.patches(), whole),
-            Piece::Scatter => (self.image_tokens(false), self.tokens(), !self.frozen),
+            Piece::Scatter => (
+                self.image_tokens(false),
+                self.tokens(),
+                self.flows || !self.frozen,
+            ),
         };
         let (tape, input) = Tape::new(input, trained);
         let mut recorder = self.recorder(tape, rows);
