@@ -3,6 +3,8 @@
 // A test says what it expected by panicking, and prints the figures that it judged.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod servers;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -136,11 +138,6 @@ type Select = Box<dyn Fn(&Record) -> bool>;
 /// Whether a record of vLLM prints this figure.
 fn served(record: &Record, figure: &str) -> bool {
     record.engine() == EngineName::Vllm && record.number(figure).is_some()
-}
-
-/// A number that the log of another server printed.
-fn printed(record: &Record, figure: &str) -> Option<f64> {
-    record.object("measured")?.get(figure)?.as_f64()
 }
 
 /// Whether the peak of a published run is predicted where the loss is computed or in the optimizer's step.
@@ -376,33 +373,9 @@ fn select(name: &str) -> Vec<Record> {
                     && record.number("gpu_memory_utilization").is_some()
             }),
         ),
-        "sglang-all" => (
-            "serving.jsonl",
-            Box::new(|record| record.engine() == EngineName::Sglang),
-        ),
-        "sglang-cache" => (
-            "serving.jsonl",
-            Box::new(|record| {
-                record.engine() == EngineName::Sglang
-                    && printed(record, "kv_gib").is_some()
-                    && printed(record, "kv_tokens").is_some()
-            }),
-        ),
-        // Free memory before and after loading, and the share, are printed or follow; kernels of NVIDIA.
-        "sglang-tokens" => (
-            "serving.jsonl",
-            Box::new(|record| {
-                record.engine() == EngineName::Sglang
-                    && printed(record, "kv_tokens").is_some()
-                    && printed(record, "avail_after_load_gib").is_some()
-                    && (printed(record, "avail_before_load_gib").is_some()
-                        || printed(record, "weights_gib").is_some())
-                    && !record
-                        .text("gpu")
-                        .is_some_and(|gpu| gpu.contains("AMD") || gpu.contains("MI3"))
-            }),
-        ),
-        other => panic!("gates.toml names the unknown selection {other}"),
+        other => {
+            servers::select(other).unwrap_or_else(|| panic!("gates.toml names the unknown selection {other}"))
+        }
     };
     file(file_name)
         .into_iter()
@@ -517,7 +490,8 @@ fn verdicts_agree_with_what_became_of_the_runs() {
 /// Each published run that cannot be asked names what is missing of it.
 #[test]
 fn a_run_that_is_not_asked_names_what_is_missing() {
-    let records = file("training.jsonl");
+    let mut records = file("training.jsonl");
+    records.extend(file("serving.jsonl"));
     let report = compare(&records);
     for missing in &report.not_mapped {
         let words = missing.reason.split_whitespace().count();

@@ -38,9 +38,6 @@ fn rows() -> Vec<Value> {
         .collect()
 }
 
-/// Rows of inference about engines that are not built yet, with their issue.
-const OPEN_CASES: [(&str, u64); 1] = [("TGI limits contradict", 6)];
-
 fn base() -> Value {
     base_of("calculate")
 }
@@ -112,9 +109,7 @@ fn every_row_is_met_or_open() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for row in rows() {
         let function = row["function"].as_str().expect("function");
-        let case = row["case"].as_str().unwrap_or_default();
-        let open_case = function == "calculateInference" && OPEN_CASES.iter().any(|(open, _)| *open == case);
-        if open_case || OPEN.iter().any(|(open, _)| *open == function) {
+        if OPEN.iter().any(|(open, _)| *open == function) {
             *counts.entry("open").or_default() += 1;
             continue;
         }

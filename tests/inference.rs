@@ -193,7 +193,7 @@ fn engines_have_other_names_and_strangers_are_refused() {
     for name in [json!("transformers"), json!("HuggingFace"), Value::Null] {
         assert_eq!(ask(with(name)).need, ask(four()).need);
     }
-    for (name, code) in [("bogus", "unknown_value"), ("tensorrt-llm", "not_available_yet")] {
+    for (name, code) in [("bogus", "unknown_value"), ("llama.cpp", "not_available_yet")] {
         assert_eq!(
             refused(with(json!(name))),
             [(code.to_string(), "inference.engine_type".to_string())]

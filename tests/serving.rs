@@ -25,6 +25,15 @@ fn refused(value: Value) -> Vec<(String, String)> {
         .collect()
 }
 
+fn part(answer: &InferenceAnswer, id: &str) -> u64 {
+    answer
+        .parts
+        .iter()
+        .filter(|part| part.id == id)
+        .map(|part| part.bytes.expected_bytes.get())
+        .sum()
+}
+
 fn with(mut value: Value, section: &str, key: &str, to: Value) -> Value {
     value[section][key] = to;
     value
@@ -91,5 +100,176 @@ fn a_start_of_sglang_is_told_in_its_own_lines() {
         "max_total_num_tokens=",
     ] {
         assert!(has(start), "{start}: {lines:?}");
+    }
+}
+
+fn tensorrt() -> Value {
+    let mut question = sglang();
+    question["inference"]["engine_type"] = json!("tensorrt_llm");
+    question["inference"]["trt_backend"] = json!("tensorrt");
+    question
+}
+
+#[test]
+fn limits_of_a_build_refuse_what_is_longer() {
+    let of = |key: &str, to: u64| ask(with(tensorrt(), "inference", key, json!(to)));
+    assert!(of("trt_max_seq_len", 4096).fits_on_gpu);
+    let short = of("trt_max_seq_len", 1024);
+    assert!(!short.fits_on_gpu);
+    assert!(short.failure.expect("a reason").contains("1024 for a sequence"));
+    assert!(!of("trt_max_batch_size", 2).fits_on_gpu);
+    let mut odd = with(tensorrt(), "inference", "trt_max_seq_len", json!(1024));
+    odd["inference"]["trt_max_input_len"] = json!(2048);
+    assert_eq!(
+        refused(odd),
+        [(
+            "unsupported_combination".into(),
+            "inference.trt_max_input_len".into()
+        )]
+    );
+    assert_eq!(
+        refused(with(
+            tensorrt(),
+            "inference",
+            "kv_cache_quantization",
+            json!("int4")
+        )),
+        [(
+            "not_supported_by_engine".into(),
+            "inference.kv_cache_quantization".into()
+        )]
+    );
+}
+
+#[test]
+fn capacity_of_tensorrt_llm_is_the_edge_in_every_direction() {
+    for (model, backend) in [
+        ("llama-3.1-8b", "tensorrt"),
+        ("qwen2.5-7b", "pytorch"),
+        ("deepseek-v2-lite", "pytorch"),
+    ] {
+        let mut question = with(tensorrt(), "model", "id", json!(model));
+        question["inference"]["trt_backend"] = json!(backend);
+        let answer = ask(question.clone());
+        let most = answer.max_supported_batch_size;
+        assert!(most > 4, "{model}");
+        assert!(ask(with(question.clone(), "inference", "batch_size", json!(most))).fits_on_gpu);
+        assert!(!ask(with(question.clone(), "inference", "batch_size", json!(most + 1))).fits_on_gpu);
+        let length = answer.max_context_len;
+        assert!(
+            ask(with(question, "inference", "max_seq_len", json!(length))).fits_on_gpu,
+            "{model}: {length}"
+        );
+    }
+}
+
+#[test]
+fn starts_of_both_backends_are_told_in_their_own_lines() {
+    for (backend, starts) in [
+        (
+            "tensorrt",
+            [
+                "[TensorRT-LLM][INFO] Loaded engine size: ",
+                "[TensorRT-LLM][INFO] Memory usage when calculating max tokens in paged kv cache: total: ",
+            ],
+        ),
+        (
+            "pytorch",
+            [
+                "Peak memory during memory usage profiling (torch + non-torch): ",
+                "[TensorRT-LLM][INFO] Number of blocks in KV cache primary pool: ",
+            ],
+        ),
+    ] {
+        let lines = ask(with(tensorrt(), "inference", "trt_backend", json!(backend))).start_up;
+        for start in starts {
+            assert!(
+                lines.iter().any(|line| line.starts_with(start)),
+                "{start}: {lines:?}"
+            );
+        }
+    }
+}
+
+fn tgi() -> Value {
+    let mut question = sglang();
+    question["inference"]["engine_type"] = json!("tgi");
+    question
+}
+
+#[test]
+fn limits_of_tgi_are_refused_by_field() {
+    let both = |first: (&str, Value), second: (&str, Value)| {
+        let question = with(tgi(), "inference", first.0, first.1);
+        refused(with(question, "inference", second.0, second.1))
+    };
+    let odd = |key: &str| vec![("unsupported_combination".to_string(), format!("inference.{key}"))];
+    assert_eq!(
+        both(
+            ("max_total_tokens", json!(4096)),
+            ("max_input_tokens", json!(4096))
+        ),
+        odd("max_input_tokens")
+    );
+    assert_eq!(
+        both(
+            ("max_total_tokens", json!(4096)),
+            ("max_batch_total_tokens", json!(2048))
+        ),
+        odd("max_batch_total_tokens")
+    );
+    assert_eq!(
+        both(("tensor_parallel_size", json!(2)), ("num_shard", json!(4))),
+        odd("num_shard")
+    );
+    assert_eq!(
+        both(("sharded", json!(false)), ("num_shard", json!(2))),
+        odd("sharded")
+    );
+    assert_eq!(
+        refused(with(tgi(), "inference", "tgi_quantize", json!("exl2"))),
+        [("not_supported_by_engine".into(), "inference.tgi_quantize".into())]
+    );
+    let short = ask(with(tgi(), "inference", "max_total_tokens", json!(1024)));
+    assert!(!short.fits_on_gpu);
+}
+
+#[test]
+fn the_longest_request_of_tgi_stands_for_the_tokens_of_a_sequence() {
+    let mut question = with(tgi(), "inference", "max_total_tokens", json!(2048));
+    let fields = question["inference"].as_object_mut().expect("fields");
+    fields.remove("max_seq_len");
+    assert_eq!(
+        part(&ask(question.clone()), "kv_cache"),
+        4 * 2048 * 131_072,
+        "four requests"
+    );
+    question["inference"]["num_shard"] = json!(2);
+    assert_eq!(
+        part(&ask(question), "kv_cache"),
+        4 * 2048 * 65_536,
+        "on two shards"
+    );
+}
+
+#[test]
+fn capacity_of_tgi_is_the_edge_in_every_direction() {
+    for (model, version) in [
+        ("llama-3.1-8b", "3.3.0"),
+        ("qwen2.5-7b", "2.0.0"),
+        ("gemma-2-9b", "1.4.0"),
+    ] {
+        let mut question = with(tgi(), "model", "id", json!(model));
+        question["inference"]["engine_version"] = json!(version);
+        let answer = ask(question.clone());
+        let most = answer.max_supported_batch_size;
+        assert!(most > 4, "{model}");
+        assert!(ask(with(question.clone(), "inference", "batch_size", json!(most))).fits_on_gpu);
+        assert!(!ask(with(question.clone(), "inference", "batch_size", json!(most + 1))).fits_on_gpu);
+        let length = answer.max_context_len;
+        assert!(
+            ask(with(question, "inference", "max_seq_len", json!(length))).fits_on_gpu,
+            "{model}: {length}"
+        );
     }
 }

@@ -20,6 +20,8 @@ pub mod serving;
 pub mod sglang;
 pub mod software;
 pub mod statistics;
+pub mod tensorrt;
+pub mod tgi;
 pub mod trace;
 pub mod transformers;
 pub mod verdicts;

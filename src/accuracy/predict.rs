@@ -6,7 +6,7 @@ use super::question::Question;
 use super::record::{EngineName, Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
 use super::verdicts::{self, Judged};
-use super::{deepspeed, extras, inference, published, sglang, trace, transformers, vllm};
+use super::{deepspeed, extras, inference, published, sglang, tensorrt, tgi, trace, transformers, vllm};
 use crate::api;
 use crate::request::{Answer, InputId, Meters, Range, StageRow};
 use crate::units::Bytes;
@@ -65,8 +65,11 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option
     if record.format == Format::Vllm && record.engine() == EngineName::Vllm {
         return vllm::lines(record, measured).map(|lines| (lines, None));
     }
-    if record.engine() == EngineName::Sglang {
-        return sglang::lines(record, measured).map(|lines| (lines, None));
+    match record.engine() {
+        EngineName::Sglang => return sglang::lines(record, measured).map(|lines| (lines, None)),
+        EngineName::Tgi => return tgi::lines(record, measured).map(|lines| (lines, None)),
+        EngineName::TensorRtLlm => return tensorrt::lines(record, measured).map(|lines| (lines, None)),
+        _ => {}
     }
     let question = question(record)?;
     if !record.engine().trains() {

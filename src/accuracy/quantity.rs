@@ -38,6 +38,8 @@ pub enum Quantity {
     KvBytesPerToken,
     /// Tokens of the pool: a count, compared as bytes are.
     KvTokens,
+    /// Free memory when the pool is sized.
+    FreeForPool,
 }
 
 impl Quantity {
@@ -59,6 +61,7 @@ impl Quantity {
             Self::DecodePeak => "decode_peak",
             Self::KvBytesPerToken => "kv_bytes_per_token",
             Self::KvTokens => "kv_tokens",
+            Self::FreeForPool => "free_for_pool",
         }
     }
 
@@ -130,7 +133,11 @@ pub fn measurements(record: &Record) -> Vec<Measurement> {
             .map(|measured| {
                 let mut all = served(measured, None);
                 all.extend(loaded(measured, &all));
-                all.extend(tokens(measured));
+                let block = record
+                    .object("flags")
+                    .and_then(|flags| flags.get("tokens_per_block"));
+                all.extend(tokens(measured, block.and_then(Value::as_u64)));
+                all.extend(built(record, measured));
                 all
             })
             .unwrap_or_default(),
@@ -228,16 +235,59 @@ fn loaded(fields: &Map<String, Value>, known: &[Measurement]) -> Option<Measurem
     })
 }
 
-/// The tokens of the pool, where a log prints them.
-fn tokens(fields: &Map<String, Value>) -> Option<Measurement> {
-    let tokens = fields
-        .get("kv_tokens")
-        .or(fields.get("max_batch_total_tokens"))?
-        .as_u64()?;
+/// The tokens of the pool, where a log prints them or its blocks.
+fn tokens(fields: &Map<String, Value>, block: Option<u64>) -> Option<Measurement> {
+    let whole = |key: &str| fields.get(key).and_then(Value::as_u64);
+    let blocks = whole("kv_blocks").zip(block);
+    let tokens = whole("kv_tokens")
+        .or(whole("max_batch_total_tokens"))
+        .or(blocks.map(|(blocks, block)| blocks.saturating_mul(block)))?;
     Some(Measurement {
         quantity: Quantity::KvTokens,
         bytes: Some(Bytes::new(tokens)),
     })
+}
+
+/// What TensorRT-LLM prints besides: the size of an engine, the memory of its execution context, what is free for the pool.
+fn built(record: &Record, fields: &Map<String, Value>) -> Vec<Measurement> {
+    let number = |key: &str| fields.get(key).and_then(Value::as_f64);
+    let gib = |gib: f64| Some(Bytes::from_gib(gib));
+    let mib = |mib: f64| gib(mib / 1024.0);
+    let total = record.number("gpu_total_gib");
+    let left = number("peak_profiling_gib")
+        .zip(total)
+        .map(|(peak, total)| total - peak);
+    // AutoDeploy prints MB; the total is that of an H100 in MiB.
+    let loaded = number("free_after_load_mb").map(|free| free / 1024.0);
+    [
+        (
+            Quantity::Weights,
+            number("engine_size_mib")
+                .or(number("trt_gpu_after_load_mib"))
+                .and_then(mib),
+        ),
+        (
+            Quantity::ActivationPeak,
+            number("execution_context_mib").and_then(mib),
+        ),
+        (
+            Quantity::FreeForPool,
+            number("avail_before_kv_gib").or(left).or(loaded).and_then(gib),
+        ),
+        (Quantity::KvCache, number("avail_kv_budget_gib").and_then(gib)),
+        (
+            Quantity::KvBytesPerToken,
+            number("kv_bytes_per_token_logged").and_then(|bytes| gib(bytes / (1_u64 << 30) as f64)),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(quantity, bytes)| {
+        Some(Measurement {
+            quantity,
+            bytes: Some(bytes?),
+        })
+    })
+    .collect()
 }
 
 fn served(fields: &Map<String, Value>, block_tokens: Option<u64>) -> Vec<Measurement> {

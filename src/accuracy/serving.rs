@@ -44,12 +44,15 @@ const MODELS: &[(&str, &str)] = &[
     ("llama-3.3-70b", "llama-3.3-70b"),
     ("Llama-3.x-8B", "llama-3.1-8b"),
     ("Llama-3.1-8B", "llama-3.1-8b"),
+    ("Meta-Llama-3-8B", "llama-3-8b"),
     ("Llama-3-8B", "llama-3-8b"),
     ("Llama-2-70b", "llama-2-70b"),
     ("llama-2-13b", "llama-2-13b"),
     ("Llama-2-7", "llama-2-7b"),
     ("Llama-7B", "llama-7b"),
     ("llama-7b", "llama-7b"),
+    ("7B-class LLM fp16", "llama-2-7b"),
+    ("12 layers (KVCacheReuseChunked)", "gpt2"),
 ];
 
 /// Parts of a device's name, and the card of the table; the first that fits.
@@ -131,6 +134,11 @@ pub fn weights(record: &Record) -> Result<Quantisation, String> {
         },
         Some("int4-awq" | "awq-int4") => WeightFormat::Awq { group: 128 },
         Some("int8" | "sq-int8") => WeightFormat::Int8Channel,
+        // A scale per output: one in a group as long as the inputs.
+        Some("int4-wo") => WeightFormat::Compressed {
+            group: 4096,
+            asymmetric: false,
+        },
         Some("bnb-nf4") => WeightFormat::BitsAndBytes4 { double: true },
         Some(_) => return Err("how the checkpoint is quantised".into()),
     };

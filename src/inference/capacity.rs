@@ -1,7 +1,7 @@
 //! Capacity both ways: the most sequences of a length, the longest sequence of a number, the fewest GPUs. Found by asking
 //! the engine again, never by a straight line; each engine keeps what the trials have in common.
 
-use super::engines::{Engine, sglang, transformers, vllm};
+use super::engines::{Engine, sglang, tensorrt_llm, tgi, transformers, vllm};
 use super::estimate::Estimate;
 use super::job::InferenceJob;
 use crate::units::Bytes;
@@ -75,6 +75,10 @@ pub fn capacity(
         Engine::Transformers(options) => transformers::capacity(job, options, limit, shardable),
         Engine::Vllm(options) => vllm::capacity(job, options, &estimate.loaded, limit, shardable),
         Engine::Sglang(options) => sglang::capacity(job, options, &estimate.loaded, limit, shardable),
+        Engine::Tgi(options) => tgi::capacity(job, options, &estimate.loaded, limit, shardable),
+        Engine::TensorRtLlm(options) => {
+            tensorrt_llm::capacity(job, options, &estimate.loaded, limit, shardable)
+        }
     }
 }
 

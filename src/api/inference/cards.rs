@@ -6,7 +6,7 @@ use super::super::read::Typed;
 use super::super::resolve::{Card, Report};
 use super::job::Question;
 use crate::hardware;
-use crate::inference::engines::{sglang, vllm};
+use crate::inference::engines::{sglang, tgi, vllm};
 use crate::inference::{Engine, Estimate, InferenceJob, evaluate};
 use crate::memory::meters::Fit;
 use crate::request::{CardRow, InputId};
@@ -126,7 +126,10 @@ pub fn bind(question: &mut Question) -> (Estimate, Vec<CardRow>) {
         Engine::Sglang(options) => {
             question.job.engine = Engine::Sglang(sglang::settled(&question.job, options));
         }
-        Engine::Transformers(_) => {}
+        Engine::Tgi(options) => {
+            question.job.engine = Engine::Tgi(tgi::settled(&question.job, options));
+        }
+        Engine::Transformers(_) | Engine::TensorRtLlm(_) => {}
     }
     let unlike: u64 = question.others.iter().map(|(_, count)| *count).sum();
     let own = (question.card.clone(), question.gpus.saturating_sub(unlike));

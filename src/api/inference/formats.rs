@@ -2,6 +2,7 @@
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
+use super::tgi;
 use crate::inference::Device;
 use crate::inference::job::CacheType;
 use crate::inference::weights::{Quantisation, WeightFormat};
@@ -32,6 +33,10 @@ pub fn compute(
         }
         Some("fp16") => DType::Fp16,
         Some("fp32") => DType::Fp32,
+        _ if tgi::asked(given) && given.has(InputId::TgiDtype) => match given.choice(InputId::TgiDtype) {
+            Some("float16") => DType::Fp16,
+            _ => DType::Bf16,
+        },
         _ => {
             let published = model
                 .released
@@ -133,6 +138,10 @@ fn chosen(given: &Given, report: &mut Report) -> Option<&'static str> {
         }
         Some("none") | None => None,
         Some(name) => Some(name),
+    };
+    let argument = match tgi::asked(given) {
+        true => tgi::quantize(given, report),
+        false => argument,
     };
     given.choice(InputId::WeightFormat).or(argument)
 }
@@ -258,6 +267,12 @@ pub fn cache(given: &Given, engine: Option<ServerId>, device: &Device, report: &
         _ => CacheType::Compute,
     };
     let refused = match (engine, kind) {
+        (Some(ServerId::TensorRtLlm), CacheType::Grouped(2 | 4) | CacheType::Fp4) => {
+            Some("TensorRT-LLM caches keys and values in the compute type, in fp8 or in int8.")
+        }
+        (Some(ServerId::Tgi), CacheType::Grouped(_) | CacheType::Fp4) => {
+            Some("TGI caches keys and values in the compute type or in fp8.")
+        }
         (Some(ServerId::Sglang), CacheType::Grouped(_)) => {
             Some("SGLang caches keys and values in the compute type, in fp8 or in fp4.")
         }

@@ -7,6 +7,8 @@ mod job;
 mod settings;
 mod sglang;
 mod shared;
+mod tensorrt;
+mod tgi;
 mod transformers;
 mod usage;
 mod vllm;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::{sglang, transformers, vllm};
+use super::{sglang, tensorrt, tgi, transformers, vllm};
 use crate::inference::Engine;
 use crate::model::{Mixer, Network, catalogue};
 use crate::request::{Availability, InputId, ServerId};
@@ -44,8 +44,10 @@ pub fn options(given: &Given, engine: ServerId, model: &Model, report: &mut Repo
         ServerId::Huggingface => Some(Engine::Transformers(transformers::options(given, model, report))),
         ServerId::Vllm => vllm::options(given, model, report).map(Engine::Vllm),
         ServerId::Sglang => sglang::options(given, model, report).map(Engine::Sglang),
+        ServerId::Tgi => tgi::options(given, report).map(Engine::Tgi),
+        ServerId::TensorRtLlm => tensorrt::options(given, model, report).map(Engine::TensorRtLlm),
         // Refused by `server`.
-        ServerId::Tgi | ServerId::TensorRtLlm | ServerId::LlamaCpp => None,
+        ServerId::LlamaCpp => None,
     }
 }
 
@@ -71,7 +73,7 @@ pub fn lengths(given: &Given, model: &Model, report: &mut Report) -> (u64, u64) 
     let typed = |id| given.get(id).and_then(|_| given.integer(id));
     let limit = typed(InputId::MaxSeqLen).or(model.network.max_positions);
     let (total, prompt, answer) = (
-        typed(InputId::TotalTokens),
+        typed(InputId::TotalTokens).or_else(|| tgi::longest(given)),
         typed(InputId::PromptTokens),
         typed(InputId::NewTokens),
     );
@@ -160,7 +162,9 @@ pub fn sharding(
     model: Option<&Model>,
     report: &mut Report,
 ) -> (u64, u64) {
-    let tensor = given.integer(InputId::ServerTensorParallel).unwrap_or(1);
+    let tensor = tgi::shards(given, engine, report)
+        .or(given.integer(InputId::ServerTensorParallel))
+        .unwrap_or(1);
     let pipeline = given.integer(InputId::ServerPipelineParallel).unwrap_or(1);
     let copies = engine.is_some_and(|engine| engine != ServerId::Huggingface);
     if let Some(model) = model {
@@ -188,6 +192,13 @@ pub fn sharding(
             "unsupported_combination",
             InputId::ServerPipelineParallel,
             "Transformers divides either matrices (tp_plan) or layers (device_map), not both.",
+        );
+    }
+    if engine == Some(ServerId::Tgi) && pipeline > 1 {
+        report.error(
+            "not_supported_by_engine",
+            InputId::ServerPipelineParallel,
+            "TGI divides matrices among shards, never layers.",
         );
     }
     (tensor, pipeline)

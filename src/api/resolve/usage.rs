@@ -434,7 +434,24 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::DisableCustomAllReduce
         | InputId::EnableP2p
         | InputId::ServerCompile
-        | InputId::RadixCacheLength => Use::Used,
+        | InputId::RadixCacheLength
+        | InputId::TrtBackend
+        | InputId::TrtMaxBatchSize
+        | InputId::TrtMaxInputLen
+        | InputId::TrtMaxSeqLen
+        | InputId::TrtMaxBeamWidth
+        | InputId::TrtMaxNumTokens
+        | InputId::TrtRemovePadding
+        | InputId::TgiMaxTotalTokens
+        | InputId::TgiMaxInputTokens
+        | InputId::TgiPrefillTokens
+        | InputId::TgiBatchTotalTokens
+        | InputId::TgiWiggleRoom
+        | InputId::TgiAttention
+        | InputId::TgiQuantize
+        | InputId::TgiDtype
+        | InputId::TgiSharded
+        | InputId::TgiShards => Use::Used,
     }
 }
 

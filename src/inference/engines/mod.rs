@@ -1,8 +1,11 @@
 //! The engines, one folder each. An engine turns a job into an [`Estimate`] of the fullest GPU.
 
 mod loaded;
+mod pooled;
 mod rows;
 pub mod sglang;
+pub mod tensorrt_llm;
+pub mod tgi;
 pub mod transformers;
 pub mod vllm;
 
@@ -18,6 +21,10 @@ pub enum Engine {
     Vllm(vllm::Options),
     /// SGLang.
     Sglang(sglang::Options),
+    /// TensorRT-LLM.
+    TensorRtLlm(tensorrt_llm::Options),
+    /// Text Generation Inference.
+    Tgi(tgi::Options),
 }
 
 /// What the fullest GPU holds.
@@ -26,5 +33,7 @@ pub fn evaluate(job: &InferenceJob) -> Estimate {
         Engine::Transformers(options) => transformers::evaluate(job, options),
         Engine::Vllm(options) => vllm::evaluate(job, options),
         Engine::Sglang(options) => sglang::evaluate(job, options),
+        Engine::TensorRtLlm(options) => tensorrt_llm::evaluate(job, options),
+        Engine::Tgi(options) => tgi::evaluate(job, options),
     }
 }

@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Input, adapter, between, engine, hardware, images, inference, inference_run, inference_sglang,
-    inference_vllm, megatron, model, model_details, offload, optimizer, parallelism, training,
+    inference_tensorrt, inference_tgi, inference_vllm, megatron, model, model_details, offload, optimizer,
+    parallelism, training,
 };
 
 macro_rules! registry {
@@ -264,6 +265,23 @@ registry! {
     EnableP2p => inference_sglang::ENABLE_P2P,
     ServerCompile => inference_sglang::ENABLE_TORCH_COMPILE,
     RadixCacheLength => inference_sglang::RADIX_CACHE_MAX_SEQ_LEN,
+    TrtBackend => inference_tensorrt::BACKEND,
+    TrtMaxBatchSize => inference_tensorrt::MAX_BATCH_SIZE,
+    TrtMaxInputLen => inference_tensorrt::MAX_INPUT_LEN,
+    TrtMaxSeqLen => inference_tensorrt::MAX_SEQ_LEN,
+    TrtMaxBeamWidth => inference_tensorrt::MAX_BEAM_WIDTH,
+    TrtMaxNumTokens => inference_tensorrt::MAX_NUM_TOKENS,
+    TrtRemovePadding => inference_tensorrt::REMOVE_INPUT_PADDING,
+    TgiMaxTotalTokens => inference_tgi::MAX_TOTAL_TOKENS,
+    TgiMaxInputTokens => inference_tgi::MAX_INPUT_TOKENS,
+    TgiPrefillTokens => inference_tgi::MAX_BATCH_PREFILL_TOKENS,
+    TgiBatchTotalTokens => inference_tgi::MAX_BATCH_TOTAL_TOKENS,
+    TgiWiggleRoom => inference_tgi::WIGGLE_ROOM,
+    TgiAttention => inference_tgi::ATTENTION,
+    TgiQuantize => inference_tgi::QUANTIZE,
+    TgiDtype => inference_tgi::DTYPE,
+    TgiSharded => inference_tgi::SHARDED,
+    TgiShards => inference_tgi::NUM_SHARD,
     WeightDecay => training::WEIGHT_DECAY,
     LearningRate => training::LEARNING_RATE,
     WarmupSteps => training::WARMUP_STEPS,

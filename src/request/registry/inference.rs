@@ -47,14 +47,18 @@ pub(super) static ENGINE_TYPE: Input = input(
             &[],
             "Takes a share of the card, measures what it needs, and makes the rest one pool of cache blocks.",
         ),
-        Choice::new("tgi", "TGI", &[], "Text Generation Inference.").planned(),
+        Choice::new(
+            "tgi",
+            "TGI",
+            &[],
+            "Text Generation Inference: runs a prefill of the most tokens, and makes what is free after it the cache.",
+        ),
         Choice::new(
             "tensorrt_llm",
             "TensorRT-LLM",
             &["trtllm", "tensorrt-llm"],
-            "NVIDIA's engine.",
-        )
-        .planned(),
+            "NVIDIA's engine: limits are frozen at a build or profiled, and the cache is a fraction of what is free after loading.",
+        ),
         Choice::new(
             "sglang",
             "SGLang",
@@ -151,7 +155,12 @@ pub(super) static SHARED_PREFIX_TOKENS: Input = input(
 )
 .fixed("0")
 .unit("tokens")
-.serving(&[ServerId::Vllm, ServerId::Sglang, ServerId::TensorRtLlm])
+.serving(&[
+    ServerId::Vllm,
+    ServerId::Sglang,
+    ServerId::TensorRtLlm,
+    ServerId::Tgi,
+])
 .advanced()
 .help(
     "Tokens at the start that all sequences have in common. An engine that caches prefixes holds them once.",
@@ -344,7 +353,7 @@ pub(super) static GPU_MEMORY_UTILIZATION: Input = input(
     "inference.free_gpu_memory_fraction",
     "inference.cuda_memory_fraction",
 ])
-.help("vLLM: share of the card's total for weights, activations and cache. SGLang (mem_fraction_static): share of what is free before loading, for weights and pools.");
+.help("vLLM: share of the card's total for weights, activations and cache. SGLang (mem_fraction_static): share of what is free before loading, for weights and pools. TensorRT-LLM (free_gpu_memory_fraction): share of what is free after loading, for the cache. TGI (CUDA_MEMORY_FRACTION): share of the card that it may use.");
 
 pub(super) static ENABLE_STREAMING: Input = input(
     InputId::EnableStreaming,

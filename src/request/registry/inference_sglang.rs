@@ -150,7 +150,8 @@ pub(super) static MAX_POOL_TOKENS: Input = setting(
 .derived("what the memory allows")
 .unit("tokens")
 .advanced()
-.help("max_total_tokens of SGLang: bounds the pool.");
+.serving(&[ServerId::Sglang, ServerId::TensorRtLlm])
+.help("max_total_tokens of SGLang, max_tokens of TensorRT-LLM's cache: bounds the pool.");
 
 pub(super) static SWA_FULL_TOKENS_RATIO: Input = setting(
     InputId::WindowTokensRatio,

@@ -6,6 +6,15 @@ use crate::cite::{Citation, Evidence};
 const VLLM: &[ServerId] = &[ServerId::Vllm];
 /// Arguments that SGLang has under the same or another name.
 const BOTH: &[ServerId] = &[ServerId::Vllm, ServerId::Sglang];
+/// Arguments that TensorRT-LLM has, too.
+const THREE: &[ServerId] = &[ServerId::Vllm, ServerId::Sglang, ServerId::TensorRtLlm];
+/// What every engine with a pool can be told.
+const POOLED: &[ServerId] = &[
+    ServerId::Vllm,
+    ServerId::Sglang,
+    ServerId::TensorRtLlm,
+    ServerId::Tgi,
+];
 
 const ARGUMENTS: Citation = Citation::new(
     Evidence::Source,
@@ -129,10 +138,10 @@ pub(super) static BLOCK_SIZE: Input = setting(
     "Block size",
     InputKind::Integer { min: 1, max: 65_536 },
 )
-.derived("16; 64 with latent attention; raised where a block must hold a state")
+.derived("vLLM: 16; 64 with latent attention; raised where a block must hold a state. SGLang: 1 or 64 by backend. TensorRT-LLM: 32 to 128 by version. TGI: 1, 16 or 256 by kernel")
 .unit("tokens")
 .advanced()
-.serving(BOTH)
+.serving(POOLED)
 .help("Tokens of a block of the cache: each sequence rounds up to whole blocks.");
 
 pub(super) static ENABLE_PREFIX_CACHING: Input = setting(
@@ -143,7 +152,8 @@ pub(super) static ENABLE_PREFIX_CACHING: Input = setting(
     "Prefix caching",
     InputKind::Toggle,
 )
-.derived("on in V1, off in V0")
+.derived("on in V1, off in V0; on in TensorRT-LLM (enable_block_reuse)")
+.serving(&[ServerId::Vllm, ServerId::TensorRtLlm])
 .help("Blocks of a shared prefix are held once. It takes no memory of its own.");
 
 pub(super) static ENFORCE_EAGER: Input = setting(
@@ -155,7 +165,7 @@ pub(super) static ENFORCE_EAGER: Input = setting(
     InputKind::Toggle,
 )
 .fixed("false")
-.serving(BOTH)
+.serving(POOLED)
 .help("Captures no graphs: saves their memory and slows decoding.");
 
 pub(super) static ENABLE_CHUNKED_PREFILL: Input = setting(
@@ -258,7 +268,7 @@ pub(super) static ENABLE_EXPERT_PARALLEL: Input = input(
 )
 .fixed("false")
 .advanced()
-.serving(BOTH)
+.serving(THREE)
 .help("Each rank of the tensor and data groups holds whole experts instead of a slice of each.");
 
 pub(super) static DECODE_CONTEXT_PARALLEL_SIZE: Input = input(

@@ -13,6 +13,8 @@ mod images;
 mod inference;
 mod inference_run;
 mod inference_sglang;
+mod inference_tensorrt;
+mod inference_tgi;
 mod inference_vllm;
 mod kind;
 mod megatron;
