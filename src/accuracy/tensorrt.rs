@@ -6,11 +6,11 @@ use super::record::Record;
 use super::serving::{self, flags, measured as printed};
 use super::statistics::{Line, Predicted};
 use crate::inference::Engine;
+use crate::inference::Version;
 use crate::inference::engines::tensorrt_llm::release::{Release, release};
 use crate::inference::engines::tensorrt_llm::start::{Start, blocks, budget, load};
 use crate::inference::engines::tensorrt_llm::{Backend, Options};
 use crate::inference::job::CacheType;
-use crate::inference::vllm::Version;
 use crate::memory::Interval;
 use crate::units::Bytes;
 

@@ -6,11 +6,11 @@ use super::record::Record;
 use super::serving::{self, flags, measured as printed};
 use super::statistics::{Line, Predicted};
 use crate::inference::Engine;
+use crate::inference::Version;
 use crate::inference::engines::tgi::Options;
 use crate::inference::engines::tgi::release::{Release, release};
 use crate::inference::engines::tgi::start::{Start, budget, load};
 use crate::inference::job::CacheType;
-use crate::inference::vllm::Version;
 use crate::units::Bytes;
 
 /// One line per measured quantity that a start on paper predicts.

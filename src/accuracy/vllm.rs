@@ -7,9 +7,10 @@ use super::quantity::{Measurement, Quantity};
 use super::record::Record;
 use super::statistics::{Line, Predicted};
 use crate::hardware;
+use crate::inference::Version;
 use crate::inference::vllm::format::{Mxfp4Kernel, WeightFormat};
 use crate::inference::vllm::{
-    CacheFormat, Device, Job, Release, SamplerKernel, Start, Version, release, releases, start,
+    CacheFormat, Device, Job, Release, SamplerKernel, Start, release, releases, start,
 };
 use crate::memory::Interval;
 use crate::model::Network;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
 use super::{sglang, tensorrt, tgi, transformers, vllm};
-use crate::inference::Engine;
+use crate::inference::release::{Row, row};
+use crate::inference::{Engine, Version};
 use crate::model::{Mixer, Network, catalogue};
 use crate::request::{Availability, InputId, ServerId};
 use crate::warn::Issue;
@@ -49,6 +50,26 @@ pub fn options(given: &Given, engine: ServerId, model: &Model, report: &mut Repo
         // Refused by `server`.
         ServerId::LlamaCpp => None,
     }
+}
+
+/// The row of the typed version, or the newest with its reason; refused with what is `known` where it is before every row.
+pub fn released<R: Row>(
+    given: &Given,
+    rows: &'static [R],
+    (reason, known): (&'static str, &'static str),
+    report: &mut Report,
+) -> Option<(&'static R, Version)> {
+    let id = InputId::ServerVersion;
+    let Some(text) = given.text(id) else {
+        let newest = rows.last()?;
+        report.assume(id, newest.from(), reason);
+        return Some((newest, Version::parse(newest.from())?));
+    };
+    let found = Version::parse(&text).and_then(|version| Some((row(rows, version)?, version)));
+    if found.is_none() {
+        report.add(Issue::error("out_of_range", id.key(), known).with_value(text));
+    }
+    found
 }
 
 /// The model that drafts.

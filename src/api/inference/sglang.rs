@@ -2,19 +2,22 @@
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::settings::{drafter, indivisible};
+use super::settings::{drafter, indivisible, released};
 use crate::inference::engines::sglang::Options;
-use crate::inference::engines::sglang::release::{Release, newest, release};
+use crate::inference::engines::sglang::release::releases;
 use crate::inference::engines::sglang::settings::{Backend, Speculation};
 use crate::inference::engines::sglang::start::adapters;
-use crate::inference::vllm::Version;
 use crate::model::{Mixer, Network, Span};
 use crate::request::InputId;
-use crate::warn::Issue;
+
+const KNOWN: (&str, &str) = (
+    "the newest version that was read",
+    "SGLang is known from 0.3 on; give a version like 0.5.3.",
+);
 
 /// The arguments of a start; `None` where the version is refused.
 pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Options> {
-    let release = released(given, report)?;
+    let (release, _) = released(given, &releases().releases, KNOWN, report)?;
     let network = &model.network;
     let whole = |id| given.get(id).and_then(|_| given.integer(id));
     let number = |id| given.get(id).and_then(|_| given.number(id));
@@ -67,30 +70,6 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
     };
     check(given, &options, network, report);
     Some(options)
-}
-
-fn released(given: &Given, report: &mut Report) -> Option<&'static Release> {
-    let Some(text) = given.text(InputId::ServerVersion) else {
-        let row = newest()?;
-        report.assume(
-            InputId::ServerVersion,
-            row.from.clone(),
-            "the newest version that was read",
-        );
-        return Some(row);
-    };
-    let found = Version::parse(&text).and_then(release);
-    if found.is_none() {
-        report.add(
-            Issue::error(
-                "out_of_range",
-                InputId::ServerVersion.key(),
-                "SGLang is known from 0.3 on; give a version like 0.5.3.",
-            )
-            .with_value(text),
-        );
-    }
-    found
 }
 
 fn backend(given: &Given) -> Option<Backend> {

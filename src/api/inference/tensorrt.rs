@@ -2,15 +2,19 @@
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use crate::inference::engines::tensorrt_llm::release::{Release, newest, release};
+use super::settings::released;
+use crate::inference::engines::tensorrt_llm::release::releases;
 use crate::inference::engines::tensorrt_llm::{Backend, Options};
-use crate::inference::vllm::Version;
 use crate::request::InputId;
-use crate::warn::Issue;
+
+const KNOWN: (&str, &str) = (
+    "the newest version that is known",
+    "TensorRT-LLM is known from 0.5 on; give a version like 1.0.0.",
+);
 
 /// The arguments of a build or a start; `None` where the version is refused.
 pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Options> {
-    let release = released(given, report)?;
+    let (release, _) = released(given, &releases().releases, KNOWN, report)?;
     let whole = |id| given.get(id).and_then(|_| given.integer(id));
     let mut options = Options::new(release);
     options.backend = match given.choice(InputId::TrtBackend) {
@@ -34,30 +38,6 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
     options.experts = given.toggle(InputId::ServerExpertParallel) == Some(true);
     check(given, &options, model, report);
     Some(options)
-}
-
-fn released(given: &Given, report: &mut Report) -> Option<&'static Release> {
-    let Some(text) = given.text(InputId::ServerVersion) else {
-        let row = newest()?;
-        report.assume(
-            InputId::ServerVersion,
-            row.from.clone(),
-            "the newest version that is known",
-        );
-        return Some(row);
-    };
-    let found = Version::parse(&text).and_then(release);
-    if found.is_none() {
-        report.add(
-            Issue::error(
-                "out_of_range",
-                InputId::ServerVersion.key(),
-                "TensorRT-LLM is known from 0.5 on; give a version like 1.0.0.",
-            )
-            .with_value(text),
-        );
-    }
-    found
 }
 
 fn check(given: &Given, options: &Options, model: &Model, report: &mut Report) {

@@ -2,11 +2,10 @@
 
 use super::super::given::Given;
 use super::super::resolve::Report;
-use crate::inference::engines::tgi::release::{Release, newest, release};
+use super::settings::released;
+use crate::inference::engines::tgi::release::releases;
 use crate::inference::engines::tgi::{Kernel, Options};
-use crate::inference::vllm::Version;
 use crate::request::{InputId, ServerId};
-use crate::warn::Issue;
 
 /// Whether the question is for TGI.
 pub fn asked(given: &Given) -> bool {
@@ -85,9 +84,14 @@ pub fn quantize(given: &Given, report: &mut Report) -> Option<&'static str> {
     }
 }
 
+const KNOWN: (&str, &str) = (
+    "the newest version that was read",
+    "TGI is known from 0.9 on; give a version like 3.3.0.",
+);
+
 /// The arguments of a start; `None` where the version is refused.
 pub fn options(given: &Given, report: &mut Report) -> Option<Options> {
-    let release = released(given, report)?;
+    let (release, _) = released(given, &releases().releases, KNOWN, report)?;
     let whole = |id| given.get(id).and_then(|_| given.integer(id));
     let number = |id| given.get(id).and_then(|_| given.number(id));
     let mut options = Options::new(release);
@@ -107,30 +111,6 @@ pub fn options(given: &Given, report: &mut Report) -> Option<Options> {
     options.eager = given.toggle(InputId::EnforceEager) == Some(true);
     check(&options, given, report);
     Some(options)
-}
-
-fn released(given: &Given, report: &mut Report) -> Option<&'static Release> {
-    let Some(text) = given.text(InputId::ServerVersion) else {
-        let row = newest()?;
-        report.assume(
-            InputId::ServerVersion,
-            row.from.clone(),
-            "the newest version that was read",
-        );
-        return Some(row);
-    };
-    let found = Version::parse(&text).and_then(release);
-    if found.is_none() {
-        report.add(
-            Issue::error(
-                "out_of_range",
-                InputId::ServerVersion.key(),
-                "TGI is known from 0.9 on; give a version like 3.3.0.",
-            )
-            .with_value(text),
-        );
-    }
-    found
 }
 
 fn check(options: &Options, given: &Given, report: &mut Report) {

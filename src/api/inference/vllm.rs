@@ -2,17 +2,22 @@
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::settings::{drafter, indivisible};
+use super::settings::{drafter, indivisible, released};
+use crate::inference::Version;
 use crate::inference::engines::vllm::Options;
-use crate::inference::vllm::{Adapters, EntryPoint, Release, SamplerKernel, Version, newest, release};
+use crate::inference::vllm::{Adapters, EntryPoint, Release, SamplerKernel, releases};
 use crate::model::{Mixer, Network};
 use crate::request::InputId;
 use crate::units::Bytes;
-use crate::warn::Issue;
+
+const KNOWN: (&str, &str) = (
+    "the newest version that was read",
+    "vLLM is known from 0.6 on; give a version like 0.11.0.",
+);
 
 /// The arguments of a start; `None` where the version is refused.
 pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Options> {
-    let (release, version) = released(given, report)?;
+    let (release, version) = released(given, &releases().releases, KNOWN, report)?;
     let typed = |id| given.get(id).and_then(|_| given.integer(id));
     let toggled = |id| given.get(id).and_then(|_| given.toggle(id));
     let v1 = generation(given, release, version, report);
@@ -63,30 +68,6 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
 }
 
 /// The release with the version that was asked for.
-fn released(given: &Given, report: &mut Report) -> Option<(&'static Release, Version)> {
-    let Some(text) = given.text(InputId::ServerVersion) else {
-        let row = newest()?;
-        report.assume(
-            InputId::ServerVersion,
-            row.from.clone(),
-            "the newest version that was read",
-        );
-        return Some((row, Version::parse(&row.from)?));
-    };
-    let found = Version::parse(&text).and_then(|version| Some((release(version)?, version)));
-    if found.is_none() {
-        report.add(
-            Issue::error(
-                "out_of_range",
-                InputId::ServerVersion.key(),
-                "vLLM is known from 0.6 on; give a version like 0.11.0.",
-            )
-            .with_value(text),
-        );
-    }
-    found
-}
-
 /// V1 or V0: both exist from 0.7 to 0.10.
 fn generation(given: &Given, release: &Release, version: Version, report: &mut Report) -> bool {
     match given.choice(InputId::VllmGeneration) {

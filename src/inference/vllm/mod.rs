@@ -17,6 +17,6 @@ pub mod tensors;
 mod tests;
 
 pub use job::{Adapters, CacheFormat, Device, Job, Mesh, Settings, Speculation};
-pub use release::{EntryPoint, Release, SamplerKernel, Version, newest, release, releases};
+pub use release::{EntryPoint, Release, SamplerKernel, newest, release, releases};
 pub use start::{Budget, Failure, Start, start, start_with};
 pub use tensors::all_weights;

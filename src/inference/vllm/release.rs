@@ -6,27 +6,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-/// A release number; development suffixes are dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32, pub u32);
-
-impl Version {
-    /// Reads `0.11.0`, `0.18.1rc1.dev93+g1234` or `v0.9`; `None` where there are not two numbers. Builds from source that
-    /// carry no release number (`0.1.dev18496`) are taken as newer than every row.
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim().trim_start_matches('v');
-        if text.starts_with("0.1.dev") {
-            return Some(Self(u32::MAX, 0, 0));
-        }
-        let mut parts = text.split('.').map(|part| {
-            let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse::<u32>().ok()
-        });
-        let major = parts.next()??;
-        let minor = parts.next()??;
-        Some(Self(major, minor, parts.next().flatten().unwrap_or(0)))
-    }
-}
+use super::super::release::{Row, Version, row};
 
 /// The kernel that filters and samples: it decides the bytes per logit of the profile run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -152,11 +132,13 @@ pub fn releases() -> &'static Releases {
 
 /// The facts of a version: those of the newest row that is not newer. `None` before 0.6, which is not covered.
 pub fn release(version: Version) -> Option<&'static Release> {
-    releases()
-        .releases
-        .iter()
-        .rev()
-        .find(|row| Version::parse(&row.from).is_some_and(|from| from <= version))
+    row(&releases().releases, version)
+}
+
+impl Row for Release {
+    fn from(&self) -> &str {
+        &self.from
+    }
 }
 
 impl Release {
@@ -174,18 +156,6 @@ pub fn newest() -> Option<&'static Release> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_read_with_their_suffixes() {
-        assert_eq!(
-            Version::parse("0.18.1rc1.dev93+gb73b5b062"),
-            Some(Version(0, 18, 1))
-        );
-        assert_eq!(Version::parse("v0.9"), Some(Version(0, 9, 0)));
-        assert_eq!(Version::parse("0.6.4.post1"), Some(Version(0, 6, 4)));
-        assert_eq!(Version::parse("dev"), None);
-        assert!(Version::parse("0.1.dev18496+gd4e0675a7") > Version::parse("0.33.0"));
-    }
 
     #[test]
     fn rows_are_in_order_and_cite_what_was_read() {

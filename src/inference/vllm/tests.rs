@@ -3,6 +3,7 @@
 use super::cache::Layout;
 use super::format::{Mxfp4Kernel, WeightFormat};
 use super::*;
+use crate::inference::Version;
 use crate::memory::Interval;
 use crate::model::{Network, catalogue};
 use crate::units::{Bytes, DType};

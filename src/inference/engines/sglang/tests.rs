@@ -2,10 +2,10 @@
 
 use super::cells::{Cells, cells};
 use super::pools::pools;
-use super::release::{newest, release};
+use super::release::{release, releases};
 use super::*;
+use crate::inference::Version;
 use crate::inference::job::{CacheType, Device};
-use crate::inference::vllm::Version;
 use crate::inference::weights::Quantisation;
 use crate::inference::{Engine, PartId as Id};
 use crate::model::catalogue;
@@ -41,7 +41,7 @@ fn asked(model: &str, tensor: u64, options: &Options) -> InferenceJob {
 }
 
 fn options() -> Options {
-    Options::new(newest().expect("a release"))
+    Options::new(releases().releases.last().expect("a release"))
 }
 
 fn of(job: &InferenceJob, options: &Options) -> (Settings, Cells) {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use super::super::super::vllm::Version;
+use super::super::super::release::{Releases, Row, Version};
 
 /// How the tokens of a prefill follow where they are not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -39,34 +39,21 @@ pub struct Release {
     pub source: String,
 }
 
-/// The file.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Releases {
-    /// What changed in the file, by date.
-    pub changelog: Vec<String>,
-    /// The rows, the oldest first.
-    pub releases: Vec<Release>,
+impl Row for Release {
+    fn from(&self) -> &str {
+        &self.from
+    }
 }
 
 /// All rows with their changelog.
-pub fn releases() -> &'static Releases {
-    static ALL: OnceLock<Releases> = OnceLock::new();
-    ALL.get_or_init(|| {
-        serde_json::from_str(include_str!("../../../../assets/engines/tgi.json")).unwrap_or_default()
-    })
+pub fn releases() -> &'static Releases<Release> {
+    static ALL: OnceLock<Releases<Release>> = OnceLock::new();
+    ALL.get_or_init(|| Releases::read(include_str!("../../../../assets/engines/tgi.json")))
 }
 
 /// The row of a version: the newest that is not after it.
 pub fn release(version: Version) -> Option<&'static Release> {
-    let rows = releases().releases.iter();
-    rows.rev()
-        .find(|row| Version::parse(&row.from).is_some_and(|from| from <= version))
-}
-
-/// The newest row.
-pub fn newest() -> Option<&'static Release> {
-    releases().releases.last()
+    releases().at(version)
 }
 
 #[cfg(test)]
