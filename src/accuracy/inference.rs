@@ -5,8 +5,7 @@ use super::question::Question;
 use super::record::Record;
 use super::statistics::{Line, Predicted};
 use crate::api::{self, Strictness};
-use crate::request::{DeviceRow, InferenceAnswer, Range};
-use crate::units::Bytes;
+use crate::request::{DeviceRow, InferenceAnswer};
 
 /// One line per quantity that the answer tells.
 pub fn lines(record: &Record, question: &Question, measured: &[Measurement]) -> Result<Vec<Line>, String> {
@@ -31,15 +30,11 @@ pub fn lines(record: &Record, question: &Question, measured: &[Measurement]) -> 
     let found: Vec<Line> = measured
         .iter()
         .filter_map(|one| {
-            Some(Line {
-                id: record.id.clone(),
-                engine: record.engine(),
-                traced: record.format.is_traced(),
-                quantity: one.quantity,
-                measured: one.bytes,
-                predicted: predicted(&answer, *device, of_many, one.quantity)?,
-                capacity: None,
-            })
+            Some(Line::new(
+                record,
+                one,
+                predicted(&answer, *device, of_many, one.quantity)?,
+            ))
         })
         .collect();
     if found.is_empty() {
@@ -56,30 +51,14 @@ fn predicted(
 ) -> Option<Predicted> {
     let peak = device.prefill_peak_bytes.max(device.decode_peak_bytes);
     Some(match quantity {
-        Quantity::Weights => within(device.weights_bytes, 0.005),
-        Quantity::KvCache => within(device.cache_bytes, 0.005),
-        Quantity::PrefillPeak => within(device.prefill_peak_bytes, 0.03),
-        Quantity::DecodePeak => within(device.decode_peak_bytes, 0.03),
-        Quantity::MaxAllocated if of_many => within(peak, 0.03),
-        Quantity::MaxAllocated => of(answer.meters.allocated),
-        Quantity::MaxReserved if !of_many => of(answer.meters.reserved),
-        Quantity::Device if !of_many => of(answer.meters.device),
+        Quantity::Weights => Predicted::within(device.weights_bytes, 0.005),
+        Quantity::KvCache => Predicted::within(device.cache_bytes, 0.005),
+        Quantity::PrefillPeak => Predicted::within(device.prefill_peak_bytes, 0.03),
+        Quantity::DecodePeak => Predicted::within(device.decode_peak_bytes, 0.03),
+        Quantity::MaxAllocated if of_many => Predicted::within(peak, 0.03),
+        Quantity::MaxAllocated => answer.meters.allocated.into(),
+        Quantity::MaxReserved if !of_many => answer.meters.reserved.into(),
+        Quantity::Device if !of_many => answer.meters.device.into(),
         _ => return None,
     })
-}
-
-fn within(bytes: Bytes, share: f64) -> Predicted {
-    Predicted {
-        low: bytes.scaled(1.0 - share),
-        expected: bytes,
-        high: bytes.scaled(1.0 + share),
-    }
-}
-
-fn of(range: Range) -> Predicted {
-    Predicted {
-        low: range.low_bytes,
-        expected: range.expected_bytes,
-        high: range.high_bytes,
-    }
 }

@@ -88,19 +88,14 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option
         .map(|one| {
             let failed = one.bytes.is_none();
             let predicted = match failed {
-                true => of(answer.need),
+                true => answer.need.into(),
                 false => meter(&meters, resting, one.quantity)
                     .map(|roomy| on_the_card(known, &answer, one.quantity, roomy))
                     .ok_or_else(|| format!("{} is not predicted", one.quantity.key()))?,
             };
             Ok(Line {
-                id: record.id.clone(),
-                engine: record.engine(),
-                traced: record.format.is_traced(),
-                quantity: one.quantity,
-                measured: one.bytes,
-                predicted,
                 capacity: failed.then_some(answer.capacity.usable_bytes),
+                ..Line::new(record, one, predicted)
             })
         })
         .collect();
@@ -162,35 +157,23 @@ fn of_stage(answer: &Answer, stage: &StageRow) -> Meters {
     }
 }
 
-fn of(range: Range) -> Predicted {
-    Predicted {
-        low: range.low_bytes,
-        expected: range.expected_bytes,
-        high: range.high_bytes,
-    }
-}
-
 /// The meter that stands for a quantity; `rest` is what is allocated between two steps.
 fn meter(meters: &Meters, rest: Option<Bytes>, quantity: Quantity) -> Option<Predicted> {
     Some(match quantity {
-        Quantity::MaxAllocated => of(meters.allocated),
+        Quantity::MaxAllocated => meters.allocated.into(),
         // Blocks that wait for a stream come on top of the live ones, a few per cent at most.
         Quantity::MaxActive => {
-            let allocated = of(meters.allocated);
+            let allocated = Predicted::from(meters.allocated);
             Predicted {
                 high: allocated.high.scaled(1.03),
                 ..allocated
             }
         }
-        Quantity::MaxReserved => of(meters.reserved),
-        Quantity::Device => of(meters.device),
+        Quantity::MaxReserved => meters.reserved.into(),
+        Quantity::Device => meters.device.into(),
         Quantity::StaticAllocated => {
             let rest = rest?;
-            return Some(Predicted {
-                low: rest.scaled(0.99),
-                expected: rest,
-                high: rest.scaled(1.01),
-            });
+            return Some(Predicted::within(rest, 0.01));
         }
         Quantity::Unstated => Predicted {
             low: meters.allocated.low_bytes,

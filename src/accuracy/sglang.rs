@@ -13,7 +13,6 @@ use crate::inference::engines::sglang::settings::Backend;
 use crate::inference::engines::sglang::start::{Start, budget, load};
 use crate::inference::job::CacheType;
 use crate::inference::{Engine, InferenceJob};
-use crate::memory::Interval;
 use crate::units::Bytes;
 
 /// One line per measured quantity that a start on paper predicts.
@@ -25,15 +24,11 @@ pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, Str
     let lines: Vec<Line> = measured
         .iter()
         .filter_map(|one| {
-            Some(Line {
-                id: record.id.clone(),
-                engine: record.engine(),
-                traced: record.format.is_traced(),
-                quantity: one.quantity,
-                measured: one.bytes,
-                predicted: predicted(record, one.quantity, &found, &job, &options)?,
-                capacity: None,
-            })
+            Some(Line::new(
+                record,
+                one,
+                predicted(record, one.quantity, &found, &job, &options)?,
+            ))
         })
         .collect();
     if lines.is_empty() {
@@ -63,14 +58,12 @@ fn predicted(
 ) -> Option<Predicted> {
     Some(match quantity {
         // With large-scale expert parallelism the ranks that share the experts are more than the printed ones.
-        Quantity::Weights if serving::states_its_weights(record) && !scattered(record) => of(found.weights),
+        Quantity::Weights if serving::states_its_weights(record) && !scattered(record) => {
+            found.weights.into()
+        }
         Quantity::KvBytesPerToken => {
             let bytes = Bytes::new(found.cells.all());
-            Predicted {
-                low: bytes.scaled(0.995),
-                expected: bytes,
-                high: bytes.scaled(1.005),
-            }
+            Predicted::within(bytes, 0.005)
         }
         Quantity::KvTokens => tokens(record, found, job, options)?,
         Quantity::KvCache if known_share(record) && serving::card(record).is_some() && whole(record) => {
@@ -81,7 +74,7 @@ fn predicted(
                 high: high.kept,
             }
         }
-        Quantity::CudaGraph => of(found.graphs),
+        Quantity::CudaGraph => found.graphs.into(),
         _ => return None,
     })
 }
@@ -98,14 +91,6 @@ fn whole(record: &Record) -> bool {
     serving::states_its_weights(record)
         && !record.text("gpu").is_some_and(|gpu| gpu.contains("partly used"))
         && !scattered(record)
-}
-
-fn of(interval: Interval) -> Predicted {
-    Predicted {
-        low: interval.low,
-        expected: interval.expected,
-        high: interval.high,
-    }
 }
 
 /// Whether `mem_fraction_static` is printed or follows from what is known: up to 0.5.2 from the ranks, later from the card.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::quantity::Quantity;
-use super::record::EngineName;
-use crate::api::Checked;
+use super::quantity::{Measurement, Quantity};
+use super::record::{EngineName, Record};
+use crate::api::{Checked, Range};
+use crate::memory::Interval;
 use crate::units::Bytes;
 
 /// Low, expected and high of a prediction.
@@ -19,6 +20,35 @@ pub struct Predicted {
     pub expected: Bytes,
     /// Upper bound.
     pub high: Bytes,
+}
+
+impl Predicted {
+    /// This value, give or take a share of it.
+    pub fn within(expected: Bytes, share: f64) -> Self {
+        Self {
+            low: expected.scaled(1.0 - share),
+            expected,
+            high: expected.scaled(1.0 + share),
+        }
+    }
+}
+
+impl From<[Bytes; 3]> for Predicted {
+    fn from([low, expected, high]: [Bytes; 3]) -> Self {
+        Self { low, expected, high }
+    }
+}
+
+impl From<Interval> for Predicted {
+    fn from(interval: Interval) -> Self {
+        Self::from([interval.low, interval.expected, interval.high])
+    }
+}
+
+impl From<Range> for Predicted {
+    fn from(range: Range) -> Self {
+        Self::from([range.low_bytes, range.expected_bytes, range.high_bytes])
+    }
 }
 
 /// One record's quantity, predicted.
@@ -41,6 +71,19 @@ pub struct Line {
 }
 
 impl Line {
+    /// A record's measurement and its prediction, of a run that did not fail.
+    pub fn new(record: &Record, one: &Measurement, predicted: Predicted) -> Self {
+        Self {
+            id: record.id.clone(),
+            engine: record.engine(),
+            traced: record.format.is_traced(),
+            quantity: one.quantity,
+            measured: one.bytes,
+            predicted,
+            capacity: None,
+        }
+    }
+
     /// |expected - measured| / measured in per cent; `None` for a failed run.
     pub fn error_percent(&self) -> Option<f64> {
         let measured = self.measured.filter(|bytes| *bytes > Bytes::ZERO)?.get() as f64;

@@ -11,7 +11,6 @@ use crate::inference::engines::tensorrt_llm::release::{Release, release};
 use crate::inference::engines::tensorrt_llm::start::{Start, blocks, budget, load};
 use crate::inference::engines::tensorrt_llm::{Backend, Options};
 use crate::inference::job::CacheType;
-use crate::memory::Interval;
 use crate::units::Bytes;
 
 /// One line per measured quantity that a start on paper predicts.
@@ -22,17 +21,7 @@ pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, Str
     let found = budget(&job, &options, &loaded);
     let lines: Vec<Line> = measured
         .iter()
-        .filter_map(|one| {
-            Some(Line {
-                id: record.id.clone(),
-                engine: record.engine(),
-                traced: record.format.is_traced(),
-                quantity: one.quantity,
-                measured: one.bytes,
-                predicted: predicted(record, one.quantity, &found)?,
-                capacity: None,
-            })
-        })
+        .filter_map(|one| Some(Line::new(record, one, predicted(record, one.quantity, &found)?)))
         .collect();
     if lines.is_empty() {
         return Err("the log lacks the free memory, the pool, or the size of the engine".into());
@@ -42,15 +31,11 @@ pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, Str
 
 fn predicted(record: &Record, quantity: Quantity, found: &Start) -> Option<Predicted> {
     Some(match quantity {
-        Quantity::Weights if stated(record) => of(found.weights),
-        Quantity::ActivationPeak => of(found.activations),
+        Quantity::Weights if stated(record) => found.weights.into(),
+        Quantity::ActivationPeak => found.activations.into(),
         Quantity::KvBytesPerToken => {
             let bytes = Bytes::new(found.cell);
-            Predicted {
-                low: bytes.scaled(0.995),
-                expected: bytes,
-                high: bytes.scaled(1.005),
-            }
+            Predicted::within(bytes, 0.005)
         }
         Quantity::KvTokens => tokens(record, found)?,
         // The budget that the PyTorch backend prints beside the peak of its pass.
@@ -63,20 +48,9 @@ fn predicted(record: &Record, quantity: Quantity, found: &Start) -> Option<Predi
                 high: of(free + 0.01),
             }
         }
-        Quantity::FreeForPool if stated(record) && known_card(record) => {
-            let [low, expected, high] = found.free;
-            Predicted { low, expected, high }
-        }
+        Quantity::FreeForPool if stated(record) && known_card(record) => Predicted::from(found.free),
         _ => return None,
     })
-}
-
-fn of(interval: Interval) -> Predicted {
-    Predicted {
-        low: interval.low,
-        expected: interval.expected,
-        high: interval.high,
-    }
 }
 
 /// Whether model and format say which bytes the weights have.
@@ -104,8 +78,7 @@ fn tokens(record: &Record, found: &Start) -> Option<Predicted> {
         if !stated(record) || !known_card(record) || share(record).is_none() {
             return None;
         }
-        let [low, expected, high] = found.tokens().map(Bytes::new);
-        return Some(Predicted { low, expected, high });
+        return Some(Predicted::from(found.tokens().map(Bytes::new)));
     };
     let of = |free: f64| {
         let blocks = blocks(

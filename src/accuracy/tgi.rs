@@ -26,17 +26,7 @@ pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, Str
     let found = budget(&job, &options, &loaded);
     let lines: Vec<Line> = measured
         .iter()
-        .filter_map(|one| {
-            Some(Line {
-                id: record.id.clone(),
-                engine: record.engine(),
-                traced: record.format.is_traced(),
-                quantity: one.quantity,
-                measured: one.bytes,
-                predicted: predicted(one.quantity, &found)?,
-                capacity: None,
-            })
-        })
+        .filter_map(|one| Some(Line::new(record, one, predicted(one.quantity, &found)?)))
         .collect();
     if lines.is_empty() {
         return Err("the log lacks the tokens of the pool".into());
@@ -62,10 +52,7 @@ fn missing(record: &Record) -> Option<&'static str> {
 }
 
 fn predicted(quantity: Quantity, found: &Start) -> Option<Predicted> {
-    let of = |tokens: [u64; 3]| {
-        let [low, expected, high] = tokens.map(Bytes::new);
-        Predicted { low, expected, high }
-    };
+    let of = |tokens: [u64; 3]| Predicted::from(tokens.map(Bytes::new));
     Some(match quantity {
         Quantity::KvTokens => of(found.tokens),
         Quantity::Device => {

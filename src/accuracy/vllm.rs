@@ -103,17 +103,7 @@ pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, Str
             Quantity::Weights => stated,
             _ => true,
         })
-        .filter_map(|one| {
-            Some(Line {
-                id: record.id.clone(),
-                engine: record.engine(),
-                traced: record.format.is_traced(),
-                quantity: one.quantity,
-                measured: one.bytes,
-                predicted: predicted(one.quantity, &found, &job)?,
-                capacity: None,
-            })
-        })
+        .filter_map(|one| Some(Line::new(record, one, predicted(one.quantity, &found, &job)?)))
         .collect())
 }
 
@@ -126,11 +116,6 @@ fn states_its_weights(record: &Record) -> bool {
 }
 
 fn predicted(quantity: Quantity, found: &Start, job: &Job<'_>) -> Option<Predicted> {
-    let of = |interval: Interval| Predicted {
-        low: interval.low,
-        expected: interval.expected,
-        high: interval.high,
-    };
     let positive = |bytes: i64| Bytes::new(u64::try_from(bytes).unwrap_or(0));
     Some(match quantity {
         // The first rank of a pipeline prints its own stage, and a log shows one of them.
@@ -141,15 +126,12 @@ fn predicted(quantity: Quantity, found: &Start, job: &Job<'_>) -> Option<Predict
                 high: found.stages.iter().copied().max()?.scaled(1.0005)
                     + (found.weights.high.saturating_sub(found.weights.expected)),
             },
-            _ => of(found.weights),
+            _ => found.weights.into(),
         },
-        Quantity::ActivationPeak => of(found.profile.peak),
-        Quantity::NonTorch => of(found.non_torch),
-        Quantity::CudaGraph => of(found.graphs),
-        Quantity::KvCache => {
-            let [low, expected, high] = found.cache.map(positive);
-            Predicted { low, expected, high }
-        }
+        Quantity::ActivationPeak => found.profile.peak.into(),
+        Quantity::NonTorch => found.non_torch.into(),
+        Quantity::CudaGraph => found.graphs.into(),
+        Quantity::KvCache => Predicted::from(found.cache.map(positive)),
         Quantity::KvBytesPerToken => {
             // Two printed decimals of the pool and whole blocks.
             let bytes = Bytes::new(1 << 20)
@@ -157,11 +139,7 @@ fn predicted(quantity: Quantity, found: &Start, job: &Job<'_>) -> Option<Predict
                 .get()
                 >> 20;
             let bytes = Bytes::new(bytes);
-            Predicted {
-                low: bytes.scaled(0.995),
-                expected: bytes,
-                high: bytes.scaled(1.005),
-            }
+            Predicted::within(bytes, 0.005)
         }
         _ => return None,
     })
