@@ -68,6 +68,20 @@ pub struct Part {
     pub source: &'static str,
 }
 
+impl Part {
+    /// Of its number and where that comes from.
+    pub const fn new(id: PartId, bytes: Interval, source: &'static str) -> Self {
+        Self { id, bytes, source }
+    }
+
+    /// The bytes of some parts together.
+    pub fn sum(parts: &[Self]) -> Interval {
+        parts
+            .iter()
+            .fold(Interval::default(), |sum, part| sum + part.bytes)
+    }
+}
+
 /// The cache that an engine makes of what its budget leaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KvPool {

@@ -38,6 +38,58 @@ pub(super) struct Row {
     pub symbols: Vec<Symbol>,
 }
 
+impl Row {
+    /// Of its fields in their order.
+    pub(super) const fn new(
+        id: &'static str,
+        label: &'static str,
+        group: Group,
+        bytes: Bytes,
+        alive: &'static [InstantId],
+        formula: &'static str,
+        symbols: Vec<Symbol>,
+    ) -> Self {
+        Self {
+            id,
+            label,
+            group,
+            bytes,
+            alive,
+            formula,
+            symbols,
+        }
+    }
+
+    /// The cache in blocks of so many tokens.
+    pub(super) fn blocks(bytes: Bytes, tokens: u64, block: u64) -> Self {
+        Self::new(
+            "cache.blocks",
+            "blocks of the cache that the sequences hold",
+            Group::Cache,
+            bytes,
+            PASSES,
+            "tokens in whole blocks x bytes per token of all layers",
+            vec![
+                Symbol::new("n", "tokens of all sequences, in whole blocks", tokens),
+                Symbol::new("bs", "tokens of a block", block),
+            ],
+        )
+    }
+
+    /// States that do not grow with the sequence.
+    pub(super) const fn states(bytes: Bytes) -> Self {
+        Self::new(
+            "cache.state",
+            "states of fixed size",
+            Group::Cache,
+            bytes,
+            PASSES,
+            "convolution and recurrent state of each sequence",
+            Vec::new(),
+        )
+    }
+}
+
 /// The ledger of rows that are not empty.
 pub(super) fn ledger(rows: Vec<Row>, compute: DType, source: &'static str) -> Ledger {
     Ledger {

@@ -14,11 +14,12 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::super::capacity::{Capacity, LONGEST, SIZES, largest, least};
+use super::super::capacity::Capacity;
 use super::super::estimate::{Estimate, KvPool, Part, PartId};
 use super::super::job::InferenceJob;
 use super::super::vllm::Adapters;
 use super::super::vllm::tensors::Weights;
+use super::pooled;
 use crate::memory::Interval;
 use crate::memory::meters::Fit;
 use crate::model::Network;
@@ -230,13 +231,8 @@ pub fn evaluate(asked: &InferenceJob, options: &Options) -> Estimate {
     let want = wanted(asked, options, &found);
     let fit = verdict(want, &found);
     let parts = parts(&found, want);
-    let sum = |parts: &[Part]| {
-        parts
-            .iter()
-            .fold(Interval::default(), |sum, part| sum + part.bytes)
-    };
-    let need = sum(&parts);
-    let torch = sum(parts.get(..5).unwrap_or_default());
+    let need = Part::sum(&parts);
+    let torch = Part::sum(parts.get(..5).unwrap_or_default());
     let [low, expected, high] = &found.pools;
     let pool = Interval::new(low.kept, expected.kept, high.kept);
     let share = found.free.expected.scaled(found.settings.fraction);
@@ -270,7 +266,6 @@ pub fn evaluate(asked: &InferenceJob, options: &Options) -> Estimate {
 }
 
 fn parts(found: &Start, want: Asked) -> Vec<Part> {
-    let part = |id: PartId, bytes: Interval, source: &'static str| Part { id, bytes, source };
     let cells = &found.cells;
     let kept = match cells.compressed {
         Some(each) => Bytes::new(want.tokens).scaled(each),
@@ -282,37 +277,37 @@ fn parts(found: &Start, want: Asked) -> Vec<Part> {
     let draft = Bytes::new(cells.draft.saturating_mul(want.tokens));
     let pools = found.pools();
     vec![
-        part(
+        Part::new(
             PartId::Weights,
             found.weights + found.drafter,
             "sglang model_executor/model_runner.py load_model; PyTorch CUDACachingAllocator.cpp",
         ),
-        part(
+        Part::new(
             PartId::KvCache,
             Interval::exact(kept + draft),
             "sglang model_executor/model_runner_kv_cache_mixin.py, mem_cache/memory_pool.py",
         ),
-        part(
+        Part::new(
             PartId::State,
             Interval::exact(Bytes::new(cells.slot.saturating_mul(want.slots))),
             "sglang configs/mamba_utils.py, mem_cache/memory_pool.py",
         ),
-        part(
+        Part::new(
             PartId::Activations,
             found.activations,
             "one layer for a chunk of tokens; 1.5 MiB per token as server_args.py sets aside",
         ),
-        part(
+        Part::new(
             PartId::Workspaces,
             found.workspace + Interval::exact(pools.table),
             "request table: mem_cache/memory_pool.py ReqToTokenPool; kernels: published starts (tests/measured/serving.jsonl)",
         ),
-        part(
+        Part::new(
             PartId::Graphs,
             found.graphs + found.piecewise,
             "published captures of SGLang (tests/measured/serving.jsonl)",
         ),
-        part(
+        Part::new(
             PartId::Context,
             found.outside,
             "card total less free memory before loading (tests/measured/serving.jsonl)",
@@ -341,45 +336,20 @@ pub fn capacity(
     limit: Option<u64>,
     shardable: impl Fn(u64) -> bool,
 ) -> Capacity {
-    let fits = |trial: &InferenceJob, loaded: &[Weights]| {
-        let found = budget(trial, options, loaded);
-        verdict(wanted(trial, options, &found), &found) != Fit::DoesNotFit
-    };
     let known = budget(asked, options, loaded);
-    let most = known.pools[2]
-        .running
-        .saturating_mul(options.attention_copies.max(1));
-    let sequences = largest(most.max(1), |count| fits(&asked.with_sequences(count), loaded));
-    let longest = limit.unwrap_or(LONGEST).max(2);
-    let length = match largest(longest.saturating_sub(1), |length| {
-        let trial = asked.with_length(length.saturating_add(1));
-        match asked.network.max_positions {
-            Some(_) => fits(&trial, loaded),
-            None => fits(&trial, &load(&trial, options)),
-        }
-    }) {
-        0 => 0,
-        most => most.saturating_add(1),
-    };
-    let held: Bytes = loaded.iter().map(|stage| stage.raw).sum();
-    let total = asked.device.total.high;
-    let gpus = SIZES
-        .into_iter()
-        .filter(|size| shardable(*size) && least(held, asked.tensor, *size) <= total)
-        .filter(|size| options.attention_copies <= 1 || size.is_multiple_of(options.attention_copies))
-        .find(|size| {
-            let divided = InferenceJob {
-                tensor: *size,
-                pipeline: 1,
-                ..asked.clone()
-            };
-            fits(&divided, &load(&divided, options))
-        });
-    Capacity {
-        sequences,
-        length,
-        gpus,
-    }
+    let copies = options.attention_copies.max(1);
+    pooled::capacity(
+        asked,
+        loaded,
+        limit,
+        |size| shardable(size) && size.is_multiple_of(copies),
+        known.pools[2].running.saturating_mul(copies),
+        |trial| load(trial, options),
+        |trial, loaded| {
+            let found = budget(trial, options, loaded);
+            verdict(wanted(trial, options, &found), &found)
+        },
+    )
 }
 
 /// Arguments that follow from the first card, given outright: every worker of a node has them.

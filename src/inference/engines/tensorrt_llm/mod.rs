@@ -12,7 +12,7 @@ use super::super::estimate::{Estimate, KvPool, Part, PartId};
 use super::super::job::InferenceJob;
 use super::super::vllm::tensors::Weights;
 use super::pooled::{self, held_tokens};
-use super::rows::{ALWAYS, PASSES, PREFILL, Row, ledger};
+use super::rows::{ALWAYS, PREFILL, Row, ledger};
 use crate::memory::meters::Fit;
 use crate::memory::{Group, Interval, Ledger, Symbol};
 use crate::units::Bytes;
@@ -145,13 +145,8 @@ pub fn evaluate(asked: &InferenceJob, options: &Options) -> Estimate {
     let want = wanted(asked, options, &found);
     let fit = verdict(asked, want, &found);
     let parts = parts(asked, &found, want);
-    let sum = |parts: &[Part]| {
-        parts
-            .iter()
-            .fold(Interval::default(), |sum, part| sum + part.bytes)
-    };
-    let need = sum(&parts);
-    let held = sum(parts.get(..5).unwrap_or_default());
+    let need = Part::sum(&parts);
+    let held = Part::sum(parts.get(..5).unwrap_or_default());
     let [low, expected, high] = found.pool();
     let [_, tokens, _] = found.tokens();
     let fixed =
@@ -186,39 +181,38 @@ pub fn evaluate(asked: &InferenceJob, options: &Options) -> Estimate {
 }
 
 fn parts(asked: &InferenceJob, found: &Start, want: u64) -> Vec<Part> {
-    let part = |id: PartId, bytes: Interval, source: &'static str| Part { id, bytes, source };
     vec![
-        part(
+        Part::new(
             PartId::Weights,
             found.weights,
             "TensorRT-LLM docs/source/reference/memory.md, weights; tensors by format and rank",
         ),
-        part(
+        Part::new(
             PartId::KvCache,
             Interval::exact(Bytes::new(found.cell) * want),
             "cpp/tensorrt_llm/batch_manager/kvCacheManager.cpp",
         ),
-        part(
+        Part::new(
             PartId::State,
             Interval::exact(Bytes::new(found.state) * asked.sequences),
             "states of recurrent layers, not read in this engine",
         ),
-        part(
+        Part::new(
             PartId::Activations,
             found.activations,
             "docs/source/reference/memory.md, activation size; derived from one layer's working set",
         ),
-        part(
+        Part::new(
             PartId::Workspaces,
             found.runtime + found.decoder,
             "docs/source/reference/memory.md, I/O tensors; published engines (tests/measured/serving.jsonl)",
         ),
-        part(
+        Part::new(
             PartId::Graphs,
             found.graphs,
             "captured after the pool is made; no published capture",
         ),
-        part(
+        Part::new(
             PartId::Context,
             found.outside,
             "published engines less their parts (tests/measured/serving.jsonl)",
@@ -228,19 +222,10 @@ fn parts(asked: &InferenceJob, found: &Start, want: u64) -> Vec<Part> {
 
 fn rows(asked: &InferenceJob, found: &Start, want: u64) -> Ledger {
     let settings = &found.settings;
-    let row = |id, label, group, bytes, alive, formula, symbols| Row {
-        id,
-        label,
-        group,
-        bytes,
-        alive,
-        formula,
-        symbols,
-    };
     let batch = Symbol::new("B", "largest batch", settings.batch);
     let vocabulary = Symbol::new("V", "vocabulary", asked.network.vocabulary);
     let rows = vec![
-        row(
+        Row::new(
             "weights",
             "weights of one rank",
             Group::ModelParams,
@@ -249,28 +234,9 @@ fn rows(asked: &InferenceJob, found: &Start, want: u64) -> Ledger {
             "tensors fused, divided and padded",
             Vec::new(),
         ),
-        row(
-            "cache.blocks",
-            "blocks of the cache that the sequences hold",
-            Group::Cache,
-            Bytes::new(found.cell) * want,
-            PASSES,
-            "tokens in whole blocks x bytes per token of all layers",
-            vec![
-                Symbol::new("n", "tokens of all sequences, in whole blocks", want),
-                Symbol::new("bs", "tokens of a block", settings.block),
-            ],
-        ),
-        row(
-            "cache.state",
-            "states of fixed size",
-            Group::Cache,
-            Bytes::new(found.state) * asked.sequences,
-            PASSES,
-            "convolution and recurrent state of each sequence",
-            Vec::new(),
-        ),
-        row(
+        Row::blocks(Bytes::new(found.cell) * want, want, settings.block),
+        Row::states(Bytes::new(found.state) * asked.sequences),
+        Row::new(
             "activations.layer",
             "working set of a layer and logits",
             Group::Activations,
@@ -288,7 +254,7 @@ fn rows(asked: &InferenceJob, found: &Start, want: u64) -> Ledger {
                 vocabulary,
             ],
         ),
-        row(
+        Row::new(
             "buffers.runtime",
             "buffers of the runtime",
             Group::Overhead,
@@ -301,7 +267,7 @@ fn rows(asked: &InferenceJob, found: &Start, want: u64) -> Ledger {
                 Symbol::new("s", "longest sequence", settings.length),
             ],
         ),
-        row(
+        Row::new(
             "buffers.decoder",
             "buffers of the decoder",
             Group::Overhead,

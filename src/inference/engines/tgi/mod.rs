@@ -12,7 +12,7 @@ use super::super::estimate::{Estimate, KvPool, Part, PartId};
 use super::super::job::InferenceJob;
 use super::super::vllm::tensors::Weights;
 use super::pooled::{self, held_tokens};
-use super::rows::{ALWAYS, PASSES, PREFILL, Row, ledger};
+use super::rows::{ALWAYS, PREFILL, Row, ledger};
 use crate::memory::meters::Fit;
 use crate::memory::{Group, Interval, Ledger, Symbol};
 use crate::units::Bytes;
@@ -120,13 +120,8 @@ pub fn evaluate(asked: &InferenceJob, options: &Options) -> Estimate {
     let want = wanted(asked, &found);
     let fit = verdict(asked, want, &found);
     let parts = parts(asked, &found, want);
-    let sum = |parts: &[Part]| {
-        parts
-            .iter()
-            .fold(Interval::default(), |sum, part| sum + part.bytes)
-    };
-    let need = sum(&parts);
-    let torch = sum(parts.get(..4).unwrap_or_default());
+    let need = Part::sum(&parts);
+    let torch = Part::sum(parts.get(..4).unwrap_or_default());
     let spare = if options.release.inferred { 0 } else { SPARE };
     let [low, expected, high] = found
         .tokens
@@ -165,34 +160,33 @@ pub fn evaluate(asked: &InferenceJob, options: &Options) -> Estimate {
 }
 
 fn parts(asked: &InferenceJob, found: &Start, want: u64) -> Vec<Part> {
-    let part = |id: PartId, bytes: Interval, source: &'static str| Part { id, bytes, source };
     vec![
-        part(
+        Part::new(
             PartId::Weights,
             found.weights,
             "text-generation-inference layers; tensors by format and rank",
         ),
-        part(
+        Part::new(
             PartId::KvCache,
             Interval::exact(Bytes::new(found.cell) * want),
             "server/text_generation_server/models/flash_causal_lm.py",
         ),
-        part(
+        Part::new(
             PartId::State,
             Interval::exact(Bytes::new(found.state) * asked.sequences),
             "states of recurrent layers, not read in this engine",
         ),
-        part(
+        Part::new(
             PartId::Activations,
             found.activations,
             "the warm-up's prefill: one layer, up to the logits of all tokens (derived)",
         ),
-        part(
+        Part::new(
             PartId::Graphs,
             found.graphs,
             "six batch sizes, outside the pool; believed",
         ),
-        part(
+        Part::new(
             PartId::Context,
             found.outside,
             "monitor readings less weights and pool (tests/measured/serving.jsonl)",
@@ -202,17 +196,8 @@ fn parts(asked: &InferenceJob, found: &Start, want: u64) -> Vec<Part> {
 
 fn rows(asked: &InferenceJob, found: &Start, want: u64) -> Ledger {
     let settings = &found.settings;
-    let row = |id, label, group, bytes, alive, formula, symbols| Row {
-        id,
-        label,
-        group,
-        bytes,
-        alive,
-        formula,
-        symbols,
-    };
     let rows = vec![
-        row(
+        Row::new(
             "weights",
             "weights of one rank",
             Group::ModelParams,
@@ -221,28 +206,9 @@ fn rows(asked: &InferenceJob, found: &Start, want: u64) -> Ledger {
             "tensors fused, divided and padded, in segments of the allocator",
             Vec::new(),
         ),
-        row(
-            "cache.blocks",
-            "blocks of the cache that the sequences hold",
-            Group::Cache,
-            Bytes::new(found.cell) * want,
-            PASSES,
-            "tokens in whole blocks x bytes per token of all layers",
-            vec![
-                Symbol::new("n", "tokens of all sequences, in whole blocks", want),
-                Symbol::new("bs", "tokens of a block", settings.block),
-            ],
-        ),
-        row(
-            "cache.state",
-            "states of fixed size",
-            Group::Cache,
-            Bytes::new(found.state) * asked.sequences,
-            PASSES,
-            "convolution and recurrent state of each sequence",
-            Vec::new(),
-        ),
-        row(
+        Row::blocks(Bytes::new(found.cell) * want, want, settings.block),
+        Row::states(Bytes::new(found.state) * asked.sequences),
+        Row::new(
             "activations.prefill",
             "a prefill of the most tokens",
             Group::Activations,

@@ -271,54 +271,48 @@ fn estimate(
     let blocks = asked_blocks(asked, options, found);
     let cache = Bytes::new(found.layout.block_bytes) * blocks;
     let state = Bytes::new(found.layout.state_per_sequence) * asked.sequences;
-    let part = |id: PartId, bytes: Interval, source: &'static str| Part { id, bytes, source };
     let parts = vec![
-        part(
+        Part::new(
             PartId::Weights,
             found.weights,
             "vllm model_executor/layers/linear.py, fused_moe, vocab_parallel_embedding.py; PyTorch CUDACachingAllocator.cpp",
         ),
-        part(
+        Part::new(
             PartId::KvCache,
             Interval::exact(cache),
             "vllm v1/kv_cache_interface.py, v1/core/kv_cache_utils.py; V0 worker/cache_engine.py",
         ),
-        part(
+        Part::new(
             PartId::State,
             Interval::exact(state),
             "vllm model_executor/layers/mamba/mamba_utils.py",
         ),
-        part(
+        Part::new(
             PartId::Activations,
             found.profile.peak,
             "vllm v1/worker/gpu_model_runner.py profile_run, v1/sample/ops/topk_topp_sampler.py",
         ),
-        part(
+        Part::new(
             PartId::NonTorch,
             found.non_torch,
             "published profiles of vLLM (tests/measured/vllm.jsonl)",
         ),
-        part(
+        Part::new(
             PartId::Graphs,
             found.graphs,
             "published captures of vLLM (tests/measured/vllm.jsonl)",
         ),
-        part(
+        Part::new(
             PartId::Context,
             outside(job),
             "bare contexts and full pools on A100 and H100",
         ),
     ];
-    let sum = |parts: &[Part]| {
-        parts
-            .iter()
-            .fold(Interval::default(), |sum, part| sum + part.bytes)
-    };
-    let need = sum(&parts);
+    let need = Part::sum(&parts);
     let fit = verdict(found.failure, found, blocks, asked.sequences);
     let failure = reason(found, fit, blocks, asked.sequences);
     let ledger = ledger::ledger(asked, found, blocks, state);
-    let torch = sum(parts.get(..4).unwrap_or_default());
+    let torch = Part::sum(parts.get(..4).unwrap_or_default());
     let pool =
         |bound: usize| Bytes::new(u64::try_from(found.cache.get(bound).copied().unwrap_or(0)).unwrap_or(0));
     let pool_bytes = Interval::new(pool(0), pool(1), pool(2));
