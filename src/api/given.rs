@@ -65,6 +65,21 @@ impl Given {
         self.values.iter().map(|(id, typed)| (*id, typed))
     }
 
+    /// A whole number or count that was given.
+    pub fn typed_integer(&self, id: InputId) -> Option<u64> {
+        self.get(id).and_then(|_| self.integer(id))
+    }
+
+    /// A number that was given.
+    pub fn typed_number(&self, id: InputId) -> Option<f64> {
+        self.get(id).and_then(|_| self.number(id))
+    }
+
+    /// A toggle that was given.
+    pub fn typed_toggle(&self, id: InputId) -> Option<bool> {
+        self.get(id).and_then(|_| self.toggle(id))
+    }
+
     /// A whole number or count, or the fixed default.
     pub fn integer(&self, id: InputId) -> Option<u64> {
         match self.value(id) {

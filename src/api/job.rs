@@ -203,9 +203,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
 fn sequence(given: &Given, model: Option<&Model>, report: &mut Report) -> u64 {
     let limit = model.and_then(|model| model.network.max_positions);
     if let Some(length) = given.integer(InputId::SeqLength) {
-        let typed = given
-            .get(InputId::MaxSeqLen)
-            .and_then(|_| given.integer(InputId::MaxSeqLen));
+        let typed = given.typed_integer(InputId::MaxSeqLen);
         if let Some(limit) = typed.or(limit).filter(|limit| length > *limit) {
             report.add(
                 Issue::warning(

@@ -63,9 +63,7 @@ pub fn weights(
     device: &Device,
     report: &mut Report,
 ) -> Option<Quantisation> {
-    let group = given
-        .get(InputId::WeightGroup)
-        .and_then(|_| given.integer(InputId::WeightGroup));
+    let group = given.typed_integer(InputId::WeightGroup);
     let released = match model
         .released
         .quantisation

@@ -91,7 +91,7 @@ pub fn drafter(given: &Given, report: &mut Report) -> Option<Arc<Network>> {
 
 /// Prompt and answer.
 pub fn lengths(given: &Given, model: &Model, report: &mut Report) -> (u64, u64) {
-    let typed = |id| given.get(id).and_then(|_| given.integer(id));
+    let typed = |id| given.typed_integer(id);
     let limit = typed(InputId::MaxSeqLen).or(model.network.max_positions);
     let (total, prompt, answer) = (
         typed(InputId::TotalTokens).or_else(|| tgi::longest(given)),
@@ -256,10 +256,7 @@ pub fn indivisible(network: &Network, tensor: u64, copies: bool) -> Option<Strin
 
 /// GPUs of the whole job: given, or those of one copy.
 pub fn gpus(given: &Given, per_copy: u64, report: &mut Report) -> u64 {
-    let Some(gpus) = given
-        .get(InputId::NumGpus)
-        .and_then(|_| given.integer(InputId::NumGpus))
-    else {
+    let Some(gpus) = given.typed_integer(InputId::NumGpus) else {
         if per_copy > 1 {
             report.assume(InputId::NumGpus, per_copy, "the GPUs of one copy of the model");
         }

@@ -19,9 +19,9 @@ const KNOWN: (&str, &str) = (
 pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Options> {
     let (release, _) = released(given, &releases().releases, KNOWN, report)?;
     let network = &model.network;
-    let whole = |id| given.get(id).and_then(|_| given.integer(id));
-    let number = |id| given.get(id).and_then(|_| given.number(id));
-    let toggled = |id| given.get(id).and_then(|_| given.toggle(id));
+    let whole = |id| given.typed_integer(id);
+    let number = |id| given.typed_number(id);
+    let toggled = |id| given.typed_toggle(id);
     let on = |id| given.toggle(id) == Some(true);
     let copies = given.integer(InputId::ServerDataParallel).unwrap_or(1);
     let slots = match (whole(InputId::MaxLoras), on(InputId::MultiLora)) {

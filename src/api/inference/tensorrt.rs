@@ -15,16 +15,14 @@ const KNOWN: (&str, &str) = (
 /// The arguments of a build or a start; `None` where the version is refused.
 pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Options> {
     let (release, _) = released(given, &releases().releases, KNOWN, report)?;
-    let whole = |id| given.get(id).and_then(|_| given.integer(id));
+    let whole = |id| given.typed_integer(id);
     let mut options = Options::new(release);
     options.backend = match given.choice(InputId::TrtBackend) {
         Some("pytorch") => Some(Backend::PyTorch),
         Some(_) => Some(Backend::TensorRt),
         None => None,
     };
-    options.fraction = given
-        .get(InputId::GpuMemoryUtilization)
-        .and_then(|_| given.number(InputId::GpuMemoryUtilization));
+    options.fraction = given.typed_number(InputId::GpuMemoryUtilization);
     options.block = whole(InputId::BlockSize);
     options.batch = whole(InputId::TrtMaxBatchSize);
     options.input = whole(InputId::TrtMaxInputLen);

@@ -17,9 +17,7 @@ pub fn longest(given: &Given) -> Option<u64> {
     if !asked(given) {
         return None;
     }
-    given
-        .get(InputId::TgiMaxTotalTokens)
-        .and_then(|_| given.integer(InputId::TgiMaxTotalTokens))
+    given.typed_integer(InputId::TgiMaxTotalTokens)
 }
 
 /// The number of shards, where it is given and agrees with the rest.
@@ -27,7 +25,7 @@ pub fn shards(given: &Given, engine: Option<ServerId>, report: &mut Report) -> O
     if engine != Some(ServerId::Tgi) {
         return None;
     }
-    let whole = |id| given.get(id).and_then(|_| given.integer(id));
+    let whole = |id| given.typed_integer(id);
     let (shards, tensor) = (whole(InputId::TgiShards), whole(InputId::ServerTensorParallel));
     if let (Some(shards), Some(tensor)) = (shards, tensor)
         && shards != tensor
@@ -39,9 +37,7 @@ pub fn shards(given: &Given, engine: Option<ServerId>, report: &mut Report) -> O
         );
     }
     let many = shards.or(tensor).unwrap_or(1) > 1;
-    let sharded = given
-        .get(InputId::TgiSharded)
-        .and_then(|_| given.toggle(InputId::TgiSharded));
+    let sharded = given.typed_toggle(InputId::TgiSharded);
     match sharded {
         Some(false) if many => report.error(
             "unsupported_combination",
@@ -92,8 +88,8 @@ const KNOWN: (&str, &str) = (
 /// The arguments of a start; `None` where the version is refused.
 pub fn options(given: &Given, report: &mut Report) -> Option<Options> {
     let (release, _) = released(given, &releases().releases, KNOWN, report)?;
-    let whole = |id| given.get(id).and_then(|_| given.integer(id));
-    let number = |id| given.get(id).and_then(|_| given.number(id));
+    let whole = |id| given.typed_integer(id);
+    let number = |id| given.typed_number(id);
     let mut options = Options::new(release);
     options.fraction = number(InputId::GpuMemoryUtilization);
     options.wiggle = number(InputId::TgiWiggleRoom);

@@ -14,7 +14,7 @@ const VERSION: &str = "5.23.0";
 pub fn options(given: &Given, model: &Model, report: &mut Report) -> Options {
     version(given, report);
     let cached = given.toggle(InputId::UseKvCache) != Some(false);
-    let typed = |id| given.get(id).and_then(|_| given.integer(id));
+    let typed = |id| given.typed_integer(id);
     let sampling = if given.toggle(InputId::DoSample) == Some(true) {
         let all = given.integer(InputId::SamplingTopK) == Some(0);
         let whole = given

@@ -18,8 +18,8 @@ const KNOWN: (&str, &str) = (
 /// The arguments of a start; `None` where the version is refused.
 pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Options> {
     let (release, version) = released(given, &releases().releases, KNOWN, report)?;
-    let typed = |id| given.get(id).and_then(|_| given.integer(id));
-    let toggled = |id| given.get(id).and_then(|_| given.toggle(id));
+    let typed = |id| given.typed_integer(id);
+    let toggled = |id| given.typed_toggle(id);
     let v1 = generation(given, release, version, report);
     let network = &model.network;
     let options = Options {
@@ -32,13 +32,8 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
         data: given.integer(InputId::ServerDataParallel).unwrap_or(1),
         context: given.integer(InputId::DecodeContextParallel).unwrap_or(1),
         expert: given.toggle(InputId::ServerExpertParallel) == Some(true),
-        utilization: given
-            .get(InputId::GpuMemoryUtilization)
-            .and_then(|_| given.number(InputId::GpuMemoryUtilization)),
-        cache_memory: given
-            .get(InputId::CacheMemory)
-            .and_then(|_| given.number(InputId::CacheMemory))
-            .map(Bytes::from_gib),
+        utilization: given.typed_number(InputId::GpuMemoryUtilization),
+        cache_memory: given.typed_number(InputId::CacheMemory).map(Bytes::from_gib),
         max_model_len: typed(InputId::MaxModelLen),
         batched_tokens: typed(InputId::MaxBatchedTokens),
         sequences: typed(InputId::MaxSequences),

@@ -74,7 +74,7 @@ pub fn images(
 /// Height and width as they are typed, or as the tower takes them.
 fn size(given: &Given, vision: &Vision, report: &mut Report) -> (u64, u64) {
     let usual = vision.side.unwrap_or(1024);
-    let typed = |id: InputId| given.get(id).and_then(|_| given.integer(id));
+    let typed = |id: InputId| given.typed_integer(id);
     let height = typed(InputId::ImageHeight);
     let width = typed(InputId::ImageWidth);
     if height.is_none() {

@@ -159,7 +159,7 @@ pub fn splits(
         let field = model.and_then(|model| model.fields.iter().find(|field| field.path == id.key()));
         match (model, field) {
             (Some(_), field) => field.and_then(|field| field.value.as_u64()),
-            (None, _) => given.get(id).and_then(|_| given.integer(id)),
+            (None, _) => given.typed_integer(id),
         }
     };
     let mut refuse = |code: &'static str, id: InputId, message: String| report.error(code, id, message);

@@ -69,9 +69,7 @@ pub fn model(given: &Given, report: &mut Report) -> Option<Model> {
             return None;
         }
     };
-    let count = given
-        .get(InputId::NumParameters)
-        .and_then(|_| given.integer(InputId::NumParameters));
+    let count = given.typed_integer(InputId::NumParameters);
     compare_count(count, &source, network.total_parameters(), report);
     compare_largest(given, &network, report);
     let network = dropout(given, &source.config, report).map_or(network, Arc::new);

@@ -17,10 +17,7 @@ const MAX_WIDTH: u64 = 1_048_576;
 pub fn solve_width(given: &Given, source: &mut Source, width: InputId, report: &mut Report) {
     let hidden = given.integer(InputId::HiddenSize).unwrap_or(1);
     let usual = hidden.saturating_mul(4).min(MAX_WIDTH);
-    let Some(count) = given
-        .get(InputId::NumParameters)
-        .and_then(|_| given.integer(InputId::NumParameters))
-    else {
+    let Some(count) = given.typed_integer(InputId::NumParameters) else {
         put(source, width, usual);
         report.add(
             Issue::warning(
