@@ -149,7 +149,7 @@ const ROUTED: (u64, u64) = (850, 1230);
 
 /// The peak with the least and with the most routed rows that a rank may get.
 fn routed_extremes(job: &TrainingJob, settings: &Megatron, peak: Bytes) -> (Bytes, Bytes) {
-    if !job.network.layers().any(|layer| layer.moe().is_some()) {
+    if !job.network.has_experts() {
         return (peak, peak);
     }
     let with = |share: u64| {

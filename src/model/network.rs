@@ -71,6 +71,11 @@ impl Network {
         self.order.iter().filter_map(|kind| self.kinds.get(*kind))
     }
 
+    /// Whether some layer has experts.
+    pub fn has_experts(&self) -> bool {
+        self.layers().any(|layer| layer.moe().is_some())
+    }
+
     /// Number of layers.
     pub fn depth(&self) -> u64 {
         self.order.len() as u64

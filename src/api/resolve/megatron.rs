@@ -38,8 +38,7 @@ pub fn megatron(
         context: mesh.context,
         expert: mesh.expert,
         expert_tensor: given
-            .get(InputId::ExpertTensorParallelSize)
-            .and(count(InputId::ExpertTensorParallelSize))
+            .typed_integer(InputId::ExpertTensorParallelSize)
             .unwrap_or(mesh.tensor),
         schedule: schedule(given, mesh, micro_batches, report),
         split: Split {
@@ -61,7 +60,7 @@ pub fn megatron(
             .min(micro_batches.saturating_sub(1)),
         fused_accumulation: given.toggle(InputId::AccumulationFusion).unwrap_or(true),
         deterministic: on(InputId::DeterministicMode),
-        grouped_experts: on(InputId::GroupedExperts) && has_experts(&model.network),
+        grouped_experts: on(InputId::GroupedExperts) && model.network.has_experts(),
         vocabulary_multiple: count(InputId::VocabularyMultiple).unwrap_or(128),
         capacity_thousandths: given
             .number(InputId::ExpertCapacity)
@@ -71,7 +70,7 @@ pub fn megatron(
         imbalance_thousandths: thousandths(given.number(InputId::ExpertImbalance).unwrap_or(1.0)),
         stage: None,
     };
-    if !has_experts(&model.network) {
+    if !model.network.has_experts() {
         let of_experts = [
             InputId::GroupedExperts,
             InputId::ExpertImbalance,
@@ -92,10 +91,6 @@ pub fn megatron(
 /// A factor between 1 and 1024 in thousandths.
 fn thousandths(factor: f64) -> u64 {
     crate::units::Bytes::new(1000).scaled(factor).get()
-}
-
-fn has_experts(network: &Network) -> bool {
-    network.layers().any(|layer| layer.moe().is_some())
 }
 
 /// Megatron keeps fp32 master weights beside 16-bit ones, or everything in fp32.
@@ -316,7 +311,7 @@ fn check(settings: &Megatron, (mesh, network, sequence): (Mesh, &Network, u64), 
             format!("A sequence of {local} tokens cannot be divided by {tensor}."),
         );
     }
-    let moe = has_experts(network);
+    let moe = network.has_experts();
     if moe && tensor > 1 && !settings.sequence {
         report.add(
             Issue::error(

@@ -7,11 +7,12 @@
 
 mod parts;
 
+use super::head::alive;
 use super::images::{Images, TowerTraining};
 use super::parts::Part;
 use super::plan::{GRADIENTS, LayerPlan, Scope, StateTypes, fresh_gradients};
 use super::sheet::{Held, Sheet};
-use super::tape::{Played, Start, Storage, Tape};
+use super::tape::{Start, Storage, Tape};
 use super::{Recomputation, TrainingJob, names};
 use crate::model::{Network, Tensor, Vision, VisionClass, VisionPart};
 use parts::{Eye, Piece};
@@ -299,12 +300,6 @@ fn kind(
     plan.backward = sheet.storages(alive(&played, &played.body.alive), &plan.place);
     plan.passing = sheet.storages(alive(&played, &played.forward.alive), &plan.place);
     plan
-}
-
-fn alive(played: &Played, ids: &[u32]) -> Vec<Storage> {
-    ids.iter()
-        .filter_map(|id| played.storages.get(*id as usize).copied())
-        .collect()
 }
 
 /// The tightest moment of a tower that keeps nothing.
