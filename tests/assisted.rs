@@ -6,33 +6,10 @@
     reason = "a test fails by a panic"
 )]
 
-use gpu_mem_calc::api::{self, InferenceAnswer, Request};
-use serde_json::{Value, json};
+mod asked;
 
-fn ask(value: Value) -> InferenceAnswer {
-    let request = Request::from_json(&value).expect("a request");
-    api::calculate_inference(&request).unwrap_or_else(|issues| unreachable!("{issues:?}"))
-}
-
-fn refused(value: Value) -> Vec<(String, String)> {
-    let request = Request::from_json(&value).expect("a request");
-    api::calculate_inference(&request)
-        .expect_err("refused")
-        .into_iter()
-        .filter(api::Issue::is_error)
-        .map(|issue| (issue.code.to_string(), issue.path))
-        .collect()
-}
-
-fn entry(answer: &InferenceAnswer, id: &str) -> u64 {
-    let row = answer.ledger.iter().find(|row| row.id == id);
-    row.expect("an entry of that id").unit_bytes.get()
-}
-
-fn with(mut value: Value, section: &str, key: &str, to: Value) -> Value {
-    value[section][key] = to;
-    value
-}
+use asked::{ask, entry, refused, with};
+use serde_json::json;
 
 #[test]
 fn an_assistant_adds_weights_cache_and_the_logits_of_its_draft() {

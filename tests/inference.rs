@@ -7,48 +7,17 @@
     reason = "a test fails by a panic"
 )]
 
-use gpu_mem_calc::api::{self, InferenceAnswer, Request};
+mod asked;
+
+use asked::{ask, entry, part, refused, with};
+use gpu_mem_calc::api::{self, Request};
 use gpu_mem_calc::units::Bytes;
 use serde_json::{Value, json};
-
-fn ask(value: Value) -> InferenceAnswer {
-    let request = Request::from_json(&value).expect("a request");
-    api::calculate_inference(&request).unwrap_or_else(|issues| unreachable!("{issues:?}"))
-}
-
-fn refused(value: Value) -> Vec<(String, String)> {
-    let request = Request::from_json(&value).expect("a request");
-    api::calculate_inference(&request)
-        .expect_err("refused")
-        .into_iter()
-        .filter(api::Issue::is_error)
-        .map(|issue| (issue.code.to_string(), issue.path))
-        .collect()
-}
-
-fn part(answer: &InferenceAnswer, id: &str) -> u64 {
-    answer
-        .parts
-        .iter()
-        .filter(|part| part.id == id)
-        .map(|part| part.bytes.expected_bytes.get())
-        .sum()
-}
-
-fn entry(answer: &InferenceAnswer, id: &str) -> u64 {
-    let row = answer.ledger.iter().find(|row| row.id == id);
-    row.expect("an entry of that id").unit_bytes.get()
-}
 
 /// Four sequences of 4096 and 512 tokens on Llama 3.1 8B.
 fn four() -> Value {
     json!({"model": {"id": "llama-3.1-8b"}, "inference": {"batch_size": 4, "prompt_tokens": 4096, "new_tokens": 512},
         "hardware": {"gpu": "h100-sxm-80gb"}})
-}
-
-fn with(mut value: Value, section: &str, key: &str, to: Value) -> Value {
-    value[section][key] = to;
-    value
 }
 
 #[test]

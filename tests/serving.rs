@@ -7,41 +7,27 @@
     reason = "a test fails by a panic"
 )]
 
-use gpu_mem_calc::api::{self, InferenceAnswer, Request};
+mod asked;
+
+use asked::{ask, part, refused, with};
 use serde_json::{Value, json};
-
-fn ask(value: Value) -> InferenceAnswer {
-    let request = Request::from_json(&value).expect("a request");
-    api::calculate_inference(&request).unwrap_or_else(|issues| unreachable!("{issues:?}"))
-}
-
-fn refused(value: Value) -> Vec<(String, String)> {
-    let request = Request::from_json(&value).expect("a request");
-    api::calculate_inference(&request)
-        .expect_err("refused")
-        .into_iter()
-        .filter(api::Issue::is_error)
-        .map(|issue| (issue.code.to_string(), issue.path))
-        .collect()
-}
-
-fn part(answer: &InferenceAnswer, id: &str) -> u64 {
-    answer
-        .parts
-        .iter()
-        .filter(|part| part.id == id)
-        .map(|part| part.bytes.expected_bytes.get())
-        .sum()
-}
-
-fn with(mut value: Value, section: &str, key: &str, to: Value) -> Value {
-    value[section][key] = to;
-    value
-}
 
 fn sglang() -> Value {
     json!({"model": {"id": "llama-3.1-8b"}, "inference": {"engine_type": "sglang", "batch_size": 4, "max_seq_len": 2048},
         "hardware": {"gpu": "h100-sxm-80gb"}})
+}
+
+/// The largest batch fits and one more does not; the longest sequence fits.
+#[track_caller]
+fn capacity_is_the_edge(question: &Value, model: &str) {
+    let of = |key: &str, to: u64| ask(with(question.clone(), "inference", key, json!(to))).fits_on_gpu;
+    let answer = ask(question.clone());
+    let most = answer.max_supported_batch_size;
+    assert!(most > 4, "{model}");
+    assert!(of("batch_size", most));
+    assert!(!of("batch_size", most + 1));
+    let length = answer.max_context_len;
+    assert!(of("max_seq_len", length), "{model}: {length}");
 }
 
 #[test]
@@ -74,16 +60,7 @@ fn what_sglang_cannot_run_is_refused_by_field() {
 fn capacity_of_sglang_is_the_edge_in_every_direction() {
     for model in ["llama-3.1-8b", "gpt-oss-20b", "qwen3.5-27b", "deepseek-v2-lite"] {
         let question = with(sglang(), "model", "id", json!(model));
-        let answer = ask(question.clone());
-        let most = answer.max_supported_batch_size;
-        assert!(most > 4, "{model}");
-        assert!(ask(with(question.clone(), "inference", "batch_size", json!(most))).fits_on_gpu);
-        assert!(!ask(with(question.clone(), "inference", "batch_size", json!(most + 1))).fits_on_gpu);
-        let length = answer.max_context_len;
-        assert!(
-            ask(with(question.clone(), "inference", "max_seq_len", json!(length))).fits_on_gpu,
-            "{model}: {length}"
-        );
+        capacity_is_the_edge(&question, model);
     }
 }
 
@@ -150,16 +127,7 @@ fn capacity_of_tensorrt_llm_is_the_edge_in_every_direction() {
     ] {
         let mut question = with(tensorrt(), "model", "id", json!(model));
         question["inference"]["trt_backend"] = json!(backend);
-        let answer = ask(question.clone());
-        let most = answer.max_supported_batch_size;
-        assert!(most > 4, "{model}");
-        assert!(ask(with(question.clone(), "inference", "batch_size", json!(most))).fits_on_gpu);
-        assert!(!ask(with(question.clone(), "inference", "batch_size", json!(most + 1))).fits_on_gpu);
-        let length = answer.max_context_len;
-        assert!(
-            ask(with(question, "inference", "max_seq_len", json!(length))).fits_on_gpu,
-            "{model}: {length}"
-        );
+        capacity_is_the_edge(&question, model);
     }
 }
 
@@ -261,15 +229,6 @@ fn capacity_of_tgi_is_the_edge_in_every_direction() {
     ] {
         let mut question = with(tgi(), "model", "id", json!(model));
         question["inference"]["engine_version"] = json!(version);
-        let answer = ask(question.clone());
-        let most = answer.max_supported_batch_size;
-        assert!(most > 4, "{model}");
-        assert!(ask(with(question.clone(), "inference", "batch_size", json!(most))).fits_on_gpu);
-        assert!(!ask(with(question.clone(), "inference", "batch_size", json!(most + 1))).fits_on_gpu);
-        let length = answer.max_context_len;
-        assert!(
-            ask(with(question, "inference", "max_seq_len", json!(length))).fits_on_gpu,
-            "{model}: {length}"
-        );
+        capacity_is_the_edge(&question, model);
     }
 }
