@@ -509,7 +509,6 @@ fn every_gate_holds() {
 /// An allocator frees what it holds in vain before it fails, so a run needs little more than its live blocks: every
 /// smallest card lies inside the verdict's band over the predicted allocated peak, give or take the search step.
 #[test]
-
 fn the_smallest_card_that_worked_is_inside_the_band() {
     let step = 0.25;
     let traces: BTreeMap<String, Record> = file("torch-trace.jsonl")

@@ -45,9 +45,10 @@ fn compared(mut answer: Answer) -> Answer {
 /// Answers an inference request in the same way.
 pub fn calculate_inference(request: &Request, strictness: Strictness) -> Result<InferenceAnswer, Vec<Issue>> {
     let mut answer = api::calculate_inference_with(request, strictness)?;
-    // What a server's log prints is its pool.
+    // What a server's log prints is its pool; llama.cpp prints its scratch.
     let judged = match answer.pool {
         Some(_) => Quantity::KvCache,
+        None if answer.most_gpu_layers.is_some() => Quantity::ComputeBuffer,
         None => Quantity::MaxAllocated,
     };
     answer.validation = row(answer.engine, judged.key()).map_or(Validation::NOT_VALIDATED, checked);

@@ -23,11 +23,12 @@ const KINDS: [(&str, &[Format], &[Quantity]); 2] = [
 ];
 
 /// What servers print, and what is traced of them.
-const SERVED: [Quantity; 6] = [
+const SERVED: [Quantity; 7] = [
     Quantity::Weights,
     Quantity::KvBytesPerToken,
     Quantity::KvTokens,
     Quantity::KvCache,
+    Quantity::ComputeBuffer,
     Quantity::ActivationPeak,
     Quantity::MaxAllocated,
 ];

@@ -9,6 +9,7 @@ pub mod deepspeed;
 pub mod evidence;
 pub mod extras;
 pub mod inference;
+pub mod llama_cpp;
 pub mod markdown;
 pub mod predict;
 pub mod published;

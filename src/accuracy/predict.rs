@@ -6,7 +6,9 @@ use super::question::Question;
 use super::record::{EngineName, Format, Record};
 use super::statistics::{Line, NotMapped, Predicted};
 use super::verdicts::{self, Judged};
-use super::{deepspeed, extras, inference, published, sglang, tensorrt, tgi, trace, transformers, vllm};
+use super::{
+    deepspeed, extras, inference, llama_cpp, published, sglang, tensorrt, tgi, trace, transformers, vllm,
+};
 use crate::api;
 use crate::request::{Answer, InputId, Meters, Range, StageRow};
 use crate::units::Bytes;
@@ -70,6 +72,9 @@ fn lines(record: &Record, measured: &[Measurement]) -> Result<(Vec<Line>, Option
         EngineName::Tgi => return tgi::lines(record, measured).map(|lines| (lines, None)),
         EngineName::TensorRtLlm => return tensorrt::lines(record, measured).map(|lines| (lines, None)),
         _ => {}
+    }
+    if record.format == Format::Serving && record.engine() == EngineName::LlamaCpp {
+        return llama_cpp::lines(record, measured).map(|lines| (lines, None));
     }
     let question = question(record)?;
     if !record.engine().trains() {

@@ -40,6 +40,8 @@ pub enum Quantity {
     KvTokens,
     /// Free memory when the pool is sized.
     FreeForPool,
+    /// The compute buffer of one device of llama.cpp.
+    ComputeBuffer,
 }
 
 impl Quantity {
@@ -62,6 +64,7 @@ impl Quantity {
             Self::KvBytesPerToken => "kv_bytes_per_token",
             Self::KvTokens => "kv_tokens",
             Self::FreeForPool => "free_for_pool",
+            Self::ComputeBuffer => "compute_buffer",
         }
     }
 
@@ -138,6 +141,7 @@ pub fn measurements(record: &Record) -> Vec<Measurement> {
                     .and_then(|flags| flags.get("tokens_per_block"));
                 all.extend(tokens(measured, block.and_then(Value::as_u64)));
                 all.extend(built(record, measured));
+                all.extend(buffers(measured));
                 all
             })
             .unwrap_or_default(),
@@ -323,6 +327,40 @@ fn served(fields: &Map<String, Value>, block_tokens: Option<u64>) -> Vec<Measure
         });
     }
     all
+}
+
+/// What a log of llama.cpp prints: the file (GiB with two or three decimals), the cache of all devices, and the compute buffer
+/// of the last GPU, which has the output; without GPUs that of the host.
+fn buffers(fields: &Map<String, Value>) -> Vec<Measurement> {
+    let number = |key: &str| fields.get(key).and_then(Value::as_f64);
+    let file = fields
+        .get("model_size")
+        .and_then(Value::as_str)
+        .and_then(|text| text.split_once(" GiB")?.0.parse::<f64>().ok());
+    let compute = fields.get("compute_buffers_mib").and_then(Value::as_object);
+    let of = |prefix: &str| {
+        let gpus = compute.into_iter().flatten().filter_map(|(name, mib)| {
+            let place: u64 = name.strip_prefix(prefix)?.parse().ok()?;
+            Some((place, mib.as_f64()?))
+        });
+        gpus.max_by_key(|(place, _)| *place).map(|(_, mib)| mib)
+    };
+    let host = compute.and_then(|all| all.get("CPU")).and_then(Value::as_f64);
+    let last = of("CUDA").or_else(|| of("Vulkan")).or(host);
+    let cache = number("kv_self_mib").or_else(|| number("kv_total_mib"));
+    [
+        (Quantity::Weights, file),
+        (Quantity::KvCache, cache.map(|mib| mib / 1024.0)),
+        (Quantity::ComputeBuffer, last.map(|mib| mib / 1024.0)),
+    ]
+    .into_iter()
+    .filter_map(|(quantity, gib)| {
+        Some(Measurement {
+            quantity,
+            bytes: Some(Bytes::from_gib(gib?)),
+        })
+    })
+    .collect()
 }
 
 #[cfg(test)]

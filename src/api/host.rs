@@ -48,6 +48,22 @@ pub fn host(job: &Job, entries: &[HostEntry]) -> Option<HostNeed> {
     })
 }
 
+/// What a process that serves keeps outside its GPUs, where it keeps anything.
+pub fn serving(entries: &[HostEntry]) -> Option<HostNeed> {
+    let memory = host_need(entries, HostPlace::Memory, 1);
+    (!entries.is_empty()).then(|| HostNeed {
+        ranks_per_node: 1,
+        memory_per_node_gb: memory.expected.to_gib(),
+        memory_per_node: range(memory),
+        disk_per_node: range(Interval::default()),
+        memory_bytes: None,
+        disk_bytes: None,
+        verdict: None,
+        reason: None,
+        rows: entries.iter().map(row).collect(),
+    })
+}
+
 /// The worse of two verdicts.
 pub const fn worse(one: Verdict, other: Verdict) -> Verdict {
     if rank(other) > rank(one) { other } else { one }
@@ -82,6 +98,7 @@ fn row(entry: &HostEntry) -> HostRow {
         phase: match entry.phase {
             HostPhase::Build => "build",
             HostPhase::Training => "training",
+            HostPhase::Serving => "serving",
         },
         pinned: entry.pinned,
         unit_bytes: entry.unit,

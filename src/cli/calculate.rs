@@ -162,7 +162,8 @@ fn summary(answer: &Answer) -> String {
     rows.text(0)
 }
 
-fn node(host: &HostNeed) -> String {
+/// What a node needs outside its GPUs.
+pub fn node(host: &HostNeed) -> String {
     let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Right, Align::Right, Align::Left]);
     for (label, need, stated) in [
         ("host memory", host.memory_per_node, host.memory_bytes),

@@ -6,6 +6,7 @@ use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
 use gpu_mem_calc::api::{InferenceAnswer, Strictness, Verdict};
 
+use crate::calculate::node;
 use crate::failure::{self, Failure};
 use crate::parts::{heading, instants, ledger, meters, notes, totals};
 use crate::table::{Align, Table, count, gib};
@@ -46,6 +47,10 @@ fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {
     text.push_str(&parts(answer));
     text.push_str(&cards(answer));
     text.push_str(&sharing(answer));
+    if let Some(host) = &answer.host {
+        text.push_str("\nOutside the GPUs (low, expected, high)\n");
+        text.push_str(&node(host));
+    }
     if !answer.start_up.is_empty() {
         text.push_str("\nStart-up as the engine logs it\n");
         for line in &answer.start_up {
@@ -89,6 +94,9 @@ fn summary(answer: &InferenceAnswer) -> String {
             .fewest_gpus
             .map_or_else(|| "none of those tried".to_owned(), |gpus| gpus.to_string()),
     ]);
+    if let Some(layers) = answer.most_gpu_layers {
+        rows.row(["Most layers on the GPUs".to_owned(), layers.to_string()]);
+    }
     if let Some(pool) = &answer.pool {
         rows.row(["Tokens in the cache pool".to_owned(), count(pool.tokens)]);
         rows.row([

@@ -1,7 +1,7 @@
 //! Capacity both ways: the most sequences of a length, the longest sequence of a number, the fewest GPUs. Found by asking
 //! the engine again, never by a straight line; each engine keeps what the trials have in common.
 
-use super::engines::{Engine, sglang, tensorrt_llm, tgi, transformers, vllm};
+use super::engines::{Engine, llama_cpp, sglang, tensorrt_llm, tgi, transformers, vllm};
 use super::estimate::Estimate;
 use super::job::InferenceJob;
 use crate::units::Bytes;
@@ -79,6 +79,7 @@ pub fn capacity(
         Engine::TensorRtLlm(options) => {
             tensorrt_llm::capacity(job, options, &estimate.loaded, limit, shardable)
         }
+        Engine::LlamaCpp(options) => llama_cpp::capacity(job, options, limit),
     }
 }
 

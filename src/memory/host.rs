@@ -22,6 +22,8 @@ pub enum HostPhase {
     Build,
     /// During training.
     Training,
+    /// While an engine serves.
+    Serving,
 }
 
 /// Equal allocations of one rank outside its GPU.
@@ -72,7 +74,8 @@ pub fn need(entries: &[HostEntry], place: HostPlace, ranks: u64) -> Interval {
             .filter(|entry| entry.place == place && entry.phase == phase);
         of.fold(Interval::default(), |sum, entry| sum + entry.bytes())
     };
-    let (build, training) = (sum(HostPhase::Build), sum(HostPhase::Training));
+    let build = sum(HostPhase::Build);
+    let training = sum(HostPhase::Training) + sum(HostPhase::Serving);
     Interval {
         low: build.low.max(training.low),
         expected: build.expected.max(training.expected),

@@ -40,7 +40,7 @@ pub struct HostRow {
     pub label: &'static str,
     /// `memory` or `disk`.
     pub place: &'static str,
-    /// `build` or `training`: what is needed is the larger sum.
+    /// `build`, `training` or `serving`: what is needed is the larger sum.
     pub phase: &'static str,
     /// Page-locked: torch rounds each allocation up to a power of two.
     pub pinned: bool,

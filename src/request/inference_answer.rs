@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::answer::{Assumed, Capacity, Meters, Range, Validation, Verdict};
+use super::host::HostNeed;
 use super::ledger_rows::{Component, InstantRow, LedgerRow};
 use super::model_summary::ModelSummary;
 use crate::units::Bytes;
@@ -165,6 +166,9 @@ pub struct InferenceAnswer {
     pub max_context_len: u64,
     /// The fewest GPUs of this kind on which one copy fits, by tensor parallelism; null where none of those tried does.
     pub fewest_gpus: Option<u64>,
+    /// The most layers that fit on the GPUs, the output counted as one; null for an engine that keeps none on the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most_gpu_layers: Option<u64>,
     /// Upper bound of the rate of new tokens over all sequences; null where the card's figures are not known.
     pub estimated_throughput_tokens_per_sec: Option<f64>,
     /// The pool of an engine that makes one, in GiB; without one the cache that would fit.
@@ -178,6 +182,9 @@ pub struct InferenceAnswer {
     pub pool: Option<Pool>,
     /// The lines that the engine prints at its start, where that is known.
     pub start_up: Vec<String>,
+    /// What the engine keeps outside its GPUs, where it keeps anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostNeed>,
     /// The three meters.
     pub meters: Meters,
     /// What the verdict judges.
@@ -200,7 +207,7 @@ pub struct InferenceAnswer {
     pub model: ModelSummary,
     /// What was not given and what holds instead.
     pub assumed: Vec<Assumed>,
-    /// The engine as records of measured runs name it: transformers, vllm.
+    /// The engine as records of measured runs name it: transformers, vllm, llama_cpp.
     pub engine: &'static str,
     /// How this kind of answer compares with measured runs.
     pub validation: Validation,

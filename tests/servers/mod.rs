@@ -9,6 +9,15 @@ fn printed(record: &Record, figure: &str) -> Option<f64> {
     record.object("measured")?.get(figure)?.as_f64()
 }
 
+/// The records of llama.cpp that print one of these figures, or all.
+fn of_llama(figures: &'static [&'static str]) -> Select {
+    Box::new(move |record| {
+        let printed = record.object("measured");
+        let any = |figure: &&str| printed.is_some_and(|all| all.contains_key(*figure));
+        record.engine() == EngineName::LlamaCpp && (figures.is_empty() || figures.iter().any(any))
+    })
+}
+
 /// The file and the records of a selection of these servers.
 pub fn select(name: &str) -> Option<(&'static str, Select)> {
     let chosen: Select = match name {
@@ -49,6 +58,10 @@ pub fn select(name: &str) -> Option<(&'static str, Select)> {
                     .object("flags")
                     .is_some_and(|flags| flags.contains_key("max_batch_prefill_tokens"))
         }),
+        "llama-all" => of_llama(&[]),
+        "llama-files" => of_llama(&["model_size"]),
+        "llama-cache" => of_llama(&["kv_self_mib", "kv_total_mib"]),
+        "llama-compute" => of_llama(&["compute_buffers_mib"]),
         _ => return None,
     };
     Some(("serving.jsonl", chosen))

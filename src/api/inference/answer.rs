@@ -6,7 +6,8 @@ use super::cards;
 use super::job::Question;
 use super::settings::indivisible;
 use crate::inference::capacity::capacity;
-use crate::inference::{Estimate, PartId};
+use crate::inference::engines::llama_cpp;
+use crate::inference::{Engine, Estimate, PartId};
 use crate::memory::meters::Fit;
 use crate::request::{
     Component, DeviceRow, InferenceAnswer, InferenceBreakdown, Meters, PartRow, Pool, ServerId, Validation,
@@ -65,6 +66,10 @@ pub fn answer(mut question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
         max_supported_batch_size: room.sequences,
         max_context_len: room.length,
         fewest_gpus: room.gpus,
+        most_gpu_layers: match &question.job.engine {
+            Engine::LlamaCpp(options) => Some(llama_cpp::most_layers(&question.job, options)),
+            _ => None,
+        },
         estimated_throughput_tokens_per_sec: throughput(&question, &estimate),
         kv_pool_gb: pool_bytes.to_gib(),
         kv_pool_tokens: estimate.pool.as_ref().map_or(fit_tokens, |pool| pool.tokens),
@@ -78,6 +83,7 @@ pub fn answer(mut question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
             max_concurrency: pool.max_concurrency,
         }),
         start_up: estimate.start_up.clone(),
+        host: super::super::host::serving(&estimate.ledger.host),
         meters: Meters {
             allocated: range(estimate.allocated),
             reserved: range(estimate.reserved),

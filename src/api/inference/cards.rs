@@ -129,7 +129,7 @@ pub fn bind(question: &mut Question) -> (Estimate, Vec<CardRow>) {
         Engine::Tgi(options) => {
             question.job.engine = Engine::Tgi(tgi::settled(&question.job, options));
         }
-        Engine::Transformers(_) | Engine::TensorRtLlm(_) => {}
+        Engine::Transformers(_) | Engine::TensorRtLlm(_) | Engine::LlamaCpp(_) => {}
     }
     let unlike: u64 = question.others.iter().map(|(_, count)| *count).sum();
     let own = (question.card.clone(), question.gpus.saturating_sub(unlike));

@@ -4,9 +4,12 @@ use super::super::given::Given;
 use super::super::job::Strictness;
 use super::super::resolve::{self, Card, Model, Report};
 use super::{cards, formats, settings, shared, usage};
+use crate::inference::job::CacheType;
+use crate::inference::weights::Quantisation;
 use crate::inference::{Device, InferenceJob};
 use crate::memory::Interval;
 use crate::request::{Assumed, InputId, Request, ServerId, Sharing};
+use crate::units::DType;
 use crate::warn::Issue;
 
 /// A validated inference request.
@@ -71,11 +74,23 @@ fn build(given: &Given, report: &mut Report) -> Option<Question> {
     let (model, card) = (model?, card?);
     let device = device(&card);
     let (prompt, new_tokens) = settings::lengths(given, &model, report);
-    let compute = formats::compute(given, &model, engine, &device, report);
-    let weights = formats::weights(given, &model, engine, &device, report)?;
-    let cache = formats::cache(given, engine, &device, report);
-    let options = settings::options(given, engine?, &model, report)?;
-    let others = cards::others(given, gpus, &card, report);
+    // A file has its own types, and its layers go to equal GPUs.
+    let from_file = engine == Some(ServerId::LlamaCpp);
+    let (compute, weights, cache) = if from_file {
+        (DType::Fp16, Quantisation::none(), CacheType::Compute)
+    } else {
+        (
+            formats::compute(given, &model, engine, &device, report),
+            formats::weights(given, &model, engine, &device, report)?,
+            formats::cache(given, engine, &device, report),
+        )
+    };
+    let options = settings::options(given, engine?, &model, pipeline, report)?;
+    let others = if from_file {
+        Vec::new()
+    } else {
+        cards::others(given, gpus, &card, report)
+    };
     let mut job = InferenceJob {
         network: model.network.clone(),
         engine: options,

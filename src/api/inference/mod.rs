@@ -4,6 +4,7 @@ mod answer;
 mod cards;
 mod formats;
 mod job;
+mod llama_cpp;
 mod settings;
 mod sglang;
 mod shared;

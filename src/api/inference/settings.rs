@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::{sglang, tensorrt, tgi, transformers, vllm};
+use super::{llama_cpp, sglang, tensorrt, tgi, transformers, vllm};
 use crate::inference::release::{Row, row};
 use crate::inference::{Engine, Version};
 use crate::model::{Mixer, Network, catalogue};
@@ -13,6 +13,8 @@ use crate::warn::Issue;
 
 /// Tokens that `generate` adds when nothing is said (transformers 5.23.0 generation/configuration_utils.py, `max_length`).
 const NEW_TOKENS: u64 = 20;
+/// Devices that llama.cpp sees at most (ggml-org/llama.cpp `ggml/include/ggml-cuda.h`, GGML_CUDA_MAX_DEVICES).
+const MOST_VISIBLE: u64 = 16;
 /// The length of a sequence where the model states no longest one.
 const LENGTH: u64 = 4096;
 
@@ -40,15 +42,22 @@ pub fn server(given: &Given, report: &mut Report) -> Option<ServerId> {
 }
 
 /// The engine with its options.
-pub fn options(given: &Given, engine: ServerId, model: &Model, report: &mut Report) -> Option<Engine> {
+pub fn options(
+    given: &Given,
+    engine: ServerId,
+    model: &Model,
+    gpus: u64,
+    report: &mut Report,
+) -> Option<Engine> {
     match engine {
         ServerId::Huggingface => Some(Engine::Transformers(transformers::options(given, model, report))),
         ServerId::Vllm => vllm::options(given, model, report).map(Engine::Vllm),
         ServerId::Sglang => sglang::options(given, model, report).map(Engine::Sglang),
         ServerId::Tgi => tgi::options(given, report).map(Engine::Tgi),
         ServerId::TensorRtLlm => tensorrt::options(given, model, report).map(Engine::TensorRtLlm),
-        // Refused by `server`.
-        ServerId::LlamaCpp => None,
+        ServerId::LlamaCpp => llama_cpp::options(given, model, gpus, report)
+            .map(Box::new)
+            .map(Engine::LlamaCpp),
     }
 }
 
@@ -183,10 +192,20 @@ pub fn sharding(
     model: Option<&Model>,
     report: &mut Report,
 ) -> (u64, u64) {
-    let tensor = tgi::shards(given, engine, report)
+    let mut tensor = tgi::shards(given, engine, report)
         .or(given.integer(InputId::ServerTensorParallel))
         .unwrap_or(1);
-    let pipeline = given.integer(InputId::ServerPipelineParallel).unwrap_or(1);
+    let mut pipeline = given.integer(InputId::ServerPipelineParallel).unwrap_or(1);
+    if engine == Some(ServerId::LlamaCpp) {
+        // It divides layers among all GPUs that it sees.
+        tensor = 1;
+        if given.get(InputId::ServerPipelineParallel).is_none() {
+            pipeline = given
+                .integer(InputId::NumGpus)
+                .unwrap_or(1)
+                .clamp(1, MOST_VISIBLE);
+        }
+    }
     let copies = engine.is_some_and(|engine| engine != ServerId::Huggingface);
     if let Some(model) = model {
         if let Some(why) = indivisible(&model.network, tensor, copies) {
@@ -194,7 +213,7 @@ pub fn sharding(
                 Issue::error("not_divisible", InputId::ServerTensorParallel.key(), why).with_value(tensor),
             );
         }
-        if pipeline > model.network.depth() {
+        if pipeline > model.network.depth() && engine != Some(ServerId::LlamaCpp) {
             report.add(
                 Issue::error(
                     "not_divisible",

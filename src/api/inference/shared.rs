@@ -6,6 +6,7 @@ use super::super::given::Given;
 use super::super::read::Typed;
 use super::super::resolve::Report;
 use super::settings::indivisible;
+use crate::inference::engines::llama_cpp;
 use crate::inference::engines::vllm::{Options, tenant};
 use crate::inference::vllm::share::{Share, Tenant, shares};
 use crate::inference::weights::Quantisation;
@@ -21,8 +22,8 @@ use crate::warn::Issue;
 enum Neighbour {
     /// A budget that is known.
     Budget(Bytes),
-    /// A model of the catalogue, with its sequences and the tokens of each where they are given.
-    Model(&'static Entry, Option<(u64, u64)>),
+    /// A model of the catalogue, with its sequences and the tokens of each where they are given; by this engine or by llama.cpp.
+    Model(&'static Entry, Option<(u64, u64)>, bool),
 }
 
 /// Divides the GPU among the asked engine and those beside it. The asked engine gets its share and what is free at its start,
@@ -121,8 +122,12 @@ fn told(found: &[Share], names: &[String], tenants: &[Tenant], total: Bytes) -> 
     }
 }
 
-/// `20 GiB`, `qwen2.5-7b`, `qwen2.5-7b@8x4096`.
+/// `20 GiB`, `qwen2.5-7b`, `qwen2.5-7b@8x4096`, `llama.cpp:qwen2.5-7b@8x4096`.
 fn read(word: &str) -> Result<Neighbour, String> {
+    let of_file = ["llama.cpp:", "llama_cpp:"]
+        .iter()
+        .find_map(|engine| word.strip_prefix(engine));
+    let word = of_file.unwrap_or(word).trim();
     let lower = word.to_ascii_lowercase();
     let (number, unit) = match (lower.strip_suffix("gib"), lower.strip_suffix("gb")) {
         (Some(number), _) => (number, 1.0),
@@ -155,29 +160,29 @@ fn read(word: &str) -> Result<Neighbour, String> {
         }
     };
     catalogue::find(name)
-        .map(|entry| Neighbour::Model(entry, requests))
+        .map(|entry| Neighbour::Model(entry, requests, of_file.is_some()))
         .ok_or_else(|| {
             format!(
-                "{name:?} is neither a model of the catalogue nor the size of a budget. Write qwen2.5-7b@8x4096 or 20 GiB."
+                "{name:?} is neither a model of the catalogue nor the size of a budget. Write qwen2.5-7b@8x4096, llama.cpp:qwen2.5-7b@8x4096 or 20 GiB."
             )
         })
 }
 
 /// The same engine with another model and nothing set but what all share: version, entry point, ranks.
 fn needed(neighbour: &Neighbour, asked: &InferenceJob, options: &Options) -> Result<Tenant, String> {
-    let (entry, requests) = match neighbour {
+    let (entry, requests, of_file) = match neighbour {
         Neighbour::Budget(bytes) => {
             return Ok(Tenant {
                 budget: Interval::exact(*bytes),
                 outside: crate::memory::meters::context().expected,
             });
         }
-        Neighbour::Model(entry, requests) => (entry, requests),
+        Neighbour::Model(entry, requests, of_file) => (entry, requests, *of_file),
     };
     let imported = entry
         .import()
         .ok_or_else(|| format!("{} cannot be read.", entry.id))?;
-    if let Some(why) = indivisible(&imported.network, asked.tensor, true) {
+    if !of_file && let Some(why) = indivisible(&imported.network, asked.tensor, true) {
         return Err(format!("{}: {why}", entry.id));
     }
     let weights = entry
@@ -198,6 +203,12 @@ fn needed(neighbour: &Neighbour, asked: &InferenceJob, options: &Options) -> Res
         shared_prefix: 0,
         ..asked.clone()
     };
+    if of_file {
+        return Ok(llama_cpp::tenant(&InferenceJob {
+            weights: Quantisation::none(),
+            ..job
+        }));
+    }
     let options = Options {
         utilization: None,
         cache_memory: None,

@@ -414,6 +414,29 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::SpeculativeTokens
         | InputId::DraftModel
         | InputId::OtherEngines
+        | InputId::GgufType
+        | InputId::TensorTypes
+        | InputId::Imatrix
+        | InputId::LatentTensors
+        | InputId::CacheTypeK
+        | InputId::CacheTypeV
+        | InputId::LlamaFork
+        | InputId::ContextSize
+        | InputId::PhysicalBatch
+        | InputId::LogicalBatch
+        | InputId::OutputsMax
+        | InputId::FlashAttention
+        | InputId::GpuLayers
+        | InputId::CpuMoe
+        | InputId::SplitMode
+        | InputId::TensorSplit
+        | InputId::OverrideTensor
+        | InputId::KvUnified
+        | InputId::SwaFull
+        | InputId::KvOffload
+        | InputId::Mmap
+        | InputId::Mla
+        | InputId::AttentionSlice
         | InputId::OtherGpus
         | InputId::StateDtype
         | InputId::ChunkSize

@@ -1,5 +1,6 @@
 //! The engines, one folder each. An engine turns a job into an [`Estimate`] of the fullest GPU.
 
+pub mod llama_cpp;
 mod loaded;
 mod pooled;
 mod rows;
@@ -25,6 +26,8 @@ pub enum Engine {
     TensorRtLlm(tensorrt_llm::Options),
     /// Text Generation Inference.
     Tgi(tgi::Options),
+    /// llama.cpp.
+    LlamaCpp(Box<llama_cpp::Options>),
 }
 
 /// What the fullest GPU holds.
@@ -35,5 +38,6 @@ pub fn evaluate(job: &InferenceJob) -> Estimate {
         Engine::Sglang(options) => sglang::evaluate(job, options),
         Engine::TensorRtLlm(options) => tensorrt_llm::evaluate(job, options),
         Engine::Tgi(options) => tgi::evaluate(job, options),
+        Engine::LlamaCpp(options) => llama_cpp::evaluate(job, options),
     }
 }

@@ -4,9 +4,9 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    Input, adapter, between, engine, hardware, images, inference, inference_run, inference_sglang,
-    inference_tensorrt, inference_tgi, inference_vllm, megatron, model, model_details, offload, optimizer,
-    parallelism, training,
+    Input, adapter, between, engine, hardware, images, inference, inference_llama_cpp, inference_run,
+    inference_sglang, inference_tensorrt, inference_tgi, inference_vllm, megatron, model, model_details,
+    offload, optimizer, parallelism, training,
 };
 
 macro_rules! registry {
@@ -282,6 +282,29 @@ registry! {
     TgiDtype => inference_tgi::DTYPE,
     TgiSharded => inference_tgi::SHARDED,
     TgiShards => inference_tgi::NUM_SHARD,
+    GgufType => inference_llama_cpp::GGUF_TYPE,
+    TensorTypes => inference_llama_cpp::TENSOR_TYPES,
+    Imatrix => inference_llama_cpp::IMATRIX,
+    LatentTensors => inference_llama_cpp::LATENT_TENSORS,
+    CacheTypeK => inference_llama_cpp::CACHE_TYPE_K,
+    CacheTypeV => inference_llama_cpp::CACHE_TYPE_V,
+    LlamaFork => inference_llama_cpp::LLAMA_FORK,
+    ContextSize => inference_llama_cpp::CONTEXT_SIZE,
+    PhysicalBatch => inference_llama_cpp::PHYSICAL_BATCH,
+    LogicalBatch => inference_llama_cpp::LOGICAL_BATCH,
+    OutputsMax => inference_llama_cpp::OUTPUTS_MAX,
+    FlashAttention => inference_llama_cpp::FLASH_ATTENTION,
+    GpuLayers => inference_llama_cpp::GPU_LAYERS,
+    CpuMoe => inference_llama_cpp::CPU_MOE,
+    SplitMode => inference_llama_cpp::SPLIT_MODE,
+    TensorSplit => inference_llama_cpp::TENSOR_SPLIT,
+    OverrideTensor => inference_llama_cpp::OVERRIDE_TENSOR,
+    KvUnified => inference_llama_cpp::KV_UNIFIED,
+    SwaFull => inference_llama_cpp::SWA_FULL,
+    KvOffload => inference_llama_cpp::KV_OFFLOAD,
+    Mmap => inference_llama_cpp::MMAP,
+    Mla => inference_llama_cpp::MLA,
+    AttentionSlice => inference_llama_cpp::ATTENTION_SLICE,
     WeightDecay => training::WEIGHT_DECAY,
     LearningRate => training::LEARNING_RATE,
     WarmupSteps => training::WARMUP_STEPS,

@@ -25,6 +25,15 @@ const TOKENS: InputKind = InputKind::Integer {
     max: 1_073_741_824,
 };
 
+/// Engines that read a checkpoint of the hub; the others read a file in types of its own.
+const CHECKPOINTS: &[ServerId] = &[
+    ServerId::Huggingface,
+    ServerId::Vllm,
+    ServerId::Tgi,
+    ServerId::TensorRtLlm,
+    ServerId::Sglang,
+];
+
 const RANKS: InputKind = InputKind::Integer { min: 1, max: 1_024 };
 
 pub(super) static ENGINE_TYPE: Input = input(
@@ -65,7 +74,7 @@ pub(super) static ENGINE_TYPE: Input = input(
             &[],
             "Takes a share of what is free before loading for weights and pools, and leaves the rest to activations and graphs.",
         ),
-        Choice::new("llama_cpp", "llama.cpp", &["llama.cpp"], "llama.cpp and its forks.").planned(),
+        Choice::new("llama_cpp", "llama.cpp", &["llama.cpp"], "GGUF files on GPUs and host: everything that context, batch and layers ask for is reserved at the start."),
     ]),
 )
 .fixed("huggingface")
@@ -196,6 +205,7 @@ pub(super) static WEIGHT_FORMAT: Input = input(
     ]),
 )
 .derived("what quantization_config of the model says, else not quantised")
+.serving(CHECKPOINTS)
 .help("How the matrices are stored. Embeddings, head, norms and routers keep the compute type unless the format covers them.");
 
 pub(super) static WEIGHT_GROUP: Input = input(
@@ -208,6 +218,7 @@ pub(super) static WEIGHT_GROUP: Input = input(
     InputKind::Integer { min: 1, max: 65_536 },
 )
 .derived("what quantization_config says, else 128 (64 for HQQ)")
+.serving(CHECKPOINTS)
 .advanced()
 .help(
     "Weights that share one scale in the grouped 4-bit and 8-bit formats. Smaller groups have more scales.",
@@ -232,6 +243,7 @@ pub(super) static DTYPE: Input = input(
     ]),
 )
 .derived("the type in which the model is published, else bf16")
+.serving(CHECKPOINTS)
 .help("Type of the arithmetic and of every weight that is not quantised.");
 
 pub(super) static KV_CACHE_QUANTIZATION: Input = input(
@@ -276,6 +288,7 @@ pub(super) static KV_CACHE_QUANTIZATION: Input = input(
     ]),
 )
 .fixed("none")
+.serving(CHECKPOINTS)
 .help("Type of the cached keys and values. Which types there are depends on the engine.");
 
 pub(super) static USE_KV_CACHE: Input = input(
@@ -301,6 +314,7 @@ pub(super) static TENSOR_PARALLEL_SIZE: Input = input(
     RANKS,
 )
 .fixed("1")
+.serving(CHECKPOINTS)
 .help("GPUs that share each matrix. Must divide the attention heads; key and value heads are copied beyond their number where the engine can.");
 
 pub(super) static PIPELINE_PARALLEL_SIZE: Input = input(
@@ -314,7 +328,7 @@ pub(super) static PIPELINE_PARALLEL_SIZE: Input = input(
 )
 .fixed("1")
 .advanced()
-.help("GPUs among which whole layers are divided; with Transformers this is device_map=\"balanced\". The answer is for the fullest one.");
+.help("GPUs among which whole layers are divided; with Transformers this is device_map=\"balanced\", with llama.cpp the visible GPUs. The answer is for the fullest one.");
 
 pub(super) static OTHER_GPUS: Input = input(
     InputId::OtherGpus,
@@ -326,6 +340,7 @@ pub(super) static OTHER_GPUS: Input = input(
     InputKind::List { max_len: 64 },
 )
 .advanced()
+.serving(CHECKPOINTS)
 .help("Those of the GPUs that are of another kind than the chosen one, separated by commas, as in rtx-3090 or 2 x l40s. Shards are equal, so the smallest card binds; the answer names it.");
 
 pub(super) static GPU_MEMORY_UTILIZATION: Input = input(

@@ -388,4 +388,4 @@ pub(super) static OTHER_ENGINES: Input = input(
     InputKind::List { max_len: 16 },
 )
 .advanced()
-.help("vLLM engines that share each GPU with this one, separated by commas: a model of the catalogue, with sequences and tokens of each as in qwen2.5-7b@8x4096, or the size of a budget as in 20 GiB. The answer says which share each must be given and in which order they start.");
+.help("Engines that share each GPU with this one, separated by commas: a model of the catalogue in vLLM, with sequences and tokens of each as in qwen2.5-7b@8x4096; in llama.cpp as Q4_K_M, as in llama.cpp:qwen2.5-7b@8x4096; or the size of a budget as in 20 GiB. The answer says which share each must be given and in which order they start.");

@@ -11,6 +11,7 @@ mod hardware;
 mod ids;
 mod images;
 mod inference;
+mod inference_llama_cpp;
 mod inference_run;
 mod inference_sglang;
 mod inference_tensorrt;

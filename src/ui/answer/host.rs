@@ -22,10 +22,14 @@ pub fn host(need: Option<&HostNeed>) -> Option<AnyView> {
         .filter(|(_, range, _)| range.high_bytes > Bytes::ZERO)
         .map(|(label, range, stated)| line(label, range, stated))
         .collect_view();
+    let title = match need.ranks_per_node {
+        1 => "Outside the GPUs".to_owned(),
+        ranks => format!("Outside the GPUs, per node of {ranks} ranks"),
+    };
     Some(
         view! {
             <section class="host-need" id="host-need" aria-labelledby="host-title">
-                <h3 id="host-title">{format!("Outside the GPUs, per node of {} ranks", need.ranks_per_node)}</h3>
+                <h3 id="host-title">{title}</h3>
                 <dl>{lines}</dl>
                 {reason}
             </section>

@@ -100,6 +100,7 @@ fn strip(answer: &InferenceAnswer, stale: bool) -> AnyView {
                 </p>
             </div>
             {failure}
+            {super::host::host(answer.host.as_ref())}
             {note}
         </section>
     }
@@ -126,6 +127,9 @@ fn capacity(answer: &InferenceAnswer) -> AnyView {
             .as_ref()
             .map(|pool| ("Maximum concurrency", decimal(pool.max_concurrency))),
         Some(("Fewest GPUs that hold one copy", gpus)),
+        answer
+            .most_gpu_layers
+            .map(|layers| ("Most layers on the GPUs, the output as one", grouped(layers))),
         Some(("Copies on these GPUs", grouped(answer.replicas))),
         answer
             .estimated_throughput_tokens_per_sec

@@ -1,0 +1,117 @@
+//! What only llama.cpp reads, with every default filled in.
+
+use super::mix::Mix;
+use super::placement::{PlaceChoice, SplitMode};
+use super::tensors::{FileChoice, LatentTensors};
+use super::types::{F16, GgmlType};
+
+/// The build that stands for the newest source that was read, of August 2026 (ggml-org/llama.cpp `src/llama-context.cpp`).
+pub const NEWEST_BUILD: u64 = 10_000;
+/// The build from which latent attention is computed on the latent itself (ggml-org/llama.cpp pull request 12801, an issue of April 2025).
+pub const LATENT_SINCE: u64 = 5_121;
+/// The build from which values of latent attention are not stored again (ggml-org/llama.cpp pull request 19067, an issue of January 2026).
+pub const VALUELESS_SINCE: u64 = 7_830;
+/// The build from which the output counts as the first layer that goes to a GPU (ggml-org/llama.cpp `src/llama-model.cpp`, end of 2025).
+pub const OUTPUT_FIRST_SINCE: u64 = 7_400;
+/// The build from which flash attention is chosen by itself (ggml-org/llama.cpp pull request 15434, an issue of August 2025).
+pub const FLASH_SINCE: u64 = 6_325;
+/// Tokens from which the fork makes keys and values of all heads for a prompt (ik_llama.cpp `src/graphs/build_deepseek2.cpp`; smaller
+/// batches stay on the latent).
+const PROMPT: u64 = 128;
+
+/// What is cached of latent attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latent {
+    /// Keys and values of every head: builds before the support of latent attention.
+    PerHead,
+    /// The latent as keys, and its first part again as values.
+    WithValues,
+    /// The latent alone.
+    Alone,
+}
+
+/// The options of a start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Whether it is ik_llama.cpp.
+    pub fork: bool,
+    /// The build number.
+    pub build: u64,
+    /// Types of the tensors.
+    pub file: FileChoice,
+    /// Where they are.
+    pub place: PlaceChoice,
+    /// Type of cached keys.
+    pub type_k: GgmlType,
+    /// Type of cached values.
+    pub type_v: GgmlType,
+    /// Whether attention is computed without scores in memory.
+    pub flash: bool,
+    /// Cells of all sequences together, where they are given.
+    pub context: Option<u64>,
+    /// Tokens of a physical batch.
+    pub ubatch: u64,
+    /// Tokens of a logical batch.
+    pub batch: u64,
+    /// Whether all sequences share one cache.
+    pub unified: bool,
+    /// Whether layers with a window have as many cells as the others.
+    pub swa_full: bool,
+    /// Whether the cache lies with its layer.
+    pub offload_cache: bool,
+    /// Whether the file is mapped into memory.
+    pub mapped: bool,
+    /// What is cached of latent attention.
+    pub latent: Latent,
+    /// `-mla` of the fork.
+    pub mla: u64,
+    /// `-amb` of the fork, in MiB; zero for no slices.
+    pub slice: u64,
+    /// Tokens of a physical batch whose logits are computed, where that is bounded.
+    pub outputs: Option<u64>,
+}
+
+impl Options {
+    /// A start of the newest build on so many GPUs where nothing is said: the mix that people use most, a cache in 16 bits, batches
+    /// of 2048 and 512 tokens (ggml-org/llama.cpp `src/llama-context.cpp`, llama_context_default_params).
+    pub const fn usual(gpus: usize) -> Self {
+        Self {
+            fork: false,
+            build: NEWEST_BUILD,
+            file: FileChoice {
+                mix: Mix::USUAL,
+                imatrix: false,
+                types: Vec::new(),
+                latent: LatentTensors::Split,
+            },
+            place: PlaceChoice {
+                gpus,
+                layers: None,
+                output_first: true,
+                split: SplitMode::Layer,
+                shares: Vec::new(),
+                cpu_moe: 0,
+                overrides: Vec::new(),
+            },
+            type_k: F16,
+            type_v: F16,
+            flash: true,
+            context: None,
+            ubatch: 512,
+            batch: 2048,
+            unified: true,
+            swa_full: false,
+            offload_cache: true,
+            mapped: true,
+            latent: Latent::Alone,
+            mla: 3,
+            slice: 0,
+            outputs: None,
+        }
+    }
+
+    /// Whether a batch of so many tokens makes keys and values of all heads from the latent.
+    pub const fn unabsorbed(&self, tokens: u64) -> bool {
+        self.fork && self.flash && self.mla >= 2 && tokens >= PROMPT
+    }
+}
