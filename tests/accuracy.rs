@@ -32,7 +32,7 @@ fn every_record_is_read_in_its_format() {
         ("options-trace.jsonl", 111, Format::TorchTrace),
         ("settings-trace.jsonl", 117, Format::TorchTrace),
         ("vision-trace.jsonl", 43, Format::TorchTrace),
-        ("deepspeed-trace.jsonl", 32, Format::DeepSpeedTrace),
+        ("deepspeed-trace.jsonl", 55, Format::DeepSpeedTrace),
         ("deepspeed-adapter-trace.jsonl", 14, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
         ("training.jsonl", 901, Format::Training),

@@ -96,15 +96,28 @@ fn stage_0_divides_nothing() {
 #[test]
 fn stage_1_divides_states_and_stage_2_gradients_too() {
     let (one, two) = (zero(1, json!({})), zero(2, json!({})));
-    for answer in [&one, &two] {
-        let [weights, gradients, states] = state(answer, "rest");
+    for stage in [1, 2] {
+        let asked = request(deepspeed(stage, json!({})));
+        let answer = api::calculate_on_rank(&asked, 0).expect("an answer");
+        let [weights, gradients, states] = state(&answer, "rest");
         near(weights, 2 * P);
         near(states, 12 * P / GPUS);
         assert_eq!(gradients, 0);
-        near(state(answer, "clip")[1], 2 * P / GPUS);
-        // estimate_zero2_model_states_mem_needs: 2P + 18P/g; the step flattens the partition once more, 2P/g.
-        let step: u64 = state(answer, "optimizer_step").iter().sum();
-        near(step, 2 * P + 20 * P / GPUS);
+        // The first rank's part: the embedding, two layers, the attention of the third and some rows of its gate, whose gradient
+        // it keeps whole.
+        let (layer, attention) = (218_112_000, 4096 * (4096 + 1024 + 1024 + 4096));
+        let matrix = 4096 * 14_336;
+        let whole = 128_256 * 4096 + 2 * layer + attention + matrix;
+        assert_eq!(state(&answer, "clip")[1], 2 * whole);
+        // estimate_zero2_model_states_mem_needs: 2P + 18P/g; the step flattens the partition beside its gradients.
+        let step: u64 = state(&answer, "optimizer_step").iter().sum();
+        near(step, 2 * P + 18 * P / GPUS + 2 * whole);
+        // Other parts begin and end inside of a matrix, and keep both whole.
+        let fullest = state(&api::calculate(&asked).expect("an answer"), "clip")[1];
+        assert!(
+            fullest > 2 * whole && fullest < 2 * P / GPUS + 4 * matrix,
+            "{fullest}"
+        );
     }
     // Stage 1 reduces after backward, when every gradient is there; stage 2 meanwhile.
     assert!(state(&one, "backward_first")[1] > 3 * P / 2);

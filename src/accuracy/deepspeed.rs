@@ -17,6 +17,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
     );
     question.set_some(InputId::NumLayers, record.whole("layers"));
     adapter(&mut question, record)?;
+    question.rank = Some(record.whole("rank").unwrap_or(0));
     question.set(InputId::EngineType, "deepspeed");
     question.set(InputId::EngineVersion, "2.15");
     question.set(InputId::TransformersVersion, "5.23");

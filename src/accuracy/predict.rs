@@ -53,7 +53,11 @@ pub fn question(record: &Record) -> Result<Question, String> {
 
 /// The answer to a record's question; an error of the validation becomes the reason.
 pub fn answer(question: &Question) -> Result<Answer, String> {
-    api::calculate(&question.request).map_err(|issues| {
+    let answer = match question.rank {
+        Some(rank) => api::calculate_on_rank(&question.request, rank),
+        None => api::calculate(&question.request),
+    };
+    answer.map_err(|issues| {
         let errors: Vec<String> = issues
             .iter()
             .filter(|issue| issue.is_error())

@@ -9,6 +9,8 @@ use crate::request::{InputId, Request};
 pub struct Question {
     /// What is asked.
     pub request: Request,
+    /// The rank that was measured, where the record is of one.
+    pub rank: Option<u64>,
 }
 
 impl Question {

@@ -10,7 +10,10 @@ use crate::request::InputId;
 /// The question of a trace, or why it cannot be asked.
 pub fn question(record: &Record) -> Result<Question, String> {
     let text = |key: &str| record.text(key).unwrap_or_default();
-    let mut question = Question::default();
+    let mut question = Question {
+        rank: record.whole("rank"),
+        ..Question::default()
+    };
     adapter(&mut question, record)?;
     model(&mut question, record)?;
     engine(&mut question, record)?;

@@ -11,7 +11,7 @@ use crate::request::{
     Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
     RankRow, StageRow, SymbolRow, Validation, Verdict,
 };
-use crate::training::{Engine, TrainingJob, evaluate, pipeline_stages, rank_classes};
+use crate::training::{Engine, RankAxis, TrainingJob, pipeline_stages, rank_classes, rank_reason};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -76,31 +76,43 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
             outcome.ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes),
         ),
         stages: stages(&job.training),
+        ranks_reason: rank_reason(&job.training),
         evidence: job.evidence,
         assumed: job.assumed,
         warnings: job.warnings,
     })
 }
 
-/// The classes of ranks with their peaks, the fullest first.
+/// The classes of ranks with their peaks, the fullest first; neighbours that hold the same at the same instant are one class.
 fn ranks(job: &TrainingJob, fullest: Bytes) -> Vec<RankRow> {
-    let mut rows: Vec<RankRow> = rank_classes(job)
-        .into_iter()
-        .filter_map(|class| {
-            let ledger = evaluate(&TrainingJob {
-                rank: class.first,
-                ..job.clone()
-            });
-            let (instant, peak) = ledger.peak()?;
-            Some(RankRow {
-                first: class.first,
-                last: class.last,
-                peak_allocated_bytes: peak,
-                instant: instant.id.key(),
-                less_bytes: fullest.saturating_sub(peak),
-            })
-        })
-        .collect();
+    let mut rows: Vec<RankRow> = Vec::new();
+    for class in rank_classes(job) {
+        let ledger = class.ledger(job);
+        let Some((instant, peak)) = ledger.as_ref().and_then(Ledger::peak) else {
+            continue;
+        };
+        let row = RankRow {
+            among: match class.axis {
+                RankAxis::Data => "data",
+                RankAxis::Tensor => "tensor",
+            },
+            first: class.first,
+            last: class.last,
+            peak_allocated_bytes: peak,
+            instant: instant.id.key(),
+            less_bytes: fullest.saturating_sub(peak),
+        };
+        match rows.last_mut() {
+            Some(before)
+                if before.among == row.among
+                    && before.peak_allocated_bytes == peak
+                    && before.instant == row.instant =>
+            {
+                before.last = row.last;
+            }
+            _ => rows.push(row),
+        }
+    }
     rows.sort_by_key(|row| std::cmp::Reverse(row.peak_allocated_bytes));
     rows
 }

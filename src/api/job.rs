@@ -36,6 +36,8 @@ pub struct Job {
     pub chosen: Vec<Chosen>,
     /// What stands behind them.
     pub evidence: Backing,
+    /// The rank that is asked about; the fullest where it is not said.
+    pub rank: Option<u64>,
 }
 
 /// How strictly a request is judged.
@@ -108,7 +110,11 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         }
         _ => (settings, step.accumulation),
     };
-    let Divided { network, tensor } = resolve::divide(
+    let Divided {
+        network,
+        whole,
+        tensor,
+    } = resolve::divide(
         given,
         (engine, settings),
         (mesh, &model, sequence),
@@ -134,6 +140,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     let adapter = adapter.map(|adapter| resolve::replaceable(adapter, &model.network, report));
     let training = TrainingJob {
         network,
+        whole,
         micro_batch: sequences,
         sequence_length: sequence,
         accumulation_steps: accumulation,
@@ -184,6 +191,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     Some(Job {
         evidence: evidence::evidence(engine_name(&training), &chosen),
         chosen,
+        rank: None,
         training,
         model,
         engine,

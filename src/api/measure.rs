@@ -9,7 +9,7 @@ use crate::memory::{Group, InstantId, Interval, Ledger};
 use crate::model::{Layer, Mixer};
 use crate::request::{BackingStatus, Component, HostNeed, Verdict};
 use crate::training::compiled::Compiled;
-use crate::training::{Engine, Layout, Megatron, Recomputation, TrainingJob, evaluate};
+use crate::training::{Engine, Layout, Megatron, Recomputation, TrainingJob, evaluate, evaluate_fullest};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -37,7 +37,17 @@ pub struct Outcome {
 pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     let mut training = job.training.clone();
     training.micro_batch = micro_batch;
-    let mut ledger = evaluate(&training);
+    let mut ledger = match job.rank {
+        Some(rank) => {
+            training.rank = rank;
+            evaluate(&training)
+        }
+        None => {
+            let (rank, ledger) = evaluate_fullest(&training);
+            training.rank = rank;
+            ledger
+        }
+    };
     add_working_sets(&training, &job.card, &mut ledger);
     let peak = ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
     if peak == Bytes::MAX {

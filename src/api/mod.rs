@@ -45,6 +45,17 @@ pub fn calculate(request: &Request) -> Result<Answer, Vec<Issue>> {
     calculate_with(request, Strictness::default())
 }
 
+/// As [`calculate`], but about one rank of those that share the states, and not about the fullest: what a record of that rank is
+/// compared with.
+pub fn calculate_on_rank(request: &Request, rank: u64) -> Result<Answer, Vec<Issue>> {
+    let job = job(request, Strictness::default())?;
+    let known = rank < job.training.data_parallel.max(1);
+    answer::answer(Job {
+        rank: known.then_some(rank),
+        ..job
+    })
+}
+
 /// As [`calculate`], as strictly as asked.
 pub fn calculate_with(request: &Request, strictness: Strictness) -> Result<Answer, Vec<Issue>> {
     job(request, strictness).and_then(answer::answer)

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{Answer, Backing, HostNeed, RankRow, Request, StageRow, Strictness, Verdict};
+use gpu_mem_calc::api::{Answer, Backing, HostNeed, Request, StageRow, Strictness, Verdict};
 use gpu_mem_calc::units::Bytes;
 
 use crate::failure::{self, Failure};
@@ -59,7 +59,7 @@ pub fn table(answer: &Answer, whole_ledger: bool) -> String {
     }
     text.push_str("\nInstants\n");
     text.push_str(&instants(&answer.instants));
-    text.push_str(&ranks(&answer.ranks));
+    text.push_str(&ranks(answer));
     text.push_str(&stages(&answer.stages));
     text.push_str(&ledger(&answer.ledger, whole_ledger));
     text.push_str(&unproven(&answer.evidence));
@@ -67,21 +67,34 @@ pub fn table(answer: &Answer, whole_ledger: bool) -> String {
     text
 }
 
-/// Classes of ranks, where they differ.
-fn ranks(rows: &[RankRow]) -> String {
+/// Classes of ranks, or that all hold the same.
+fn ranks(answer: &Answer) -> String {
+    let (rows, reason) = (&answer.ranks, answer.ranks_reason);
     if rows.len() < 2 {
-        return String::new();
+        return format!("\nRanks: one class. {reason}\n");
     }
     let mut table = Table::plain(&[Align::Left, Align::Right, Align::Left]);
     for row in rows {
         table.row([
-            format!("{} to {}", row.first, row.last),
+            format!(
+                "{}{} to {}",
+                if row.among == "tensor" {
+                    "tensor-parallel "
+                } else {
+                    ""
+                },
+                row.first,
+                row.last
+            ),
             gib(row.peak_allocated_bytes),
-            format!("{} less, at {}", gib(row.less_bytes), row.instant),
+            match row.less_bytes.get() {
+                0 => format!("the most, at {}", row.instant),
+                less => format!("{less} bytes less, at {}", row.instant),
+            },
         ]);
     }
     format!(
-        "\nRanks that share the states, the fullest first (the rest of the answer is about it)\n{}",
+        "\nRanks, the fullest first (the rest of the answer is about it). {reason}\n{}",
         table.text(2)
     )
 }

@@ -308,6 +308,8 @@ pub struct Answer {
     pub validation: Validation,
     /// Classes of ranks that hold the same, the fullest first.
     pub ranks: Vec<RankRow>,
+    /// Why ranks hold what they hold.
+    pub ranks_reason: &'static str,
     /// Pipeline ranks in order, each with its own breakdown; the rest of the answer is of the fullest. Empty without a pipeline
     /// engine.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -8,11 +8,13 @@ use crate::units::Bytes;
 /// Ranks that hold the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RankRow {
-    /// The first of them, among the ranks that share the states.
+    /// Among which ranks: "data" (those that share states or copy them) or "tensor" (those that divide each matrix).
+    pub among: &'static str,
+    /// The first of them.
     pub first: u64,
     /// The last of them.
     pub last: u64,
-    /// Their expected `max_memory_allocated`.
+    /// The expected `max_memory_allocated` of the fullest of them.
     pub peak_allocated_bytes: Bytes,
     /// The instant at which they hold the most.
     pub instant: &'static str,

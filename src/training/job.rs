@@ -218,6 +218,13 @@ pub struct Zero {
     pub built_whole: bool,
 }
 
+impl Zero {
+    /// Whether gradients are reduced while backward runs, and not when it is over.
+    pub const fn reduces_in_backward(&self, job: &TrainingJob) -> bool {
+        self.stage == 2 || (self.stage == 1 && self.overlap && job.accumulation_steps == 1)
+    }
+}
+
 /// The engine that shards the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -489,6 +496,8 @@ pub struct TensorParallel {
 pub struct TrainingJob {
     /// The network, as one rank computes it.
     pub network: Arc<Network>,
+    /// The network before tensor parallelism divided it: the same one without.
+    pub whole: Arc<Network>,
     /// Sequences per rank and micro-batch.
     pub micro_batch: u64,
     /// Tokens per sequence.
@@ -521,7 +530,7 @@ pub struct TrainingJob {
     pub engine: Engine,
     /// Ranks over which states are sharded (FSDP) or replicated (DDP).
     pub data_parallel: u64,
-    /// Which of the ranks that share states, from zero. The first holds the most.
+    /// Which of the ranks that share states, from zero. The first holds the most but in DeepSpeed's stages 1 and 2.
     pub rank: u64,
     /// Major and minor version of torch, e.g. (2, 15).
     pub torch_version: (u16, u16),

@@ -38,7 +38,7 @@ pub use job::{
 };
 
 pub use prepared::Prepared;
-pub use ranks::{RankClass, pipeline_stages, rank_classes};
+pub use ranks::{RankAxis, RankClass, evaluate_fullest, pipeline_stages, rank_classes, rank_reason};
 
 #[cfg(test)]
 mod tests;

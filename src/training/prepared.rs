@@ -57,6 +57,7 @@ impl Prepared {
 /// What decides over what the engine holds: all of a job but its batch and the kernels of its passes.
 fn engine_key(job: &TrainingJob, network: Arc<Network>) -> Key {
     let job = TrainingJob {
+        whole: network.clone(),
         network,
         micro_batch: 1,
         sequence_length: 1,
@@ -84,6 +85,7 @@ fn engine_key(job: &TrainingJob, network: Arc<Network>) -> Key {
 fn passes_key(job: &TrainingJob, network: Arc<Network>) -> Key {
     let fresh = Some(fresh_gradients(job));
     let job = TrainingJob {
+        whole: network.clone(),
         network,
         accumulation_steps: 1,
         optimizer: Optimizer::AdamW,

@@ -54,7 +54,7 @@ const TORCHAO: Citation = Citation::new(
 );
 
 /// Length of the axis along which a tensor is divided. Experts are stored together, so their first axis counts experts.
-fn first_axis(tensor: &Tensor) -> u64 {
+pub fn first_axis(tensor: &Tensor) -> u64 {
     if tensor.role == Role::RoutedExpert && tensor.copies > 1 {
         return tensor.copies;
     }
@@ -76,14 +76,13 @@ pub fn rank_elements(tensor: &Tensor, ranks: u64, rank: u64) -> u64 {
     (all / first).saturating_mul(chunk(first, ranks, rank))
 }
 
-/// The ranks, beside the first one, from which on a rank holds less of one of these tensors than the one before it.
-pub fn steps<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, ranks: u64) -> Vec<u64> {
-    let mut steps: Vec<u64> = tensors
+/// The ranks, beside the first one, from which on a rank holds less of one of these lengths than the one before it.
+pub fn steps(lengths: impl IntoIterator<Item = u64>, ranks: u64) -> Vec<u64> {
+    let mut steps: Vec<u64> = lengths
         .into_iter()
-        .flat_map(|tensor| {
-            let first = first_axis(tensor);
-            let piece = first.div_ceil(ranks.max(1)).max(1);
-            [first / piece, first.div_ceil(piece)]
+        .flat_map(|length| {
+            let piece = length.div_ceil(ranks.max(1)).max(1);
+            [length / piece, length.div_ceil(piece)]
         })
         .filter(|rank| (1..ranks).contains(rank))
         .collect();

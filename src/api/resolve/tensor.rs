@@ -16,6 +16,8 @@ use crate::warn::Issue;
 pub struct Divided {
     /// The network of one rank.
     pub network: Arc<Network>,
+    /// The network that was divided.
+    pub whole: Arc<Network>,
     /// How it is divided.
     pub tensor: Option<TensorParallel>,
 }
@@ -30,6 +32,7 @@ pub fn divide(
 ) -> Divided {
     let whole = Divided {
         network: model.network.clone(),
+        whole: model.network.clone(),
         tensor: None,
     };
     if mesh.tensor <= 1 || !matches!(engine.0.id, EngineId::PytorchDdp | EngineId::Fsdp) {
@@ -74,6 +77,7 @@ pub fn divide(
     divisible(division, &network, sequence_parallel.then_some(sequence), report);
     Divided {
         network: Arc::new(division.local(&network)),
+        whole: network,
         tensor: Some(TensorParallel {
             division,
             sequence: sequence_parallel,

@@ -2,19 +2,21 @@
 //!
 //! Read in DeepSpeed 0.19: runtime/fp16/fused_optimizer.py (stage 0), runtime/zero/stage_1_and_2.py, stage3.py,
 //! partition_parameters.py and partitioned_param_coordinator.py. Flat buffers are counted for the whole model, not by layer.
-//! When the bucket is reduced is told in `reduction`, what is offloaded in `deepspeed_host`. Beside adapters the flat buffers
+//! When the bucket is reduced is told in `reduction`, which gradients a rank keeps in `partition`, what is offloaded in
+//! `deepspeed_host`. Beside adapters the flat buffers
 //! are those of the adapters; frozen weights are whole on every rank up to stage 2, and divided and gathered like the others at
 //! stage 3.
 
+use super::partition::{self, Partition, partitions};
 use super::reduction::{Reduction, reductions};
-use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, deepspeed_reuse as reuse};
+use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, deepspeed_reuse as reuse, deepspeed_step};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
+use crate::training::Optimizer;
 use crate::training::job::Zero;
-use crate::training::plan::{elements, extend};
+use crate::training::plan::extend;
 use crate::training::sheet::{EntryId, Item};
-use crate::training::{Optimizer, OptimizerImplementation};
 use crate::units::{Bytes, DType};
 
 /// Elements of one sub-group of stage 3's optimizer step (zero/config.py, `sub_group_size`).
@@ -46,7 +48,7 @@ pub struct DeepSpeed {
     hooks: bool,
     /// Gathered weights (stage 3).
     gathered: Held,
-    /// The layer whose backward reduces the first gradients of the first rank's partition, which get their buffer then;
+    /// The layer whose backward reduces the first gradients of this rank's partition, which get their buffer then;
     /// where there is none, the last reduction does.
     first_reduced: Option<usize>,
     /// Whether that buffer is larger than what the last reduction needs.
@@ -56,14 +58,14 @@ pub struct DeepSpeed {
 }
 
 /// A flat buffer over all weights.
-struct Flat<'a> {
-    sheet: &'a mut Sheet,
+pub(super) struct Flat<'a> {
+    pub(super) sheet: &'a mut Sheet,
     weights: u64,
     ranks: u64,
 }
 
 impl Flat<'_> {
-    fn item(
+    pub(super) fn item(
         &mut self,
         (id, label, group): (&'static str, &'static str, Group),
         (dtype, elements): (DType, u64),
@@ -116,7 +118,7 @@ fn elements_of(id: &str) -> &'static str {
         "zero.moments" => "elements of this rank's part whose states are on the GPU, once for each moment",
         "zero.bucket" => "elements of a reduction, reduce_bucket_size",
         "zero.waiting" | "zero.flattened_bucket" => "elements that are reduced together",
-        "zero.partition" => "elements of this rank's part",
+        "zero.partition" => "elements of all tensors that this rank's part reaches into",
         "zero.staging" => "elements of the largest tensor",
         _ => "elements of this rank's part that one step of the optimizer takes",
     }
@@ -130,18 +132,12 @@ impl DeepSpeed {
             plan.job.data_parallel.max(1)
         };
         let low = plan.types.computed;
-        let all: Vec<(u64, u64)> = plan
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(kind, layer)| (layer.part.trained.elements, plan.layers_of(kind)))
-            .chain([
-                (plan.input.trained.elements, 1),
-                (plan.output.trained.elements, 1),
-            ])
-            .collect();
-        let weights: u64 = all.iter().map(|(elements, count)| elements * count).sum();
-        let own = weights.div_ceil(ranks);
+        let weights = partition::weights(plan);
+        let own = match zero.stage {
+            1 | 2 => partition::size(weights, ranks),
+            _ => weights.div_ceil(ranks),
+        };
+        let reached = reached(plan, zero, (own, ranks));
         let largest = plan.largest_trained();
         let frozen = frozen(plan);
         let mut workspaces = super::workspaces(plan, sheet);
@@ -253,8 +249,8 @@ impl DeepSpeed {
                 "gradients of this rank's partition",
                 Group::Gradients,
             ),
-            (low, own + if ranks > 16 { largest } else { 0 }),
-            "β·n (n = ⌈P/N⌉, from 17 ranks on with the largest tensor)",
+            (low, reached.whole),
+            "β·n",
         );
         let gathered = if zero.stage == 3 {
             let ahead = if zero.prefetch { zero.max_live } else { 0 };
@@ -278,17 +274,28 @@ impl DeepSpeed {
         } else {
             Held::new()
         };
-        let hooks = zero.stage == 2 || (zero.stage == 1 && zero.overlap && plan.job.accumulation_steps == 1);
-        let (reduced, reduced_ends) = reduced(plan, zero, hooks, &mut flat);
-        let own_layers = reduced.iter().take(touched(plan, own));
-        let first_reduced = own_layers.enumerate().rfind(|(_, held)| !held.is_empty());
-        let first_reduced = first_reduced.map(|(layer, _)| layer);
+        let hooks = zero.reduces_in_backward(plan.job);
+        let (reduced, mut reduced_ends) = reduced(plan, zero, hooks, &mut flat);
+        let mut tied = tied;
+        if hooks && waits_for_embedding(plan) {
+            // The parts of a tied gradient are gone when its sum comes to the bucket.
+            let [embedding, _] = &mut reduced_ends;
+            if flat.sheet.bytes(embedding) > flat.sheet.bytes(&tied) {
+                tied.clear();
+            } else {
+                embedding.clear();
+            }
+        }
+        let first_reduced = partition::first_reduction(&reduced, |held| !held.is_empty(), reached);
         let [_, end] = &reduced_ends;
         let partition_larger = flat.sheet.bytes(&vec![(partition, 1)]) > flat.sheet.bytes(end);
         let (step, states_held) = if here == 0 {
             (Held::new(), 0)
         } else {
-            (step(plan, zero, here, &mut flat), 1)
+            (
+                deepspeed_step::step(plan, zero, here, (partition, reached.piece), &mut flat),
+                1,
+            )
         };
         if zero.optimizer.away() && zero.stage < 3 {
             let id = (
@@ -337,7 +344,7 @@ impl DeepSpeed {
             Moment::Loss | Moment::Head => {
                 extend(&mut held, &self.gathered, 1);
                 if accumulating {
-                    self.gradients(plan, 0, &mut held);
+                    self.reduced_gradients(plan, 0, &mut held);
                 }
             }
             Moment::Layer(layer) | Moment::Reduced(layer) => {
@@ -361,7 +368,7 @@ impl DeepSpeed {
                 // Stage 1 makes its partition of the gradients when the buckets are gone; where hooks reduce, the last
                 // reduction is over before the partition gets its buffer, unless an earlier one made it.
                 let [_, end] = &self.reduced_ends;
-                self.gradients(plan, 0, &mut held);
+                self.reduced_gradients(plan, 0, &mut held);
                 let partition = vec![(self.partition, 1)];
                 let here = !self.zero.optimizer.away();
                 if matches!(self.zero.stage, 1 | 2) && self.hooks {
@@ -379,7 +386,7 @@ impl DeepSpeed {
             Moment::Clip => self.gradients_of_step(plan, &mut held),
             Moment::Step => {
                 if self.zero.stage == 0 {
-                    self.gradients(plan, 0, &mut held);
+                    self.reduced_gradients(plan, 0, &mut held);
                 }
                 extend(&mut held, &self.step, 1);
             }
@@ -389,6 +396,15 @@ impl DeepSpeed {
 
     /// 16-bit gradients of the layers from this one on.
     fn gradients(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
+        let [head, _] = self.ends;
+        if waits_for_embedding(plan) && (self.hooks || self.zero.stage == 3) {
+            held.push((head, 1));
+        }
+        self.reduced_gradients(plan, from, held);
+    }
+
+    /// The same without what waits for the rest of itself.
+    fn reduced_gradients(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
         if self.zero.stage <= 1 && !self.hooks {
             let counts = plan.between(from, plan.order.len());
             held.extend(self.whole.iter().copied().zip(counts));
@@ -414,7 +430,7 @@ impl DeepSpeed {
     /// Gradients as the step finds them: all 16-bit ones in stage 0, this rank's in stages 1 and 2.
     fn gradients_of_step(&self, plan: &Plan<'_>, held: &mut Held) {
         match self.zero.stage {
-            0 => self.gradients(plan, 0, held),
+            0 => self.reduced_gradients(plan, 0, held),
             1 | 2 if !self.zero.optimizer.away() => held.push((self.partition, 1)),
             _ => {}
         }
@@ -455,25 +471,19 @@ fn frozen_weights(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
     held
 }
 
-/// How many layers, from the first on, the partition of the first rank reaches into: its gradients get their buffer when
-/// backward has come to them.
-fn touched(plan: &Plan<'_>, own: u64) -> usize {
-    let mut before: u64 = match plan.job.adapter {
-        Some(_) => plan.input.trained.elements,
-        None => elements(&plan.network.input_tensors),
-    };
-    plan.order
-        .iter()
-        .take_while(|kind| {
-            let touches = before < own;
-            let elements = plan
-                .layers
-                .get(**kind)
-                .map_or(0, |layer| layer.part.trained.elements);
-            before = before.saturating_add(elements);
-            touches
-        })
-        .count()
+/// Whether autograd keeps the head's gradient until the embedding's comes, the other part of it, and only then the hook runs.
+fn waits_for_embedding(plan: &Plan<'_>) -> bool {
+    plan.network.head.tied && plan.job.adapter.is_none()
+}
+
+/// What this rank's partition reaches into; nothing in stages without one.
+fn reached(plan: &Plan<'_>, zero: Zero, (own, ranks): (u64, u64)) -> Partition {
+    if !matches!(zero.stage, 1 | 2) {
+        return Partition::default();
+    }
+    let all = partitions(plan, (own, ranks));
+    let rank = usize::try_from(plan.job.rank).unwrap_or(usize::MAX);
+    all.get(rank).copied().unwrap_or_default()
 }
 
 /// What reductions need beside the bucket: the flattened copy, and what the bucket does not hold of them.
@@ -530,48 +540,4 @@ pub(super) const fn states_of(optimizer: Optimizer) -> u64 {
         Optimizer::Sgd { momentum: false } | Optimizer::Adafactor | Optimizer::AdafactorFp32 => 0,
         Optimizer::BitsAndBytes { states, .. } => states,
     }
-}
-
-/// What the step makes: fp32 gradients, a flattened 16-bit partition in stages 1 and 2, and torch's list of square roots.
-fn step(plan: &Plan<'_>, zero: Zero, own: u64, flat: &mut Flat<'_>) -> Held {
-    let part = if zero.stage == 3 { own.min(SUB_GROUP) } else { own };
-    let gradients = flat.item(
-        (
-            "zero.fp32_gradients",
-            "fp32 gradients of the step",
-            Group::Gradients,
-        ),
-        (DType::Fp32, part),
-        "β·n",
-    );
-    let list = flat.item(
-        (
-            "optimizer.temporaries",
-            "temporaries of the optimizer's step",
-            Group::Overhead,
-        ),
-        (DType::Fp32, part),
-        "β·n",
-    );
-    let narrow = flat.item(
-        (
-            "zero.flattened",
-            "flattened 16-bit gradients of the partition",
-            Group::Gradients,
-        ),
-        (plan.types.computed, part),
-        "β·n",
-    );
-    let foreach = plan.job.implementation == OptimizerImplementation::Foreach
-        && matches!(plan.job.optimizer, Optimizer::AdamW);
-    let plain = zero.stage == 0 && plan.types.computed == DType::Fp32;
-    let mut held = vec![(gradients, u64::from(!plain))];
-    match (zero.stage, foreach) {
-        (_, true) => held.push((list, 1)),
-        (3, false) => held.push((narrow, 1)),
-        // The partition and its flattened copy are there until the fp32 copy is made.
-        (1 | 2, false) => held.push((narrow, 2)),
-        _ => {}
-    }
-    held
 }

@@ -5,14 +5,18 @@ mod buffers;
 mod deepspeed;
 mod deepspeed_host;
 mod deepspeed_reuse;
+mod deepspeed_step;
 mod embedding;
 mod fsdp1;
 mod fsdp2;
 mod fsdp_host;
 mod gathered;
 pub mod megatron;
+mod partition;
 mod reduction;
 mod replicated;
+
+pub use partition::{Arrival, arrivals};
 
 use super::parts::Part;
 use super::plan::{GRADIENTS, Moment, Plan, extend, gradients_persist};

@@ -51,8 +51,9 @@ pub(in crate::training) fn job(
     let network = catalogue::find(id)
         .and_then(catalogue::Entry::network)
         .unwrap_or_else(|| panic!("{id} is not in the catalogue"));
+    let network = Arc::new(network);
     TrainingJob {
-        network: Arc::new(network),
+        network: network.clone(),
         micro_batch: batch,
         sequence_length: sequence,
         accumulation_steps: 1,
@@ -83,6 +84,7 @@ pub(in crate::training) fn job(
         evaluation: None,
         save: Save::None,
         rank: 0,
+        whole: network,
         compute_capability: 90,
     }
 }

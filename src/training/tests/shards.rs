@@ -4,7 +4,7 @@
 use crate::model::catalogue;
 use crate::model::{Role, Split, Tensor};
 use crate::parallel::{Division, Plan, PlanKind};
-use crate::training::states::{Piece, local_elements, rank_elements, steps};
+use crate::training::states::{Piece, first_axis, local_elements, rank_elements, steps};
 use crate::units::DType;
 
 /// A few thousand sizes without a pattern (xorshift).
@@ -37,7 +37,7 @@ fn rows_of_all_ranks_are_the_rows_of_the_tensor() {
         assert!(own.iter().all(|elements| *elements <= room));
         assert!(room * ranks >= rows * columns && (room - columns) * ranks < rows * columns);
         // Between two steps all ranks hold the same.
-        let steps = steps([&tensor], ranks);
+        let steps = steps([first_axis(&tensor)], ranks);
         for (rank, pair) in own.windows(2).enumerate() {
             let changes = pair.first() != pair.get(1);
             assert_eq!(

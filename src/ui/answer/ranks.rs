@@ -1,33 +1,60 @@
-//! Classes of ranks that hold different amounts, the fullest first; nothing where all hold the same.
+//! Which ranks hold how much, the fullest first, and why.
 
 use leptos::prelude::*;
 
 use super::super::format::{exact, gib};
-use crate::api::RankRow;
+use crate::api::{Answer, RankRow};
+use crate::units::Bytes;
 
-/// One line per class.
-pub fn ranks(rows: &[RankRow]) -> Option<AnyView> {
-    if rows.len() < 2 {
-        return None;
+/// One line per class, or that all hold the same.
+pub fn ranks(answer: &Answer) -> AnyView {
+    let rows = answer.ranks.as_slice();
+    let lines = if rows.len() < 2 {
+        view! { <p>{format!("{} of one class.", of(answer.gpus_used))}</p> }.into_any()
+    } else {
+        let lines = rows.iter().map(line).collect_view();
+        view! { <dl>{lines}</dl> }.into_any()
+    };
+    view! {
+        <section class="host-need" id="rank-classes" aria-labelledby="ranks-title">
+            <h3 id="ranks-title">"Ranks, the fullest first"</h3>
+            {lines}
+            <p>{answer.ranks_reason}</p>
+        </section>
     }
-    let lines = rows
-        .iter()
-        .map(|row| {
-            view! {
-                <dt>{format!("Ranks {} to {}", row.first, row.last)}</dt>
-                <dd title=exact(row.peak_allocated_bytes)>
-                    {format!("{}, {} less, at {}", gib(row.peak_allocated_bytes), gib(row.less_bytes), row.instant)}
-                </dd>
-            }
-        })
-        .collect_view();
-    Some(
-        view! {
-            <section class="host-need" id="rank-classes" aria-labelledby="ranks-title">
-                <h3 id="ranks-title">"Ranks that share the states, the fullest first"</h3>
-                <dl>{lines}</dl>
-            </section>
-        }
-        .into_any(),
-    )
+    .into_any()
+}
+
+fn of(gpus: u64) -> String {
+    if gpus == 1 {
+        "One GPU".to_string()
+    } else {
+        format!("All {gpus} ranks are")
+    }
+}
+
+fn line(row: &RankRow) -> impl IntoView + use<> {
+    let among = if row.among == "tensor" {
+        "Tensor-parallel ranks"
+    } else {
+        "Ranks"
+    };
+    let name = if row.first == row.last {
+        format!("{} {}", among.replace("anks", "ank"), row.first)
+    } else {
+        format!("{among} {} to {}", row.first, row.last)
+    };
+    let less = if row.less_bytes == Bytes::ZERO {
+        "the fullest".to_string()
+    } else if row.less_bytes < Bytes::from_gib(0.01) {
+        format!("{} less", exact(row.less_bytes))
+    } else {
+        format!("{} less", gib(row.less_bytes))
+    };
+    view! {
+        <dt>{name}</dt>
+        <dd title=exact(row.peak_allocated_bytes)>
+            {format!("{}, {less}, at {}", gib(row.peak_allocated_bytes), row.instant)}
+        </dd>
+    }
 }

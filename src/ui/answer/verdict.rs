@@ -103,7 +103,7 @@ pub fn glance(answer: &Answer) -> AnyView {
             {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
             {totals(answer)}
             {host(answer.host.as_ref())}
-            {ranks(&answer.ranks)}
+            {ranks(answer)}
             {stages(&answer.stages)}
             {facts(answer)}
             {validation::line(&answer.validation, Some(&answer.evidence))}
