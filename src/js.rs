@@ -1,4 +1,4 @@
-//! The JavaScript surface: functions that take and give JSON text, and the mounting of the page into an element.
+//! The JavaScript surface: functions that take and give JSON text. Mounting the page into an element is `ui`'s.
 //!
 //! No logic lives here. A refused request throws an `Error` whose `message` is for a person and whose `errors` is the
 //! list of issues.
@@ -98,23 +98,6 @@ pub fn version() -> String {
 #[wasm_bindgen]
 pub fn gpus() -> String {
     text(&api::gpus())
-}
-
-/// A mounted page; `free()` takes it away.
-#[cfg(feature = "web")]
-#[wasm_bindgen]
-pub struct Mounted {
-    _handle: Box<dyn std::any::Any>,
-}
-
-/// Fills an element with the page.
-#[cfg(feature = "web")]
-#[wasm_bindgen]
-pub fn mount(element: web_sys::HtmlElement) -> Mounted {
-    console_error_panic_hook::set_once();
-    Mounted {
-        _handle: Box::new(crate::ui::mount(element)),
-    }
 }
 
 /// JSON text of something that always has one.

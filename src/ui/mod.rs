@@ -10,6 +10,7 @@ mod fields;
 mod format;
 mod layout;
 mod model;
+mod mounted;
 mod persist;
 mod state;
 mod tabs;

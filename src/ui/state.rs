@@ -57,6 +57,15 @@ type Current = Result<Arc<Answer>, Arc<Vec<Issue>>>;
 /// The answer to the inference question as it stands.
 type Serving = Result<Arc<InferenceAnswer>, Arc<Vec<Issue>>>;
 
+/// What the file of the inference tab holds, once it is loaded: its functions.
+#[derive(Clone, Copy)]
+pub struct InferencePart {
+    /// The content of the tab.
+    pub view: fn() -> AnyView,
+    /// The answer to an inference question.
+    pub answer: fn(&Request) -> Result<InferenceAnswer, Vec<Issue>>,
+}
+
 /// The store and the answer. A handle: copies refer to the same page.
 #[derive(Clone, Copy)]
 pub struct Form {
@@ -66,7 +75,9 @@ pub struct Form {
     pub current: Memo<Current>,
     /// The last valid answer.
     pub answer: Memo<Option<Arc<Answer>>>,
-    /// The answer to the inference question as it stands.
+    /// The inference tab, once its file is loaded.
+    pub inference: RwSignal<Option<InferencePart>>,
+    /// The answer to the inference question as it stands; no answer and no issue before the tab is loaded.
     pub serving: Memo<Serving>,
     /// The last valid answer to it.
     pub served: Memo<Option<Arc<InferenceAnswer>>>,
@@ -84,9 +95,13 @@ pub fn provide(page: Page) -> Form {
                 .map_err(Arc::new)
         })
     });
+    let inference = RwSignal::new(None::<InferencePart>);
     let serving: Memo<Serving> = Memo::new(move |_| {
+        let Some(part) = inference.get() else {
+            return Err(Arc::default());
+        };
         page.request().with(|request| {
-            accuracy::calculate_inference(&api::part(request, Task::Inference), Strictness::default())
+            (part.answer)(&api::part(request, Task::Inference))
                 .map(Arc::new)
                 .map_err(Arc::new)
         })
@@ -120,6 +135,7 @@ pub fn provide(page: Page) -> Form {
         page,
         current,
         answer,
+        inference,
         serving,
         served,
         model,

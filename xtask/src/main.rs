@@ -15,6 +15,7 @@ mod coverage;
 mod docs;
 mod npm;
 mod page;
+mod parts;
 mod place;
 mod ready;
 mod size;
@@ -91,6 +92,7 @@ fn dispatch() -> Result<()> {
         ("accuracy", []) => accuracy::refresh(),
         ("trunk-hook", []) => trunk::hook(),
         ("trunk-docs", []) => docs::hook(),
+        ("trunk-parts", []) => parts::hook(),
         ("" | "help" | "--help" | "-h", _) => {
             println!("{HELP}");
             Ok(())

@@ -27,7 +27,14 @@ pub fn ready() -> Result<()> {
         run(cargo(&what).args(["--", "-D", "warnings"]))
     })?;
     step("clippy, WebAssembly", || {
-        let what = ["clippy", "--locked", "--target", tools::WASM, "--features", "web"];
+        let what = [
+            "clippy",
+            "--locked",
+            "--target",
+            tools::WASM,
+            "--features",
+            "parts,js",
+        ];
         run(cargo(&what).args(["--lib", "--bin", "page", "--test", "web", "--", "-D", "warnings"]))
     })?;
     test::all()?;

@@ -108,7 +108,9 @@ fn columns(title: &'static str, inputs: &[InputId], answer: AnyView) -> AnyView 
 /// The panels, of which one is shown. Their content is built when they are shown.
 #[component]
 pub fn TabPanels() -> impl IntoView {
-    let page = use_form().page;
+    let form = use_form();
+    inference::load_when_idle(form);
+    let page = form.page;
     let shown = Memo::new(move |_| page.tab().get());
     let panels = Tab::ALL.map(|tab| {
         let content = move || {
