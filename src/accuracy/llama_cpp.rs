@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::gguf_files;
 use super::quantity::{Measurement, Quantity};
 use super::record::Record;
 use super::statistics::{Line, Predicted};
 use crate::inference::engines::Engine;
-use crate::inference::engines::llama_cpp::mix::{Class, Mix};
+use crate::inference::engines::llama_cpp::mix::Mix;
 use crate::inference::engines::llama_cpp::pattern::Pattern;
 use crate::inference::engines::llama_cpp::placement::{Device as Place, PlaceChoice, SplitMode};
 use crate::inference::engines::llama_cpp::start::{Held, Prepared, Start, start};
-use crate::inference::engines::llama_cpp::tensors::{FileChoice, GgufTensor, LatentTensors, tensors};
+use crate::inference::engines::llama_cpp::tensors::{FileChoice, LatentTensors, tensors};
 use crate::inference::engines::llama_cpp::types::{F16, F32, GgmlType};
 use crate::inference::engines::llama_cpp::{Latent, Options};
 use crate::inference::job::{CacheType, Device, InferenceJob};
@@ -69,7 +70,7 @@ pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, Str
     }
     let options = log.options(&network)?;
     let context = log.context().ok_or("the context is not printed")?;
-    let known = log.known_file(&network, &options)?;
+    let known = log.known_file(&network, &options);
     let job = InferenceJob {
         network: Arc::clone(&network),
         engine: Engine::LlamaCpp(Box::new(options.clone())),
@@ -311,7 +312,8 @@ impl Log<'_> {
 
     /// By the number of tensors with blocks that the log prints: two more per layer with all three projections.
     fn latent_tensors(&self, network: &crate::model::Network) -> LatentTensors {
-        let printed: u64 = self.counts().iter().map(|(_, count)| count).sum();
+        let counts = self.counts();
+        let printed: u64 = gguf_files::matrices(&counts).map(|(_, count)| count).sum();
         let choice = |latent| FileChoice {
             mix: Mix::USUAL,
             imatrix: false,
@@ -320,32 +322,33 @@ impl Log<'_> {
         };
         [LatentTensors::Joint, LatentTensors::Split, LatentTensors::Both]
             .into_iter()
-            .find(|latent| tensors(network, &choice(*latent)).len() as u64 == printed)
+            .find(|latent| {
+                let all = tensors(network, &choice(*latent));
+                all.iter().filter(|tensor| tensor.kind != F32).count() as u64 == printed
+            })
             .unwrap_or(LatentTensors::Split)
     }
 
-    /// Whether the log's number of tensors of each type is that of the named mix; a file whose types only its header lists
-    /// is not predicted, unless every type stands for one class of tensors.
-    fn known_file(&self, network: &crate::model::Network, options: &Options) -> Result<Option<u64>, String> {
+    /// Least, likely and most bytes of the file, where the printed number of tensors of each type tells them.
+    fn known_file(&self, network: &crate::model::Network, options: &Options) -> Option<[u64; 3]> {
         let counts = self.counts();
         if counts.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let all = tensors(network, &options.file);
-        let same = |kind: &GgmlType, of: &[GgufTensor]| {
-            of.iter().filter(|tensor| tensor.kind == *kind).count() as u64
-        };
-        let sum = |of: &[GgufTensor]| of.iter().map(GgufTensor::bytes).fold(0, u64::saturating_add);
-        if counts.iter().all(|(kind, count)| same(kind, &all) == *count) {
-            return Ok(Some(sum(&all)));
-        }
-        Ok(by_class(all, &counts).map(|all| sum(&all)))
+        gguf_files::bytes(&tensors(network, &options.file), &counts)
     }
 
-    fn predicted(&self, quantity: Quantity, found: &Start, known: Option<u64>) -> Option<Predicted> {
+    fn predicted(&self, quantity: Quantity, found: &Start, known: Option<[u64; 3]>) -> Option<Predicted> {
         let near = |bytes: u64, share: f64| Predicted::within(Bytes::new(bytes), share);
         Some(match quantity {
-            Quantity::Weights => near(known?, 0.001),
+            Quantity::Weights => {
+                let [least, likely, most] = known?;
+                Predicted {
+                    low: near(least, 0.001).low,
+                    expected: Bytes::new(likely),
+                    high: near(most, 0.001).high,
+                }
+            }
             Quantity::KvCache => {
                 let (keys, values) = found.keys_values;
                 let state: u64 = found
@@ -376,48 +379,4 @@ fn number_of(name: &str) -> Option<usize> {
     ["CUDA", "Vulkan", "ROCm"]
         .iter()
         .find_map(|backend| name.strip_prefix(backend)?.parse().ok())
-}
-
-/// Types by class of tensors, where every printed type has as many tensors as one class, or several together, and no other
-/// choice has: experts' gates and ups, experts' downs, and everything else.
-fn by_class(mut all: Vec<GgufTensor>, counts: &[(GgmlType, u64)]) -> Option<Vec<GgufTensor>> {
-    let kept = all.iter().filter(|tensor| tensor.kind == F32).count() as u64;
-    let others: Vec<(GgmlType, u64)> = counts.iter().copied().filter(|(kind, _)| *kind != F32).collect();
-    if counts.iter().any(|(kind, count)| *kind == F32 && *count != kept) {
-        return None;
-    }
-    let down = |tensor: &GgufTensor| tensor.routed && tensor.class == Class::Down;
-    let inner = |tensor: &GgufTensor| tensor.routed && tensor.class != Class::Down;
-    let rest = |tensor: &GgufTensor| !tensor.routed && tensor.kind != F32;
-    let number = |of: &dyn Fn(&GgufTensor) -> bool| all.iter().filter(|tensor| of(tensor)).count() as u64;
-    let sizes = [number(&down), number(&inner), number(&rest)];
-    let wanted = match others.as_slice() {
-        [(only, _)] => [*only; 3],
-        [_, _, _] => {
-            let of = |size: u64| {
-                let mut found = others.iter().filter(|(_, count)| *count == size);
-                match (found.next(), found.next()) {
-                    (Some((kind, _)), None) => Some(*kind),
-                    _ => None,
-                }
-            };
-            let [downs, inners, rests] = sizes;
-            [of(downs)?, of(inners)?, of(rests)?]
-        }
-        _ => return None,
-    };
-    let [downs, inners, rests] = wanted;
-    for tensor in &mut all {
-        let kind = if down(tensor) {
-            downs
-        } else if inner(tensor) {
-            inners
-        } else if rest(tensor) {
-            rests
-        } else {
-            continue;
-        };
-        tensor.kind = kind;
-    }
-    Some(all)
 }

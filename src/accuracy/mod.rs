@@ -8,6 +8,7 @@ pub mod coverage;
 pub mod deepspeed;
 pub mod evidence;
 pub mod extras;
+pub mod gguf_files;
 pub mod inference;
 pub mod llama_cpp;
 pub mod markdown;
