@@ -7,6 +7,7 @@ pub mod api;
 pub mod cite;
 pub mod hardware;
 pub mod inference;
+mod interop;
 #[cfg(feature = "js")]
 pub mod js;
 pub mod memory;

@@ -493,3 +493,18 @@ fn the_table_has_the_rows_of_the_original() {
     assert_eq!(cell(&fits, "Status"), Some("Fits"));
     assert_eq!(cell(&fits, "CPU memory"), Some("0.00 GiB"));
 }
+
+#[test]
+fn a_question_is_exported_and_its_notes_are_told() {
+    let output = run(&["export", "accelerate", "--model", "llama-3.1-8b", "--engine", "fsdp", "--gpus", "8"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("fsdp_version: 2"));
+    assert!(err(&output).contains("note: "), "{}", err(&output));
+    let same = ok(&["export", "--format", "ACCELERATE", "--model", "llama-3.1-8b", "--engine", "fsdp", "--gpus", "8"]);
+    assert_eq!(same, out(&output));
+    assert!(ok(&["export", "--list"]).contains("torchtitan"));
+    let refused = run(&["export", "deepspeed", "--model", "llama-3.1-8b"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(err(&refused).contains("unsupported_combination"));
+    assert_eq!(run(&["export"]).status.code(), Some(2));
+}

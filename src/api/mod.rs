@@ -6,6 +6,7 @@ mod arithmetic;
 mod between;
 pub mod evidence;
 mod explain;
+mod export;
 mod given;
 mod host;
 mod inference;
@@ -24,10 +25,12 @@ mod solve;
 
 pub use crate::cite::{Citation, Evidence};
 pub use crate::hardware::{Gpu, MemorySetup, find as find_gpu, gpus, links, nearest as nearest_gpus};
+pub use crate::interop::export::Export;
 pub use crate::request::*;
 pub use crate::warn::{Issue, Severity};
 pub use arithmetic::evaluate as evaluate_formula;
 pub use explain::{explain, substituted};
+pub use export::{ExportFormat, export, export_formats, export_formats_for};
 pub use inference::{calculate_inference, calculate_inference_with, validate_inference};
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
@@ -69,10 +72,7 @@ pub fn options(request: &Request) -> Result<(&'static str, Vec<evidence::Chosen>
 /// Every issue of a request, errors first: of an inference question where inputs of section `inference` are given, else of a
 /// training question.
 pub fn validate_request(request: &Request) -> Vec<Issue> {
-    let serves = request
-        .given()
-        .any(|(id, _)| id.input().section == Section::Inference);
-    if serves {
+    if request.serves() {
         validate_inference(request)
     } else {
         validate(request)

@@ -41,7 +41,39 @@ pub fn command() -> Command {
                 .arg(output())
                 .arg(force()),
         )
+        .subcommand(export())
         .subcommand(accuracy())
+}
+
+fn export() -> Command {
+    let names = gpu_mem_calc::api::export_formats()
+        .into_iter()
+        .map(|format| format.name);
+    Command::new("export")
+        .about("Write a question as the configuration of a framework, a command, or a table of its result")
+        .after_help(
+            "What a target cannot express is named in its comments, and on standard error.\n\
+             Example: gpu-mem-calc export accelerate --model llama-3.1-8b --engine fsdp --gpus 8",
+        )
+        .arg(Arg::new("target").value_name("FORMAT").help(format!(
+            "What is written: {}",
+            names.collect::<Vec<_>>().join(", ")
+        )))
+        .arg(
+            Arg::new("format")
+                .short('f')
+                .long("format")
+                .value_name("FORMAT")
+                .help("The same as the argument"),
+        )
+        .args(sources())
+        .arg(output())
+        .arg(force())
+        .arg(switch(
+            "list",
+            "List the formats that the question can be exported to",
+        ))
+        .args(inputs())
 }
 
 fn calculate() -> Command {

@@ -8,6 +8,7 @@ mod accuracy;
 mod args;
 mod calculate;
 mod explain;
+mod export;
 mod failure;
 mod inference;
 mod lists;
@@ -50,6 +51,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("gpus", given)) => lists::gpus(given),
         Some(("models", given)) => lists::models(given),
         Some(("schema", given)) => lists::schema(given),
+        Some(("export", given)) => export::run(given),
         Some(("accuracy", given)) => accuracy::run(given),
         _ => Err(Failure::usage("No command was given; see --help.")),
     }

@@ -154,6 +154,13 @@ impl Request {
         self.values.iter().map(|(id, value)| (*id, value))
     }
 
+    /// Whether it asks about serving: inputs of section `inference` are given.
+    pub fn serves(&self) -> bool {
+        self.values
+            .keys()
+            .any(|id| id.input().section == Section::Inference)
+    }
+
     /// Keys that no input has, with their values.
     pub fn unknown(&self) -> &[(String, Value)] {
         &self.unknown

@@ -9,7 +9,7 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, 
 use crate::place;
 
 /// The pages in the order of the list that each shows, by the name of their file.
-const PAGES: [&str; 5] = ["index", "training", "inference", "engines", "sources"];
+const PAGES: [&str; 6] = ["index", "training", "inference", "engines", "exports", "sources"];
 
 const TOKENS: &str = include_str!("../../style/tokens.css");
 const STYLE: &str = "

@@ -14,7 +14,7 @@ mod transformers;
 mod usage;
 mod vllm;
 
-pub(super) use job::device;
+pub(super) use job::{device, job as question};
 
 use super::job::Strictness;
 use crate::request::{InferenceAnswer, Request};

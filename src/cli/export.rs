@@ -1,0 +1,43 @@
+//! `export`: a question as the file of a framework. Notes go to standard error as well, so that they are seen where the
+//! file is not read.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use gpu_mem_calc::api;
+
+use crate::failure::Failure;
+use crate::table::{Align, Table};
+use crate::{output, sources};
+
+/// Runs the command.
+pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
+    let request = sources::request(given)?;
+    if sources::switch(given, "list") {
+        let formats = if request.given().next().is_none() {
+            api::export_formats()
+        } else {
+            api::export_formats_for(&request)
+        };
+        let mut rows = Table::plain(&[Align::Left, Align::Left, Align::Left]);
+        for format in formats {
+            rows.row([format.name, format.title, format.file_name].map(str::to_owned));
+        }
+        output::write(given, &rows.text(0))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let wanted = sources::text(given, "target").or_else(|| sources::text(given, "format"));
+    let Some(wanted) = wanted else {
+        return Err(Failure::usage(
+            "Say to which format: gpu-mem-calc export accelerate ...; --list names all.",
+        ));
+    };
+    let export = api::export(wanted, &request).map_err(Failure::Input)?;
+    output::write(given, &export.text)?;
+    for note in &export.notes {
+        // Notes only; a closed standard error loses nothing that is not in the file, or told by JSON itself.
+        let _ = writeln!(std::io::stderr().lock(), "note: {note}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
