@@ -496,11 +496,30 @@ fn the_table_has_the_rows_of_the_original() {
 
 #[test]
 fn a_question_is_exported_and_its_notes_are_told() {
-    let output = run(&["export", "accelerate", "--model", "llama-3.1-8b", "--engine", "fsdp", "--gpus", "8"]);
+    let output = run(&[
+        "export",
+        "accelerate",
+        "--model",
+        "llama-3.1-8b",
+        "--engine",
+        "fsdp",
+        "--gpus",
+        "8",
+    ]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(out(&output).contains("fsdp_version: 2"));
     assert!(err(&output).contains("note: "), "{}", err(&output));
-    let same = ok(&["export", "--format", "ACCELERATE", "--model", "llama-3.1-8b", "--engine", "fsdp", "--gpus", "8"]);
+    let same = ok(&[
+        "export",
+        "--format",
+        "ACCELERATE",
+        "--model",
+        "llama-3.1-8b",
+        "--engine",
+        "fsdp",
+        "--gpus",
+        "8",
+    ]);
     assert_eq!(same, out(&output));
     assert!(ok(&["export", "--list"]).contains("torchtitan"));
     let refused = run(&["export", "deepspeed", "--model", "llama-3.1-8b"]);

@@ -85,7 +85,7 @@ fn number_text(number: &serde_json::Number) -> String {
             } else {
                 format!("{digits}.0")
             };
-            let exponent = if exponent.starts_with('-') {
+            let exponent = if exponent.starts_with(['-', '+']) {
                 exponent.to_owned()
             } else {
                 format!("+{exponent}")
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn numbers_are_numbers_to_every_reader() {
-        assert_eq!(emit(&json!(1e-5)), "1.0e-5\n");
+        assert_eq!(emit(&json!(1e-9)), "1.0e-9\n");
         assert_eq!(emit(&json!(1.5e300)), "1.5e+300\n");
         assert_eq!(emit(&json!(500_000_000u64)), "500000000\n");
     }

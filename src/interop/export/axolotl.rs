@@ -197,8 +197,14 @@ fn activations(sheet: &mut Sheet<'_>, root: &mut Map<String, Value>) {
     if sheet.among(InputId::ActivationOffload, &["none", "pinned"]) == Some("pinned") {
         put(root, "activation_offloading", true);
     }
+    let flattened = sheet.peek_word(InputId::BatchLayout) == "padding_free";
     if let Some(kernel) = attention(sheet) {
-        put(root, "attn_implementation", kernel);
+        if flattened && kernel == "sdpa" {
+            sheet.note("Rows without padding need a kernel that knows where each sequence ends: flash-attn.");
+            put(root, "attn_implementation", "flash_attention_2");
+        } else {
+            put(root, "attn_implementation", kernel);
+        }
     }
     if sheet.among(InputId::Compile, &["none"]).is_none() {
         put(root, "torch_compile", true);
