@@ -4,6 +4,7 @@
 //! [`published`]), the request goes through the same door as everybody's ([`predict`]), and [`report`] compares. Measured
 //! values are never an input of a prediction. Nothing here prints.
 
+pub mod cases;
 pub mod coverage;
 pub mod deepspeed;
 pub mod evidence;
@@ -29,6 +30,7 @@ pub mod transformers;
 pub mod verdicts;
 pub mod vllm;
 
+pub use cases::{Case, Summary, cases, summary};
 pub use coverage::evidence_table;
 pub use evidence::{calculate, calculate_inference, evidence, optimize_batch_size};
 pub use markdown::markdown;

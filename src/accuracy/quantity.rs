@@ -45,6 +45,36 @@ pub enum Quantity {
 }
 
 impl Quantity {
+    /// Every quantity.
+    pub const ALL: [Self; 17] = [
+        Self::MaxAllocated,
+        Self::MaxActive,
+        Self::MaxReserved,
+        Self::StaticAllocated,
+        Self::Device,
+        Self::Unstated,
+        Self::Weights,
+        Self::KvCache,
+        Self::ActivationPeak,
+        Self::NonTorch,
+        Self::CudaGraph,
+        Self::PrefillPeak,
+        Self::DecodePeak,
+        Self::KvBytesPerToken,
+        Self::KvTokens,
+        Self::FreeForPool,
+        Self::ComputeBuffer,
+    ];
+
+    /// The unit in which it is shown, and how many bytes (or tokens) one of it is.
+    pub const fn unit(self) -> (&'static str, f64) {
+        match self {
+            Self::KvTokens => ("tokens", 1.0),
+            Self::KvBytesPerToken => ("bytes", 1.0),
+            _ => ("GiB", (1u64 << 30) as f64),
+        }
+    }
+
     /// The key used in tables and files.
     pub const fn key(self) -> &'static str {
         match self {

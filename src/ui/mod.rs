@@ -11,7 +11,9 @@ mod format;
 mod layout;
 mod model;
 mod mounted;
+mod part;
 mod persist;
+mod plot;
 mod state;
 mod tabs;
 

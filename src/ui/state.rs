@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::fields::{from_model, plain};
 use super::format::{gib_number, parameters};
-use super::tabs::Tab;
+use super::part::Part;
+use super::tabs::{self, Listed, Runs, Tab};
 use crate::accuracy;
 use crate::api::Issue;
 use crate::api::{self, Strictness};
@@ -57,7 +58,7 @@ type Current = Result<Arc<Answer>, Arc<Vec<Issue>>>;
 /// The answer to the inference question as it stands.
 type Serving = Result<Arc<InferenceAnswer>, Arc<Vec<Issue>>>;
 
-/// What the file of the inference tab holds, once it is loaded: its functions.
+/// What the part of the inference tab holds.
 #[derive(Clone, Copy)]
 pub struct InferencePart {
     /// The content of the tab.
@@ -75,8 +76,12 @@ pub struct Form {
     pub current: Memo<Current>,
     /// The last valid answer.
     pub answer: Memo<Option<Arc<Answer>>>,
-    /// The inference tab, once its file is loaded.
-    pub inference: RwSignal<Option<InferencePart>>,
+    /// The inference tab.
+    pub inference: Part<InferencePart>,
+    /// The list of measured runs in the accuracy tab.
+    pub records: Part<Listed>,
+    /// The measured runs.
+    pub runs: Runs,
     /// The answer to the inference question as it stands; no answer and no issue before the tab is loaded.
     pub serving: Memo<Serving>,
     /// The last valid answer to it.
@@ -95,7 +100,7 @@ pub fn provide(page: Page) -> Form {
                 .map_err(Arc::new)
         })
     });
-    let inference = RwSignal::new(None::<InferencePart>);
+    let inference = Part::new(tabs::load_inference);
     let serving: Memo<Serving> = Memo::new(move |_| {
         let Some(part) = inference.get() else {
             return Err(Arc::default());
@@ -136,6 +141,8 @@ pub fn provide(page: Page) -> Form {
         current,
         answer,
         inference,
+        records: Part::new(tabs::load_records),
+        runs: Runs::new(),
         serving,
         served,
         model,

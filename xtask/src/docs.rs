@@ -1,4 +1,5 @@
-//! The reader's documentation: `assets/docs/*.md` become pages beside the calculator, in its colours, without a script.
+//! What lies beside the page: the reader's documentation, `assets/docs/*.md` as pages in its colours and without a script, and
+//! the measured runs as one file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,33 @@ th,td{text-align:left;vertical-align:top;padding:var(--space-2);border-bottom:1p
 /// Runs after each build of the page (`Trunk.toml`), which says in which folder the build stands.
 pub fn hook() -> Result<()> {
     let site = std::env::var_os("TRUNK_STAGING_DIR").map_or_else(place::dist, PathBuf::from);
-    write(&site.join("docs"))
+    write(&site.join("docs"))?;
+    fs::write(site.join("records.jsonl"), records()?).context("writing records.jsonl")
+}
+
+/// All measured runs as one file, which the page loads when its accuracy tab is opened. Lines that carry a question of the
+/// project's own stand behind options and are no runs to list.
+fn records() -> Result<String> {
+    let folder = place::root().join("tests/measured");
+    let mut files = fs::read_dir(&folder)
+        .with_context(|| format!("reading {}", folder.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<PathBuf>>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    let mut all = String::new();
+    for file in files {
+        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let record: serde_json::Value =
+                serde_json::from_str(line).with_context(|| format!("a line of {}", file.display()))?;
+            if record.get("question").is_none() {
+                all.push_str(line);
+                all.push('\n');
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Writes every page into a folder.

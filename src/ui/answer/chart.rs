@@ -5,6 +5,7 @@
 
 use plotters::prelude::*;
 
+use super::super::plot::{self, marker};
 use super::groups;
 use crate::api::InstantRow;
 use crate::units::Bytes;
@@ -54,31 +55,14 @@ pub fn draw(instants: &[InstantRow], capacity: Option<Bytes>, top: f64, ticks: &
     Some(themed(&svg))
 }
 
-/// A colour that stands for a class of the style sheet.
-fn marker(index: usize) -> RGBColor {
-    RGBColor(1, 1, u8::try_from(index).unwrap_or(u8::MAX))
-}
-
-/// Replaces the markers by classes, and makes the drawing fill its frame.
+/// The classes of the markers, and a drawing that fills its frame.
 fn themed(svg: &str) -> String {
-    let mut out = svg.to_owned();
-    let classes = groups::ALL
-        .iter()
-        .map(|group| format!("fill-{}", group.key))
-        .chain(["tick".into(), "capacity".into()]);
-    for (index, class) in (0..5).chain([6, 7]).zip(classes) {
-        for attribute in ["fill", "stroke"] {
-            out = out.replace(
-                &format!("{attribute}=\"#0101{index:02X}\""),
-                &format!("class=\"{class}\""),
-            );
-        }
-    }
-    out.replacen(
-        "<svg ",
-        "<svg preserveAspectRatio=\"none\" aria-hidden=\"true\" focusable=\"false\" ",
-        1,
-    )
+    let groups = groups::ALL.iter().map(|group| format!("fill-{}", group.key));
+    let classes: Vec<(usize, String)> = (0..5)
+        .zip(groups)
+        .chain([(6, "tick".into()), (7, "capacity".into())])
+        .collect();
+    plot::themed(svg, &classes)
 }
 
 /// Round values from zero to a little above `most`: the top of the scale and its ticks.

@@ -1,8 +1,9 @@
-//! The accuracy tab: predicted against measured, per engine and quantity, from the committed evidence.
+//! The accuracy tab: predicted against measured, per engine and quantity, from the committed evidence, and below it every run.
 
 use leptos::prelude::*;
 
 use super::super::format::{decimal, words};
+use super::super::state::use_form;
 use crate::accuracy::evidence;
 use crate::accuracy::statistics::Row;
 
@@ -11,6 +12,7 @@ const NOT_VALIDATED: &str = "not validated";
 
 /// The accuracy tab.
 pub fn accuracy() -> AnyView {
+    let form = use_form();
     let table = evidence();
     let (mapped, records) = (table.mapped, table.records);
     // What was compared comes first; what was not is said below it.
@@ -46,6 +48,7 @@ pub fn accuracy() -> AnyView {
                 </table>
             </div>
         </div>
+        {form.records.view(|listed| listed())}
     }
     .into_any()
 }

@@ -1,11 +1,11 @@
 //! The inference tab: questions left, answer right. Model and GPU are those of the training tab. Its content and the
-//! engines behind it lie in a file of the module of their own, which is loaded when the tab is opened.
+//! engines behind it are a part of the module of their own.
 
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 
 use super::super::answer::serving;
-use super::super::state::{Form, InferencePart, use_form};
+use super::super::part::Loading;
+use super::super::state::{InferencePart, use_form};
 use super::columns;
 use crate::accuracy;
 use crate::api::{InputId, Strictness};
@@ -20,7 +20,7 @@ const SETUP: [InputId; 6] = [
     InputId::KvCacheType,
 ];
 
-/// What the file holds.
+/// What the part holds.
 fn content() -> InferencePart {
     InferencePart {
         view: || columns("Serving on", &SETUP, serving()),
@@ -28,65 +28,21 @@ fn content() -> InferencePart {
     }
 }
 
-/// Loads the file.
 #[cfg(feature = "parts")]
 #[wasm_split_helpers::wasm_split(inference, fallible)]
 fn part() -> Result<InferencePart, wasm_split_helpers::SplitLoaderError> {
     Ok(content())
 }
 
-/// Nothing to load where the module is one file.
-#[cfg(not(feature = "parts"))]
-async fn part() -> Result<InferencePart, std::convert::Infallible> {
-    Ok(content())
+/// Loads the part; nothing has to be loaded where the module is one file.
+pub fn load() -> Loading<InferencePart> {
+    #[cfg(feature = "parts")]
+    return Box::pin(async { part().await.ok() });
+    #[cfg(not(feature = "parts"))]
+    return Box::pin(std::future::ready(Some(content())));
 }
 
-/// The inference tab; its file is loaded when it is shown for the first time.
+/// The inference tab.
 pub fn inference() -> AnyView {
-    let form = use_form();
-    let failed = RwSignal::new(false);
-    if form.inference.with_untracked(Option::is_none) {
-        load(form, failed);
-    }
-    let content = move || {
-        form.inference
-            .get()
-            .map_or_else(|| waiting(form, failed), |part| (part.view)())
-    };
-    view! { {content} }.into_any()
-}
-
-/// Loads the file when the page has nothing else to do, so that the tab opens at once, also without a network.
-pub fn load_when_idle(form: Form) {
-    request_idle_callback(move || {
-        if form.inference.with_untracked(Option::is_none) {
-            load(form, RwSignal::new(false));
-        }
-    });
-}
-
-/// Loads the file of the tab and makes it known.
-fn load(form: Form, failed: RwSignal<bool>) {
-    failed.set(false);
-    spawn_local(async move {
-        match part().await {
-            Ok(part) => form.inference.set(Some(part)),
-            Err(_) => failed.set(true),
-        }
-    });
-}
-
-/// What stands in the tab until its file is there.
-fn waiting(form: Form, failed: RwSignal<bool>) -> AnyView {
-    let again = move || {
-        failed.get().then(|| {
-            view! {
-                <p>"This part of the calculator could not be loaded. What you typed is kept."</p>
-                <button type="button" on:click=move |_| load(form, failed)>"Try again"</button>
-            }
-        })
-    };
-    let busy =
-        move || (!failed.get()).then(|| view! { <p class="soft">"Loading the inference engines ..."</p> });
-    view! { <section class="panel" role="status">{busy} {again}</section> }.into_any()
+    use_form().inference.view(|part| (part.view)())
 }

@@ -3,10 +3,17 @@
 mod accuracy;
 mod inference;
 mod list;
+mod records;
+mod runs;
+mod scatter;
+mod scatter_labels;
 mod training;
 mod work;
 
+pub use inference::load as load_inference;
 pub use list::TabList;
+pub use records::{Listed, load as load_records};
+pub use runs::Runs;
 
 use super::fields::{field, gpu, groups};
 use super::model::model;
@@ -109,7 +116,7 @@ fn columns(title: &'static str, inputs: &[InputId], answer: AnyView) -> AnyView 
 #[component]
 pub fn TabPanels() -> impl IntoView {
     let form = use_form();
-    inference::load_when_idle(form);
+    form.inference.load_when_idle();
     let page = form.page;
     let shown = Memo::new(move |_| page.tab().get());
     let panels = Tab::ALL.map(|tab| {
