@@ -34,6 +34,7 @@ fn every_record_is_read_in_its_format() {
         ("vision-trace.jsonl", 43, Format::TorchTrace),
         ("deepspeed-trace.jsonl", 55, Format::DeepSpeedTrace),
         ("deepspeed-adapter-trace.jsonl", 14, Format::DeepSpeedTrace),
+        ("deepspeed-preference-trace.jsonl", 25, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
         ("training.jsonl", 901, Format::Training),
         (
@@ -278,6 +279,7 @@ fn select(name: &str) -> Vec<Record> {
         ),
         "trace-deepspeed" => ("deepspeed-trace.jsonl", Box::new(|_| true)),
         "trace-deepspeed-adapters" => ("deepspeed-adapter-trace.jsonl", Box::new(|_| true)),
+        "trace-deepspeed-preference" => ("deepspeed-preference-trace.jsonl", Box::new(|_| true)),
         "trace-inference" => ("transformers-inference-trace.jsonl", Box::new(|_| true)),
         "trace-assisted" => ("assisted-trace.jsonl", Box::new(|_| true)),
         "published-adapters" => (
@@ -547,6 +549,7 @@ fn the_committed_statistics_are_those_of_the_records() {
         "adapter-trace.jsonl",
         "assisted-trace.jsonl",
         "deepspeed-adapter-trace.jsonl",
+        "deepspeed-preference-trace.jsonl",
         "deepspeed-trace.jsonl",
         "options-trace.jsonl",
         "saved-activations.jsonl",

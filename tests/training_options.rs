@@ -203,6 +203,58 @@ fn deepspeed_keeps_frozen_weights_whole_or_divides_them() {
     says(&on(3, "nf4"), "not_available_yet", "training.base_format");
 }
 
+/// TinyLlama, 8 GPUs: the reference is a second engine without an optimizer, whole up to stage 2, divided and gathered ahead at
+/// stage 3 (TRL 1.16 models/utils.py, `prepare_deepspeed`).
+#[test]
+fn deepspeed_s_reference_is_an_engine_of_its_own() {
+    let on = |engine: Value, training: Value| {
+        let mut value = json!({
+            "model": {"id": "tinyllama-1.1b"},
+            "engine": {"type": "deepspeed"},
+            "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 8},
+            "training": {"seq_length": 512, "objective": "preference"},
+        });
+        for (section, more) in [("engine", engine), ("training", training)] {
+            for (key, one) in more.as_object().expect("settings") {
+                value[section][key] = one.clone();
+            }
+        }
+        Request::from_json(&value).expect("a request")
+    };
+    let held = |stage: u64, id: &str, instant: &str| {
+        let answer = calculate(&on(json!({"zero_stage": stage}), json!({}))).expect("an answer");
+        let rows = answer.ledger.iter().filter(|row| row.id == id);
+        rows.map(|row| (row.unit_bytes * row.held_at[instant]).get())
+            .sum::<u64>()
+    };
+    let weights = 2 * 1_100_048_384_u64;
+    for stage in 0..3 {
+        assert!(held(stage, "zero.reference", "rest").abs_diff(weights) < 2 << 20);
+        assert_eq!(held(stage, "zero.reference_ahead", "reference_forward"), 0);
+    }
+    assert!(held(3, "zero.reference", "rest").abs_diff(weights / 8) < 2 << 20);
+    // 10^9 elements and one tensor more, of 32,000 x 2,048: all but 35 million of the weights; the head alone for the logits.
+    let ahead = 2 * (1_000_000_000 + 32_000 * 2048);
+    assert!(held(3, "zero.reference_ahead", "reference_layers").abs_diff(ahead) < 2 << 20);
+    assert_eq!(held(3, "zero.reference_ahead", "rest"), 0);
+    for (engine, training, path) in [
+        (
+            json!({"zero_hpz_partition_size": 4}),
+            json!({}),
+            "engine.zero_hpz_partition_size",
+        ),
+        (json!({"offload_param": "cpu"}), json!({}), "engine.offload_param"),
+        (json!({}), json!({"adapter": "lora"}), "training.objective"),
+    ] {
+        let mut third = engine;
+        third["zero_stage"] = json!(3);
+        says(&on(third, training), "not_available_yet", path);
+    }
+    let lower = on(json!({"zero_stage": 2}), json!({"adapter": "lora"}));
+    let answer = calculate(&lower).expect("an answer");
+    assert!(answer.ledger.iter().all(|row| row.id != "zero.reference"));
+}
+
 #[test]
 fn batches_differ_by_how_they_are_filled() {
     let with = |layout: Value| {

@@ -1,4 +1,4 @@
-//! From a trace of DeepSpeed (`deepspeed-trace.jsonl`, `deepspeed-adapter-trace.jsonl`) to a question: bf16 unless it says otherwise, torch's AdamW with `foreach`, fused attention,
+//! From a trace of DeepSpeed (`deepspeed-trace.jsonl`, `deepspeed-adapter-trace.jsonl`, `deepspeed-preference-trace.jsonl`) to a question: bf16 unless it says otherwise, torch's AdamW with `foreach`, fused attention,
 //! clipping, defaults of DeepSpeed 0.19 for all that the case does not set.
 
 use serde_json::{Map, Value};
@@ -46,6 +46,8 @@ pub fn question(record: &Record) -> Result<Question, String> {
             "none"
         },
     );
+    question.set_some(InputId::LogProbabilities, record.text("log_probabilities"));
+    question.set_some(InputId::Objective, record.text("objective"));
     question.set(InputId::Attention, "fused");
     question.set(InputId::Gpu, "h100-sxm-80gb");
     let empty = Map::new();

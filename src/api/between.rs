@@ -18,8 +18,32 @@ const STEPS: [InstantId; 3] = [
     InstantId::DecodeHead,
 ];
 
-/// Adds to an evaluation's instants what a layer works with and what the cache holds.
+/// Places of what is added.
+const EVALUATION: &str = "evaluation";
+const REFERENCE: &str = "reference";
+
+/// Adds to the instants of a pass without gradients, an evaluation's or a reference's, what a layer works with and what the cache holds.
 pub fn add_working_sets(job: &TrainingJob, card: &Card, ledger: &mut Ledger) {
+    if ledger
+        .instants
+        .iter()
+        .any(|instant| instant.id == InstantId::ReferenceLayers)
+    {
+        let batch = Evaluation {
+            batch: None,
+            length: job.sequence_length,
+            generated: None,
+        };
+        let pass = pass(job, batch, card, CacheKind::None);
+        add(
+            (job, REFERENCE),
+            &pass,
+            &LAYERS,
+            InstantId::ReferenceLayers,
+            ledger,
+        );
+        ledger.entries.sort_by_key(|entry| entry.group);
+    }
     let Some(evaluation) = job.evaluation else {
         return;
     };
@@ -30,9 +54,21 @@ pub fn add_working_sets(job: &TrainingJob, card: &Card, ledger: &mut Ledger) {
         CacheKind::None
     };
     let pass = pass(job, evaluation, card, cache);
-    add(job, &pass, &LAYERS, InstantId::EvaluationForward, ledger);
+    add(
+        (job, EVALUATION),
+        &pass,
+        &LAYERS,
+        InstantId::EvaluationForward,
+        ledger,
+    );
     if generates {
-        add(job, &pass, &STEPS, InstantId::EvaluationGeneration, ledger);
+        add(
+            (job, EVALUATION),
+            &pass,
+            &STEPS,
+            InstantId::EvaluationGeneration,
+            ledger,
+        );
     }
     ledger.entries.sort_by_key(|entry| entry.group);
 }
@@ -83,7 +119,13 @@ fn pass(training: &TrainingJob, evaluation: Evaluation, card: &Card, cache: Cach
 }
 
 /// Takes over the tightest of these instants, without the weights.
-fn add(job: &TrainingJob, pass: &Ledger, instants: &[InstantId], at: InstantId, ledger: &mut Ledger) {
+fn add(
+    (job, place): (&TrainingJob, &str),
+    pass: &Ledger,
+    instants: &[InstantId],
+    at: InstantId,
+    ledger: &mut Ledger,
+) {
     let working = |entry: &&Entry| entry.group != Group::ModelParams;
     let needs = |instant: InstantId| -> Bytes {
         let entries = pass.entries.iter().filter(working);
@@ -103,15 +145,14 @@ fn add(job: &TrainingJob, pass: &Ledger, instants: &[InstantId], at: InstantId, 
     }
     for mut entry in found {
         let times = entry.held.get(tightest.index()).copied().unwrap_or(0).max(1);
-        let same = |other: &&mut Entry| {
-            other.id == entry.id && other.unit == entry.unit && other.place == "evaluation"
-        };
+        let same =
+            |other: &&mut Entry| other.id == entry.id && other.unit == entry.unit && other.place == place;
         let earlier = ledger.entries.iter_mut().find(same);
         let slot = match earlier {
             Some(earlier) => earlier.held.get_mut(at.index()),
             None => {
                 entry.held = [0; InstantId::ALL.len()];
-                entry.place = "evaluation".to_owned();
+                entry.place = place.to_owned();
                 ledger.entries.push(entry);
                 ledger
                     .entries

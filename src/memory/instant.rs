@@ -16,6 +16,8 @@ pub enum InstantId {
     ForwardEnd,
     /// The loss is being computed from the logits.
     LossForward,
+    /// The reference of preference training runs through its layers, where it gathers weights of its own.
+    ReferenceLayers,
     /// The reference of preference training computes its log-probabilities.
     ReferenceForward,
     /// The gradient of the logits is being computed.
@@ -58,12 +60,13 @@ pub enum InstantId {
 
 impl InstantId {
     /// Every instant in the order of time.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Load,
         Self::Rest,
         Self::TowerForward,
         Self::ForwardEnd,
         Self::LossForward,
+        Self::ReferenceLayers,
         Self::ReferenceForward,
         Self::LossBackward,
         Self::HeadBackward,
@@ -98,6 +101,7 @@ impl InstantId {
             Self::TowerForward => "tower_forward",
             Self::ForwardEnd => "forward_end",
             Self::LossForward => "loss_forward",
+            Self::ReferenceLayers => "reference_layers",
             Self::ReferenceForward => "reference_forward",
             Self::LossBackward => "loss_backward",
             Self::HeadBackward => "head_backward",

@@ -69,17 +69,32 @@ impl Step<'_> {
         held
     }
 
+    /// What is held at the tighter of two points.
+    fn tighter(&self, one: Point, other: Point, sheet: &Sheet) -> Held {
+        let (one, other) = (self.held(one), self.held(other));
+        if sheet.bytes(&one) > sheet.bytes(&other) {
+            one
+        } else {
+            other
+        }
+    }
+
     fn fill(&self, sheet: &mut Sheet) {
         let job = self.plan.job;
         let happens = |point: Point| match point {
             Point::Clip => job.gradient_clipping,
             Point::TowerForward => job.images.is_some(),
+            Point::ReferenceLayers => self.plan.gathers_reference(),
             Point::ReferenceForward => job.objective != Objective::NextToken,
             _ => true,
         };
         for point in Point::BEFORE.into_iter().chain(Point::AFTER) {
             if let Some((id, label)) = point.instant().filter(|_| happens(point)) {
-                sheet.instant(id, label, &self.held(point));
+                let held = match point {
+                    Point::ReferenceForward => self.tighter(Point::ReferenceHead, point, sheet),
+                    _ => self.held(point),
+                };
+                sheet.instant(id, label, &held);
             }
         }
         self.layers(sheet);

@@ -21,8 +21,9 @@ use crate::units::{Bytes, DType};
 pub struct Ending {
     /// While the loss is computed.
     pub loss_forward: Vec<Storage>,
-    /// While the reference's log-probabilities are computed, in preference training.
-    pub reference_forward: Vec<Storage>,
+    /// In preference training, while the reference runs through its layers, through its head, and while its log-probabilities
+    /// are computed.
+    pub reference: [Vec<Storage>; 3],
     /// While the gradient of the logits is computed.
     pub loss_backward: Vec<Storage>,
     /// While the gradients of head and final norm are computed.
@@ -302,7 +303,7 @@ fn at_instants(tail: &Tail, played: &Played) -> Ending {
     };
     Ending {
         loss_forward: with_conversion(tail, played, alive(played, &forward)),
-        reference_forward: Vec::new(),
+        reference: Default::default(),
         loss_backward: alive(played, &played.loss.alive),
         head_backward: alive(played, &head.alive),
         after: Vec::new(),
@@ -411,7 +412,7 @@ fn chunked(
     };
     Ending {
         loss_forward,
-        reference_forward: Vec::new(),
+        reference: Default::default(),
         loss_backward,
         head_backward: with_waiting(one.head_backward),
         after: Vec::new(),
@@ -485,7 +486,7 @@ fn fused_linear(network: &Network, setting: &Setting) -> Ending {
     };
     Ending {
         loss_forward: forward,
-        reference_forward: Vec::new(),
+        reference: Default::default(),
         loss_backward: fixed.clone(),
         head_backward,
         after: Vec::new(),

@@ -26,7 +26,11 @@ pub enum Point {
     ForwardEnd,
     /// The loss is being computed.
     LossForward,
-    /// The reference of preference training computes its log-probabilities.
+    /// The reference of preference training runs through its layers.
+    ReferenceLayers,
+    /// Its head runs.
+    ReferenceHead,
+    /// It computes its log-probabilities.
     ReferenceForward,
     /// The gradient of the logits is being computed.
     LossBackward,
@@ -50,12 +54,14 @@ pub enum Point {
 
 impl Point {
     /// Points before the backward pass of the layers.
-    pub const BEFORE: [Self; 8] = [
+    pub const BEFORE: [Self; 10] = [
         Self::Load,
         Self::Rest,
         Self::TowerForward,
         Self::ForwardEnd,
         Self::LossForward,
+        Self::ReferenceLayers,
+        Self::ReferenceHead,
         Self::ReferenceForward,
         Self::LossBackward,
         Self::HeadBackward,
@@ -72,6 +78,8 @@ impl Point {
             Self::TowerForward | Self::ForwardEnd | Self::LossForward | Self::ReferenceForward => {
                 Moment::Loss
             }
+            Self::ReferenceLayers => Moment::ReferenceLayers,
+            Self::ReferenceHead => Moment::ReferenceHead,
             Self::LossBackward | Self::HeadBackward => Moment::Head,
             Self::Layer(layer) => Moment::Layer(layer),
             Self::Reduced(layer) => Moment::Reduced(layer),
@@ -91,6 +99,7 @@ impl Point {
             Self::TowerForward => Some((InstantId::TowerForward, "the vision tower runs forward")),
             Self::ForwardEnd => Some((InstantId::ForwardEnd, "all layers have run forward")),
             Self::LossForward => Some((InstantId::LossForward, "loss")),
+            Self::ReferenceLayers => Some((InstantId::ReferenceLayers, "layers of the reference")),
             Self::ReferenceForward => {
                 Some((InstantId::ReferenceForward, "log-probabilities of the reference"))
             }
@@ -98,7 +107,12 @@ impl Point {
             Self::HeadBackward => Some((InstantId::HeadBackward, "backward of the head and the final norm")),
             Self::Clip => Some((InstantId::Clip, "gradient clipping")),
             Self::Step => Some((InstantId::OptimizerStep, "optimizer step")),
-            Self::Layer(_) | Self::Reduced(_) | Self::Tower(_) | Self::Embedding | Self::EndsReduced => None,
+            Self::ReferenceHead
+            | Self::Layer(_)
+            | Self::Reduced(_)
+            | Self::Tower(_)
+            | Self::Embedding
+            | Self::EndsReduced => None,
         }
     }
 }
@@ -117,8 +131,9 @@ pub struct Pass<'a> {
     /// Whether the last layer's forward pass needs more at a moment than it leaves behind.
     passing: bool,
     loss_forward: Held,
-    /// Nothing outside preference training.
-    reference_forward: Held,
+    /// Nothing outside preference training: what stands beside the reference's layers, at its head, and at its
+    /// log-probabilities.
+    reference: [Held; 3],
     loss_backward: Held,
     head_backward: Held,
     /// The gradient that arrives at a layer.
@@ -166,7 +181,7 @@ impl<'a> Pass<'a> {
             shared_forward: sheet.storages(forward, ""),
             shared_backward: sheet.storages(backward, ""),
             loss_forward: sheet.storages(ending.loss_forward, place),
-            reference_forward: sheet.storages(ending.reference_forward, place),
+            reference: ending.reference.map(|storages| sheet.storages(storages, place)),
             loss_backward: sheet.storages(ending.loss_backward, place),
             head_backward: sheet.storages(ending.head_backward, place),
             gradient: sheet.storages([gradient(setting.hidden_state())], ""),
@@ -201,9 +216,15 @@ impl<'a> Pass<'a> {
                 self.with_saved(depth, true, &own)
             }
             Point::LossForward => self.with_saved(depth, true, &[&self.shared_backward, &self.loss_forward]),
-            Point::ReferenceForward if self.reference_forward.is_empty() => Held::new(),
-            Point::ReferenceForward => {
-                self.with_saved(depth, true, &[&self.shared_backward, &self.reference_forward])
+            Point::ReferenceLayers | Point::ReferenceHead | Point::ReferenceForward => {
+                let [layers, head, log_probabilities] = &self.reference;
+                let own = match point {
+                    _ if log_probabilities.is_empty() => return Held::new(),
+                    Point::ReferenceLayers => layers,
+                    Point::ReferenceHead => head,
+                    _ => log_probabilities,
+                };
+                self.with_saved(depth, true, &[&self.shared_backward, own])
             }
             Point::LossBackward => {
                 self.with_saved(depth, false, &[&self.shared_backward, &self.loss_backward])

@@ -22,6 +22,10 @@ pub enum Moment {
     Rest,
     /// Forward of the last layer is over; the head and the loss follow.
     Loss,
+    /// The reference of preference training runs through its layers, what trains waits for its backward.
+    ReferenceLayers,
+    /// The head of the reference.
+    ReferenceHead,
     /// Backward of the loss and the head.
     Head,
     /// Backward of a layer, counted from zero.
@@ -239,6 +243,11 @@ impl<'a> Plan<'a> {
             output,
             tower,
         }
+    }
+
+    /// Whether the reference of preference training gathers weights of its own, one after another.
+    pub const fn gathers_reference(&self) -> bool {
+        matches!(self.job.engine, Engine::DeepSpeed(zero) if zero.stage == 3) && self.job.reference_weights()
     }
 
     /// The kind of a layer.

@@ -20,6 +20,9 @@ use crate::units::DType;
 struct Pass {
     recorder: Recorder,
     node: Option<NodeId>,
+    /// The head's input and the logits.
+    input: Option<StorageId>,
+    logits: Option<StorageId>,
     passing: Vec<StorageId>,
 }
 
@@ -41,13 +44,13 @@ pub fn preference(job: &TrainingJob, setting: &Setting, how: LogProbabilities) -
     };
     let reference = pass(job, setting, how, false);
     let beside = reference.recorder.tape.storages();
-    let mut reference_forward = with(&[]);
-    reference_forward.extend(
-        reference
-            .passing
-            .iter()
-            .filter_map(|id| beside.get(*id as usize).copied()),
-    );
+    let at = |ids: &[StorageId]| {
+        let mut all = with(&[]);
+        all.extend(ids.iter().filter_map(|id| beside.get(*id as usize).copied()));
+        all
+    };
+    let head_and_input: Vec<StorageId> = reference.logits.into_iter().chain(reference.input).collect();
+    let of_reference = [at(&[]), at(&head_and_input), at(&reference.passing)];
     let head = if played.body.bytes > played.head.bytes {
         &played.body
     } else {
@@ -55,7 +58,7 @@ pub fn preference(job: &TrainingJob, setting: &Setting, how: LogProbabilities) -
     };
     Ending {
         loss_forward: with(&model.passing),
-        reference_forward,
+        reference: of_reference,
         loss_backward: alive(&played, &played.loss.alive),
         head_backward: alive(&played, &head.alive),
         after: Vec::new(),
@@ -80,8 +83,10 @@ fn pass(job: &TrainingJob, setting: &Setting, how: LogProbabilities, trained: bo
         hidden = recorder.norm(hidden, norm.kind, 1);
     }
     recorder.tape.enter(Stage::Head);
+    let input = hidden.storage;
     let shape = recorder.rows(&names::VOCABULARY, network.vocabulary);
     let mut logits = recorder.linear(hidden, shape, &names::LOGITS, Projection::Head);
+    let raw = logits.storage;
     recorder.tape.enter(Stage::Loss);
     if network.head.softcap {
         logits = recorder.scale(logits, None, &names::LOGITS_CAPPED);
@@ -114,6 +119,8 @@ fn pass(job: &TrainingJob, setting: &Setting, how: LogProbabilities, trained: bo
     Pass {
         recorder,
         node,
+        input,
+        logits: raw,
         passing,
     }
 }

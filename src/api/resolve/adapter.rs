@@ -141,16 +141,43 @@ pub fn objective(given: &Given, engine: EngineId, report: &mut Report) -> Object
     if given.choice(InputId::Objective) != Some("preference") {
         return Objective::NextToken;
     }
-    if engine == EngineId::Deepspeed {
-        report.error(
-            "not_available_yet",
-            InputId::Objective,
-            "Preference training with DeepSpeed is not built yet: its reference model is an engine of its own.",
-        );
+    if engine == EngineId::Deepspeed && given.integer(InputId::ZeroStage) == Some(3) {
+        divided_reference(given, report);
     }
     Objective::Preference(match given.choice(InputId::LogProbabilities) {
         Some("wide") => LogProbabilities::Wide,
         Some("narrow") => LogProbabilities::Narrow,
         _ => LogProbabilities::Rows,
     })
+}
+
+/// Refuses what was not traced of a reference that is divided like the model that trains: its settings are taken over by a second
+/// engine, and adapters that are switched off leave the order of modules that DeepSpeed has recorded.
+fn divided_reference(given: &Given, report: &mut Report) {
+    let adapters = given
+        .choice(InputId::Adapter)
+        .is_some_and(|adapter| adapter != "none");
+    if adapters {
+        return report.error(
+            "not_available_yet",
+            InputId::Objective,
+            "With the adapters switched off modules run in another order than ZeRO-3 has recorded, and what it then gathers is not built yet: choose stage 2 or less, or FSDP.",
+        );
+    }
+    let away = given
+        .choice(InputId::OffloadParam)
+        .is_some_and(|device| device != "none");
+    let second = given
+        .integer(InputId::HpzPartitionSize)
+        .is_some_and(|ranks| ranks > 1);
+    for (input, _) in [(InputId::OffloadParam, away), (InputId::HpzPartitionSize, second)]
+        .iter()
+        .filter(|(_, used)| *used)
+    {
+        report.error(
+            "not_available_yet",
+            *input,
+            "The reference model is an engine of its own that takes over this setting, and what it then holds was not traced: leave the setting out.",
+        );
+    }
 }

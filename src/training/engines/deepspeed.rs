@@ -7,6 +7,7 @@
 //! are those of the adapters; frozen weights are whole on every rank up to stage 2, and divided and gathered like the others at
 //! stage 3.
 
+use super::deepspeed_reference::Reference;
 use super::partition::{self, Partition, partitions};
 use super::reduction::{Reduction, reductions};
 use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, deepspeed_reuse as reuse, deepspeed_step};
@@ -55,13 +56,15 @@ pub struct DeepSpeed {
     partition_larger: bool,
     /// The second copy of the weights inside a group (hpZ).
     secondary: Held,
+    /// The reference of preference training.
+    reference: Reference,
 }
 
 /// A flat buffer over all weights.
 pub(super) struct Flat<'a> {
     pub(super) sheet: &'a mut Sheet,
-    weights: u64,
-    ranks: u64,
+    pub(super) weights: u64,
+    pub(super) ranks: u64,
 }
 
 impl Flat<'_> {
@@ -74,7 +77,7 @@ impl Flat<'_> {
         self.item_with((id, label, group), (dtype, elements), formula, &[])
     }
 
-    fn item_with(
+    pub(super) fn item_with(
         &mut self,
         (id, label, group): (&'static str, &'static str, Group),
         (dtype, elements): (DType, u64),
@@ -111,7 +114,11 @@ impl Flat<'_> {
 /// Which elements an entry counts.
 fn elements_of(id: &str) -> &'static str {
     match id {
-        "zero.persistent" => "weights in tensors up to the persistence threshold",
+        "zero.reference_ahead" => "weights of the reference that are gathered at once",
+        "zero.reference_head" => "weights of the head",
+        "zero.persistent" | "zero.reference_persistent" => {
+            "weights in tensors up to the persistence threshold"
+        }
         "zero.frozen" => "frozen weights over the ranks that share them, rounded up",
         "zero.secondary" => "weights over the ranks that share the second copy, rounded up",
         "zero.master" => "elements of this rank's part whose states are on the GPU",
@@ -206,6 +213,8 @@ impl DeepSpeed {
                 1,
             ));
         }
+        let reference = Reference::new(plan, zero, low, &mut flat);
+        always.extend(reference.weights());
         let optimizer = Group::OptimizerStates;
         let here = deepspeed_host::on_gpu(zero, own);
         let master = flat.item(
@@ -325,13 +334,15 @@ impl DeepSpeed {
             first_reduced,
             partition_larger,
             secondary,
+            reference,
         }
     }
 
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let mut held = self.always.clone();
         // Made when a gathered weight is divided again, which begins in backward, and given up after the step.
-        if !matches!(moment, Moment::Rest | Moment::Loss) {
+        let forward = [Moment::Loss, Moment::ReferenceLayers, Moment::ReferenceHead];
+        if moment != Moment::Rest && !forward.contains(&moment) {
             extend(&mut held, &self.secondary, 1);
         }
         if moment == Moment::Load {
@@ -341,10 +352,15 @@ impl DeepSpeed {
         let accumulating = plan.job.accumulation_steps > 1;
         match moment {
             Moment::Load | Moment::Rest => {}
-            Moment::Loss | Moment::Head => {
+            Moment::Loss | Moment::ReferenceLayers | Moment::ReferenceHead | Moment::Head => {
                 extend(&mut held, &self.gathered, 1);
+                held.extend(self.reference.gathered(moment));
                 if accumulating {
                     self.reduced_gradients(plan, 0, &mut held);
+                    // Stage 1 reduces after the last micro-batch, and its bucket waits for that.
+                    if self.zero.stage == 1 {
+                        extend(&mut held, &self.buckets, 1);
+                    }
                 }
             }
             Moment::Layer(layer) | Moment::Reduced(layer) => {

@@ -5,7 +5,7 @@ use crate::training::Recomputation;
 
 /// Elements of the recorded order of modules within which a gathered tensor is kept for its next use (zero/config.py,
 /// `stage3_max_reuse_distance`).
-const REUSE_DISTANCE: u64 = 1_000_000_000;
+pub(super) const REUSE_DISTANCE: u64 = 1_000_000_000;
 
 /// Elements that are gathered still when the loss is computed, because they are used again within the reuse distance: a
 /// module after which so many elements follow that they, passed again on the way back (once more where layers are

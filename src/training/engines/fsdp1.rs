@@ -64,7 +64,7 @@ impl Fsdp1 {
         match moment {
             Moment::Rest if self.settings.original => self.shards.at_rest(plan, &mut held),
             Moment::Load | Moment::Rest => {}
-            Moment::Loss => {
+            Moment::Loss | Moment::ReferenceLayers | Moment::ReferenceHead => {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));
             }

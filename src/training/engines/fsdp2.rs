@@ -41,7 +41,7 @@ impl Fsdp2 {
         let mut held = self.shards.always(plan, units, moment);
         match moment {
             Moment::Load | Moment::Rest => {}
-            Moment::Loss | Moment::Head => {
+            Moment::Loss | Moment::ReferenceLayers | Moment::ReferenceHead | Moment::Head => {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));
                 self.prefetched(plan, depth, &mut held);

@@ -4,6 +4,7 @@
 mod buffers;
 mod deepspeed;
 mod deepspeed_host;
+mod deepspeed_reference;
 mod deepspeed_reuse;
 mod deepspeed_step;
 mod embedding;
@@ -209,7 +210,12 @@ impl States {
         let depth = plan.order.len();
         let pieces = plan.tower.depth();
         let (from, head, tower, input) = match moment {
-            Moment::Load | Moment::Rest | Moment::Loss | Moment::Head => return Held::new(),
+            Moment::Load
+            | Moment::Rest
+            | Moment::Loss
+            | Moment::ReferenceLayers
+            | Moment::ReferenceHead
+            | Moment::Head => return Held::new(),
             Moment::Layer(layer) => (layer + 1, true, pieces, false),
             Moment::Reduced(layer) => (layer, true, pieces, false),
             Moment::Tower(piece) => (0, true, piece + 1, false),
