@@ -29,6 +29,13 @@ pub fn calculate_inference(request: &str) -> Result<String, JsValue> {
     Ok(text(&answer))
 }
 
+/// The answers of all inference engines to a question, side by side; both are JSON.
+#[wasm_bindgen(js_name = sideBySide)]
+pub fn side_by_side(request: &str) -> Result<String, JsValue> {
+    let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
+    Ok(text(&api::side_by_side(&request)))
+}
+
 /// The largest micro-batch that fits, with the answer at it; both are JSON.
 #[wasm_bindgen(js_name = optimizeBatchSize)]
 pub fn optimize_batch_size(request: &str) -> Result<String, JsValue> {

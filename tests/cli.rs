@@ -527,3 +527,31 @@ fn a_question_is_exported_and_its_notes_are_told() {
     assert!(err(&refused).contains("unsupported_combination"));
     assert_eq!(run(&["export"]).status.code(), Some(2));
 }
+
+#[test]
+fn all_inference_engines_are_asked_side_by_side() {
+    let flags = [
+        "inference",
+        "--side-by-side",
+        "--model",
+        "llama-3.1-8b",
+        "--gpu",
+        "l40s",
+        "--seq",
+        "8192",
+    ];
+    let table = ok(&flags);
+    for engine in [
+        "HF Transformers",
+        "vLLM",
+        "SGLang",
+        "TensorRT-LLM",
+        "TGI",
+        "llama.cpp",
+    ] {
+        assert!(table.contains(engine), "{engine}");
+    }
+    assert!(table.contains("most of all by"));
+    let json = ok_json(&[&flags[..], &["--format", "json"]].concat());
+    assert_eq!(json["engines"].as_array().map(Vec::len), Some(6));
+}

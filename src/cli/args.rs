@@ -140,6 +140,10 @@ fn inference() -> Command {
             "ledger",
             "Print every tensor of the ledger in the table, not only the largest",
         ))
+        .arg(switch(
+            "side-by-side",
+            "Ask every inference engine, and say what makes the largest difference between them",
+        ))
         .args(
             INPUTS
                 .iter()

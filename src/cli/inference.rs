@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{InferenceAnswer, Strictness, Verdict};
+use gpu_mem_calc::api::{self, InferenceAnswer, Request, ServerRow, SideBySide, Strictness, Verdict};
 
 use crate::calculate::node;
 use crate::failure::{self, Failure};
@@ -16,6 +16,9 @@ use crate::{output, sources};
 pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     let request = sources::request(given)?;
     let strict = sources::switch(given, "strict");
+    if sources::switch(given, "side-by-side") {
+        return side_by_side(given, &request);
+    }
     let strictness = Strictness {
         unknown_fields: strict,
     };
@@ -30,6 +33,69 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     output::write(given, &text)?;
     let failed = answer.verdict == Verdict::DoesNotFit;
     Ok(failure::judged(given, failed))
+}
+
+/// Every engine's answer.
+fn side_by_side(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure> {
+    let all = api::side_by_side(request);
+    let text = match output::format(given) {
+        "json" => output::json(&all)?,
+        _ => engines(&all),
+    };
+    output::write(given, &text)?;
+    let fits = |row: &ServerRow| {
+        let answer = row.answer.as_ref();
+        answer.is_some_and(|answer| answer.verdict != Verdict::DoesNotFit)
+    };
+    Ok(failure::judged(given, !all.engines.iter().any(fits)))
+}
+
+fn engines(all: &SideBySide) -> String {
+    let mut rows = Table::headed(&[
+        ("Engine", Align::Left),
+        ("Verdict", Align::Left),
+        ("Need", Align::Right),
+        ("Weights", Align::Right),
+        ("as", Align::Left),
+        ("Tokens", Align::Right),
+        ("Sequences", Align::Right),
+    ]);
+    let mut notes = String::new();
+    for row in &all.engines {
+        if let Some(answer) = &row.answer {
+            rows.row([
+                row.name.to_owned(),
+                answer.verdict.words().to_owned(),
+                gib(answer.need.expected_bytes),
+                gib(answer.weights_bytes),
+                answer.weights.clone(),
+                count(answer.tokens),
+                count(answer.sequences),
+            ]);
+        }
+        let difference = row.answer.as_ref().and_then(|answer| answer.difference.as_ref());
+        if let Some(difference) = difference {
+            notes.push_str(&format!(
+                "  {} holds more than {}, most of all by: {}\n",
+                row.name, difference.name, difference.words
+            ));
+        }
+        for issue in &row.issues {
+            notes.push_str(&format!("  {}: {}: {}\n", row.name, issue.path, issue.message));
+        }
+        if !row.left_out.is_empty() {
+            notes.push_str(&format!(
+                "  {} does not read {}\n",
+                row.name,
+                row.left_out.join(", ")
+            ));
+        }
+    }
+    format!(
+        "{}{}{notes}",
+        rows.text(0),
+        if notes.is_empty() { "" } else { "\n" }
+    )
 }
 
 fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {

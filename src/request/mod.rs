@@ -10,6 +10,7 @@ mod inference_answer;
 mod ledger_rows;
 mod model_summary;
 pub mod registry;
+mod side_by_side;
 mod values;
 
 pub use answer::{
@@ -27,4 +28,5 @@ pub use registry::{
     Applies, Availability, Choice, EngineId, FormGroup, INPUTS, Input, InputDefault, InputId, InputKind,
     Level, Section, ServerId, Task,
 };
+pub use side_by_side::{Difference, ServerAnswer, ServerRow, SideBySide};
 pub use values::{OTHER_SECTIONS, Request, json_invalid};

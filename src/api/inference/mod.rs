@@ -8,6 +8,7 @@ mod llama_cpp;
 mod settings;
 mod sglang;
 mod shared;
+mod side_by_side;
 mod tensorrt;
 mod tgi;
 mod transformers;
@@ -15,6 +16,7 @@ mod usage;
 mod vllm;
 
 pub(super) use job::{device, job as question};
+pub use side_by_side::side_by_side;
 
 use super::job::Strictness;
 use crate::request::{InferenceAnswer, Request};

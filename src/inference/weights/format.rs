@@ -88,6 +88,25 @@ const fn piece(what: &'static str, bytes: u64) -> Piece {
 }
 
 impl WeightFormat {
+    /// Its usual name; `None` for the compute type.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Plain => return None,
+            Self::Fp8Tensor { .. } | Self::Fp8Channel | Self::Fp8Block => "FP8",
+            Self::Int8Channel => "INT8",
+            Self::Gptq { .. } => "GPTQ",
+            Self::Awq { .. } => "AWQ",
+            Self::Compressed { .. } => "compressed-tensors",
+            Self::BitsAndBytes4 { .. } => "bitsandbytes, 4 bits",
+            Self::Hqq { .. } => "HQQ",
+            Self::TorchaoInt4 { .. } => "torchao, 4 bits",
+            Self::TorchaoInt8 => "torchao, 8 bits",
+            Self::Mxfp4 => "MXFP4",
+            Self::Mxfp8 => "MXFP8",
+            Self::Nvfp4 { .. } => "NVFP4",
+        })
+    }
+
     /// The tensors that stand for one matrix, in the order in which an engine creates them. An engine that pads asks for the
     /// padded matrix.
     pub fn pieces(self, rows: u64, columns: u64, compute: DType) -> Vec<Piece> {

@@ -10,6 +10,7 @@ mod ledger;
 mod meters;
 mod ranks;
 mod serving;
+mod side_by_side;
 mod solvers;
 mod stages;
 mod validation;

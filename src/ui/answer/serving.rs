@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::super::format::{decimal, exact, gib, gib_number, grouped, share};
 use super::super::state::use_form;
-use super::{issues, meters, validation, verdict};
+use super::{issues, meters, side_by_side, validation, verdict};
 use crate::api::InferenceAnswer;
 use crate::units::Bytes;
 
@@ -59,6 +59,7 @@ pub fn serving() -> AnyView {
             {part(parts)}
             {part(cards)}
             {part(sharing)}
+            {side_by_side::side_by_side(form)}
             {part(instants)}
             {part(start_up)}
             {part(glance)}
