@@ -36,6 +36,14 @@ pub fn side_by_side(request: &str) -> Result<String, JsValue> {
     Ok(text(&api::side_by_side(&request)))
 }
 
+/// What travels between GPUs and nodes in a step, and how long it takes; both are JSON.
+#[wasm_bindgen(js_name = calculateMultiNode)]
+pub fn calculate_multi_node(request: &str) -> Result<String, JsValue> {
+    let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
+    let answer = api::multi_node(&request).map_err(|issues| refused(&issues))?;
+    Ok(text(&answer))
+}
+
 /// The largest micro-batch that fits, with the answer at it; both are JSON.
 #[wasm_bindgen(js_name = optimizeBatchSize)]
 pub fn optimize_batch_size(request: &str) -> Result<String, JsValue> {

@@ -12,6 +12,7 @@ mod interop;
 pub mod js;
 pub mod memory;
 pub mod model;
+pub mod network;
 pub mod parallel;
 pub mod request;
 pub mod training;

@@ -555,3 +555,37 @@ fn all_inference_engines_are_asked_side_by_side() {
     let json = ok_json(&[&flags[..], &["--format", "json"]].concat());
     assert_eq!(json["engines"].as_array().map(Vec::len), Some(6));
 }
+
+#[test]
+fn the_multi_node_question_is_answered_on_the_command_line() {
+    let asked = [
+        "multinode",
+        "--model",
+        "llama-3.1-8b",
+        "--engine",
+        "fsdp",
+        "--node-shape",
+        "dgx-h100",
+        "--nodes",
+        "2",
+        "--token-budget",
+        "1T",
+        "--price-per-gpu-hour",
+        "2",
+    ];
+    let table = ok(&asked);
+    for words in [
+        "8 ports of 400 Gbit/s",
+        "Roofline",
+        "Out of each node per step",
+        "Cost of the run",
+    ] {
+        assert!(table.contains(words), "{words} is not in\n{table}");
+    }
+    let json = ok_json(&[&asked[..], &["--format", "json"]].concat());
+    let request = serde_json::json!({"model": {"id": "llama-3.1-8b"}, "engine": {"type": "fsdp"},
+        "node_config": {"node_shape": "dgx-h100", "num_nodes": 2, "token_budget": "1T", "price_per_gpu_hour": 2}});
+    let request = Request::from_json(&request).expect("a request");
+    let answer = gpu_mem_calc::api::multi_node(&request).expect("an answer");
+    assert_eq!(json, serde_json::to_value(answer).expect("JSON"));
+}

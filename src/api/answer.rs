@@ -48,6 +48,7 @@ pub fn answer(job: Job) -> Result<Answer, Vec<Issue>> {
         total_gpu_memory_gb: (job.card.visible.expected * job.mesh.gpus).to_gib(),
         total_gpu_memory_bytes: job.card.visible.expected * job.mesh.gpus,
         multi_node_info: job.nodes.clone(),
+        network_overhead: super::network::overhead(&job),
         peak_allocated_bytes: outcome.allocated.expected,
         peak_reserved_bytes: outcome.reserved.expected,
         device_bytes: outcome.device.expected,

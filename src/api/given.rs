@@ -45,6 +45,13 @@ impl Given {
         given
     }
 
+    /// Gives a value that was left open.
+    pub fn fill(&mut self, id: InputId, value: Typed) {
+        if !self.has(id) {
+            self.values.insert(id, value);
+        }
+    }
+
     /// Whether a value was given, readable or not.
     pub fn has(&self, id: InputId) -> bool {
         self.values.contains_key(&id) || self.failed.contains(&id)

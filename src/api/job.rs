@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::answer::engine_name;
 use super::evidence::{self, Chosen};
 use super::given::{Given, default_of};
-use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Step};
+use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Speed, Step};
 use crate::request::{Assumed, Backing, EngineId, InputDefault, InputId, MultiNodeInfo, Request, Section};
 use crate::training::{Compile, HostMemory, Layout, TrainingJob};
 use crate::units::{Bytes, DType};
@@ -26,6 +26,8 @@ pub struct Job {
     pub mesh: Mesh,
     /// Nodes, where there is more than one.
     pub nodes: Option<MultiNodeInfo>,
+    /// What decides the time of a step.
+    pub speed: Speed,
     /// Memory and disk of a node, where they are stated.
     pub host: (Option<Bytes>, Option<Bytes>),
     /// Defaults that were taken.
@@ -66,7 +68,8 @@ pub fn job(request: &Request, strictness: Strictness) -> Result<Job, Vec<Issue>>
             }
         }
     }
-    let job = build(&given, &mut report);
+    let shaped = resolve::shaped(&given, &mut report);
+    let job = build((&given, &shaped), &mut report);
     report.issues.sort_by_key(|issue| !issue.is_error());
     match job {
         Some(mut job) if !report.has_errors() => {
@@ -79,13 +82,14 @@ pub fn job(request: &Request, strictness: Strictness) -> Result<Job, Vec<Issue>>
     }
 }
 
-fn build(given: &Given, report: &mut Report) -> Option<Job> {
+/// `typed` is what the user gave, `given` has what a node shape fills beside it.
+fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
     let engine = resolve::engine(given, report);
     resolve::zero(given, engine.id, report);
     let mesh = resolve::mesh(given, engine.id, report);
     let gpus = mesh.map_or_else(|| given.integer(InputId::NumGpus).unwrap_or(1), |mesh| mesh.gpus);
-    let nodes = mesh.and_then(|mesh| resolve::nodes(given, mesh.gpus, report));
     let card = resolve::hardware(given, gpus, report);
+    let nodes = mesh.and_then(|mesh| resolve::nodes(given, mesh.gpus, card.as_ref(), report));
     let precision = resolve::precision(given, engine.id, report);
     let adapter = resolve::adapter(given, engine, precision, report);
     let objective = resolve::objective(given, engine.id, report);
@@ -94,7 +98,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
     let num_nodes = nodes.as_ref().map_or(1, |nodes| nodes.num_nodes);
     let settings = resolve::settings(given, engine.id, (ranks, num_nodes), report);
     resolve::refuse(given, report);
-    resolve::unused(given, engine.id, ranks, num_nodes, report);
+    resolve::unused(typed, engine.id, ranks, num_nodes, report);
     let model = resolve::model(given, report);
     resolve::note_released(model.as_ref(), report);
     let sequence = sequence(given, model.as_ref(), report);
@@ -198,6 +202,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Job> {
         card,
         mesh,
         nodes,
+        speed: resolve::speed(given),
         host: (
             given.number(InputId::HostMemoryGb).map(Bytes::from_gib),
             given.number(InputId::HostDiskGb).map(Bytes::from_gib),

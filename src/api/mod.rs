@@ -15,6 +15,7 @@ mod measure;
 mod model_report;
 mod models;
 mod nearest;
+mod network;
 mod part;
 mod presets;
 mod read;
@@ -24,7 +25,9 @@ pub mod share;
 mod solve;
 
 pub use crate::cite::{Citation, Evidence};
-pub use crate::hardware::{Gpu, MemorySetup, find as find_gpu, gpus, links, nearest as nearest_gpus};
+pub use crate::hardware::{
+    Gpu, MemorySetup, NodeShape, find as find_gpu, gpus, links, nearest as nearest_gpus, nodes,
+};
 pub use crate::interop::export::Export;
 pub use crate::request::*;
 pub use crate::warn::{Issue, Severity};
@@ -35,6 +38,7 @@ pub use inference::{calculate_inference, calculate_inference_with, side_by_side,
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
 pub use models::{ModelEntry, models, search_models};
+pub use network::{multi_node, multi_node_with};
 pub use part::{chosen, part};
 pub use presets::{Preset, PresetState, preset, preset_request, presets};
 pub use read::read_count as parse_parameter_count;

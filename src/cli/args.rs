@@ -18,6 +18,7 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(calculate())
         .subcommand(inference())
+        .subcommand(multinode())
         .subcommand(explain())
         .subcommand(quick())
         .subcommand(solve())
@@ -89,6 +90,21 @@ fn calculate() -> Command {
         .args(judgement())
         .arg(switch("ledger", "Print every tensor of the ledger in the table, not only the largest"))
         .arg(switch("max-batch", "Answer at the largest micro-batch that fits, and say which it is"))
+        .args(inputs())
+}
+
+fn multinode() -> Command {
+    Command::new("multinode")
+        .about("What travels between GPUs and nodes in one step, how long the step takes, and what would save time")
+        .after_help(
+            "Times are rooflines: amounts over stated rates, in three cases.\n\
+             Example: gpu-mem-calc multinode --model llama-3.1-8b --engine fsdp --node-shape dgx-h100 --nodes 2",
+        )
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(judgement())
         .args(inputs())
 }
 
@@ -347,6 +363,7 @@ fn flag(input: &'static Input) -> Arg {
 /// Shorter names of some flags.
 const ALIASES: &[(InputId, &[&str], Option<char>)] = &[
     (InputId::NumGpus, &["num-gpus"], Some('g')),
+    (InputId::InterconnectBandwidthGbps, &["bandwidth-gbps"], None),
     (InputId::GpuMemoryGb, &["gpu-mem"], Some('m')),
     (InputId::EngineType, &[], Some('e')),
     (InputId::Dtype, &[], Some('d')),

@@ -13,6 +13,7 @@ mod failure;
 mod inference;
 mod lists;
 mod model;
+mod multinode;
 mod output;
 mod parts;
 mod quick;
@@ -42,6 +43,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
         Some(("calculate", given)) => calculate::run(given),
         Some(("inference", given)) => inference::run(given),
+        Some(("multinode", given)) => multinode::run(given),
         Some(("explain", given)) => explain::run(given),
         Some(("quick", given)) => quick::run(given),
         Some(("solve", given)) => solve::run(given),

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::link::{Link, LinkKind};
+use super::table::links;
 use crate::units::Bytes;
 
 /// A range of sizes that differ between drivers or firmware.
@@ -64,6 +66,9 @@ pub struct Gpu {
     pub bandwidth_gb_per_s: Option<f64>,
     /// Dense bf16 with fp32 accumulation, 10^12 FLOP/s.
     pub bf16_tflops: Option<f64>,
+    /// The best measured bf16 matrix product, 10^12 FLOP/s (stas00/ml-engineering, compute/accelerator).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product_tflops: Option<f64>,
     /// Dense fp8, 10^12 FLOP/s.
     pub fp8_tflops: Option<f64>,
     /// Dense fp4, 10^12 FLOP/s.
@@ -117,6 +122,7 @@ impl Gpu {
             unified: false,
             bandwidth_gb_per_s: None,
             bf16_tflops: None,
+            product_tflops: None,
             fp8_tflops: None,
             fp4_tflops: None,
             link: None,
@@ -139,6 +145,24 @@ impl Gpu {
         let (major, minor) = self.compute_capability.as_deref()?.split_once('.')?;
         let (major, minor) = (major.parse::<u16>().ok()?, minor.parse::<u16>().ok()?);
         Some(major.saturating_mul(10).saturating_add(minor))
+    }
+
+    /// The best measured matrix product as a share of the nominal rate.
+    pub fn best_product_share(&self) -> Option<f64> {
+        Some(self.product_tflops? / self.bf16_tflops.filter(|rate| *rate > 0.0)?)
+    }
+
+    /// The link between GPUs of a node as the table of links has it: of the same name and rate.
+    pub fn scale_up(&self) -> Option<&'static Link> {
+        let name = self.link.as_deref()?;
+        let rate = self.link_gb_per_s?;
+        let first = name.split([' ', '(']).next()?;
+        let same =
+            |link: &&Link| link.kind == LinkKind::ScaleUp && link.both_directions_gb_per_s == Some(rate);
+        links()
+            .iter()
+            .filter(same)
+            .find(|link| link.name.starts_with(first))
     }
 
     /// Whether its matrix unit takes this format (`bf16`, `fp8`, `fp4`).

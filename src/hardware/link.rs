@@ -35,6 +35,9 @@ pub struct Link {
     pub both_directions_gb_per_s: Option<f64>,
     /// What a large collective or copy delivers in one direction, 10^9 B/s.
     pub achievable_gb_per_s: Option<f64>,
+    /// Bus bandwidth of a large all-reduce whose sums the switch makes, 10^9 B/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switch_gb_per_s: Option<f64>,
     /// Port to port, microseconds, in words.
     pub latency_us: Option<String>,
     /// How many devices it joins, in words.

@@ -10,6 +10,7 @@ use super::backing::{Backing, RankRow, StageRow};
 use super::host::HostNeed;
 use super::ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow};
 use super::model_summary::ModelSummary;
+use super::network_answer::NetworkOverhead;
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -233,6 +234,8 @@ pub struct MultiNodeInfo {
     pub interconnect_type: String,
     /// Bandwidth of one port in one direction.
     pub interconnect_bandwidth_gbps: f64,
+    /// Ports of a node.
+    pub ports_per_node: u64,
 }
 
 /// The answer.
@@ -273,6 +276,8 @@ pub struct Answer {
     pub total_gpu_memory_bytes: Bytes,
     /// Nodes, where there is more than one.
     pub multi_node_info: Option<MultiNodeInfo>,
+    /// What leaves a node per step, where there is more than one. Traffic is no memory.
+    pub network_overhead: Option<NetworkOverhead>,
     /// Expected `max_memory_allocated`.
     pub peak_allocated_bytes: Bytes,
     /// Expected reserved memory on a roomy card.

@@ -9,6 +9,7 @@ mod host;
 mod inference_answer;
 mod ledger_rows;
 mod model_summary;
+mod network_answer;
 pub mod registry;
 mod side_by_side;
 mod values;
@@ -24,6 +25,10 @@ pub use inference_answer::{
 };
 pub use ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow, SymbolRow};
 pub use model_summary::{ModelField, ModelSource, ModelSummary};
+pub use network_answer::{
+    Alternative, Figures, MultiNodeAnswer, NetworkOverhead, RateRow, RunBudget, Segment, StepAnswer,
+    TimePart, TrafficRow,
+};
 pub use registry::{
     Applies, Availability, Choice, EngineId, FormGroup, INPUTS, Input, InputDefault, InputId, InputKind,
     Level, Section, ServerId, Task,

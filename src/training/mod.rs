@@ -37,6 +37,7 @@ pub use job::{
     Projection, Recomputation, Targets, TensorParallel, TrainingJob, Widened, Zero,
 };
 
+pub use parts::trained_parameters;
 pub use prepared::Prepared;
 pub use ranks::{RankAxis, RankClass, evaluate_fullest, pipeline_stages, rank_classes, rank_reason};
 

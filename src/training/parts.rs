@@ -13,7 +13,7 @@ use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
 use crate::model::{Role, Split, Tensor};
-use crate::units::{Bytes, DType};
+use crate::units::{Bytes, Count, DType};
 
 /// The weights of a part.
 #[derive(Clone, Debug)]
@@ -419,4 +419,25 @@ fn projection(name: &str) -> Projection {
     } else {
         Projection::Other
     }
+}
+
+/// Parameters that train: all of the network, or the adapters with the copies of whole modules.
+pub fn trained_parameters(job: &TrainingJob) -> Count {
+    let network = &job.network;
+    let Some(adapter) = job.adapter else {
+        return network.total_parameters();
+    };
+    let sum = |tensors: Vec<Tensor>| -> Count { tensors.iter().map(Tensor::elements).sum() };
+    let layers: Count = network
+        .layers()
+        .flat_map(|layer| &layer.tensors)
+        .map(|tensor| sum(adapters(tensor, adapter)))
+        .sum();
+    let ends: Count = network
+        .input_tensors
+        .iter()
+        .chain(&network.output_tensors)
+        .map(|tensor| sum(copies(tensor, adapter.modules, network.head.tied)))
+        .sum();
+    layers + ends
 }

@@ -8,9 +8,11 @@ mod count;
 mod decimal;
 mod dtype;
 mod parse;
+mod rates;
 
 pub use bytes::Bytes;
 pub use count::Count;
 pub use decimal::{Decimal, Whole};
 pub use dtype::DType;
 pub use parse::{CountError, ParsedCount, parse_count, parse_count_number};
+pub use rates::{BytesPerSecond, Flops, FlopsPerSecond, Seconds};

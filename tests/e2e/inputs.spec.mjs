@@ -4,6 +4,9 @@ import { outcome, set } from "./actions.mjs";
 import { check, openPage, same, test } from "./lib/harness.mjs";
 import { change, inputs, link } from "./registry.mjs";
 
+// What decides time alone shows on the tab that tells it.
+const TIMED = /^(node_config\.(node_shape|interconnect|ports|network|collectives|compute|peak|token|price)|engine\.(overlap_grad|overlap_param|tp_comm))/;
+
 test("every input of the registry changes the answer, a warning or an error", async () => {
   const all = await inputs();
   check(all.length > 80, `only ${all.length} inputs were exported`);
@@ -14,7 +17,8 @@ test("every input of the registry changes the answer, a warning or an error", as
     // Through an empty page, so that every question starts from nothing that the last one left open.
     await ask(page, "#tab=accuracy");
     const own = await link(question);
-    await ask(page, key.startsWith("inference.") ? own.replace("#", "#tab=inference&") : own);
+    const tab = key.startsWith("inference.") ? "inference" : TIMED.test(key) ? "multi-node" : null;
+    await ask(page, tab ? own.replace("#", `#tab=${tab}&`) : own);
     const before = await outcome(page);
     try {
       await set(page, key, value);

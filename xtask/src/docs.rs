@@ -10,7 +10,15 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, 
 use crate::place;
 
 /// The pages in the order of the list that each shows, by the name of their file.
-const PAGES: [&str; 6] = ["index", "training", "inference", "engines", "exports", "sources"];
+const PAGES: [&str; 7] = [
+    "index",
+    "training",
+    "inference",
+    "multi-node",
+    "engines",
+    "exports",
+    "sources",
+];
 
 const TOKENS: &str = include_str!("../../style/tokens.css");
 const STYLE: &str = "

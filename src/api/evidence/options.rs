@@ -76,6 +76,14 @@ const SIZES: &[InputId] = &[
     InputId::ExpertCapacity,
 ];
 
+/// Inputs that change the time of a step and no byte of it; tests/measured/throughput.jsonl and the closed forms of `network`
+/// stand behind them.
+const TIME: &[InputId] = &[
+    InputId::OverlapGradReduce,
+    InputId::OverlapParamGather,
+    InputId::TpCommOverlap,
+];
+
 /// Inputs that name the engine, which the columns of the table stand for.
 const ENGINE: &[InputId] = &[InputId::EngineType, InputId::FsdpVersion];
 
@@ -138,12 +146,12 @@ pub fn is_option(input: &Input) -> bool {
     let switches = SWITCHES.iter().any(|(id, _)| *id == input.id);
     let chosen = matches!(input.kind, InputKind::Choice(_) | InputKind::Toggle);
     let built = input.availability == Availability::Built;
-    section && built && (chosen || switches) && !ENGINE.contains(&input.id)
+    section && built && (chosen || switches) && !is_size(input.id)
 }
 
-/// Whether an input is a size, or names the engine.
+/// Whether an input is a size, names the engine, or changes time alone.
 pub fn is_size(id: InputId) -> bool {
-    SIZES.contains(&id) || ENGINE.contains(&id)
+    SIZES.contains(&id) || ENGINE.contains(&id) || TIME.contains(&id)
 }
 
 /// Every option of the registry, in its order.

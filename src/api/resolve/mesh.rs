@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::given::Given;
-use super::{Model, Report};
+use super::{Card, Model, Report};
 use crate::request::{EngineId, InputId, MultiNodeInfo};
 use crate::warn::Issue;
 
@@ -218,7 +218,7 @@ pub fn splits(
 }
 
 /// The nodes, where there is more than one.
-pub fn nodes(given: &Given, gpus: u64, report: &mut Report) -> Option<MultiNodeInfo> {
+pub fn nodes(given: &Given, gpus: u64, card: Option<&Card>, report: &mut Report) -> Option<MultiNodeInfo> {
     if given.has_failed(InputId::NumNodes) || given.has_failed(InputId::GpusPerNode) {
         return None;
     }
@@ -258,17 +258,35 @@ pub fn nodes(given: &Given, gpus: u64, report: &mut Report) -> Option<MultiNodeI
         return None;
     }
     let kind = given.choice(InputId::InterconnectType).unwrap_or("infiniband");
+    // A port of NVLink is a GPU's: half of what both directions add up to.
+    let fabric = card
+        .and_then(|card| card.gpu.link_gb_per_s)
+        .map(|both| both * 4.0);
     let usual = match kind {
-        "nvlink" => 300.0,
+        "nvlink" => fabric.unwrap_or(300.0),
         "ethernet_10g" => 10.0,
         "ethernet_25g" => 25.0,
         "ethernet_100g" => 100.0,
+        "infiniband_ndr" | "ethernet_400g" => 400.0,
+        "infiniband_xdr" | "ethernet_800g" => 800.0,
         _ => 200.0,
     };
+    let ports = given.integer(InputId::PortsPerNode).unwrap_or_else(|| {
+        let each = kind.starts_with("infiniband") || kind == "nvlink";
+        let ports = if each { gpus / nodes } else { 1 };
+        report.assume(
+            InputId::PortsPerNode,
+            ports,
+            "one per GPU for InfiniBand and NVLink, one for Ethernet",
+        );
+        ports
+    });
+    let bandwidth = given.number(InputId::InterconnectBandwidthGbps).unwrap_or(usual);
     Some(MultiNodeInfo {
         num_nodes: nodes,
         gpus_per_node: gpus / nodes,
         interconnect_type: kind.to_string(),
-        interconnect_bandwidth_gbps: given.number(InputId::InterconnectBandwidthGbps).unwrap_or(usual),
+        interconnect_bandwidth_gbps: bandwidth,
+        ports_per_node: ports,
     })
 }

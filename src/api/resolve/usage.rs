@@ -88,23 +88,15 @@ fn is_mesh_size(id: InputId) -> bool {
     )
 }
 
-/// Planned inputs that decide nothing about GPU memory are only reported; the others are refused.
+/// Planned inputs are refused.
 fn planned(id: InputId, given: &Given, report: &mut Report) {
     let input = id.input();
-    let value = given.get(id).map(Typed::to_json);
-    let issue = match id {
-        InputId::PortsPerNode => Issue::warning(
-            "not_used",
-            input.key,
-            "Ports decide communication time, which is not computed yet, and no memory.",
-        ),
-        _ => Issue::error(
-            "not_available_yet",
-            input.key,
-            format!("{} is known and not built yet.", input.label),
-        ),
-    };
-    report.add(match value {
+    let issue = Issue::error(
+        "not_available_yet",
+        input.key,
+        format!("{} is known and not built yet.", input.label),
+    );
+    report.add(match given.get(id).map(Typed::to_json) {
         Some(value) => issue.with_value(value),
         None => issue,
     });
@@ -241,9 +233,24 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             engine == EngineId::Fsdp,
             "Only FSDP has a reduction type of its own.",
         ),
-        InputId::InterconnectType | InputId::InterconnectBandwidthGbps => {
-            when(nodes > 1, "On one node nothing passes between nodes.")
-        }
+        InputId::InterconnectType
+        | InputId::InterconnectBandwidthGbps
+        | InputId::PortsPerNode
+        | InputId::NetworkEfficiency => when(nodes > 1, "On one node nothing passes between nodes."),
+        InputId::Collectives => when(
+            sums(given, engine, ranks),
+            "Nothing is all-reduced: gradients are scattered and weights gathered.",
+        ),
+        InputId::OverlapParamGather => when(
+            given.toggle(InputId::UseDistributedOptimizer) == Some(true)
+                && given.toggle(InputId::OverlapGradReduce) == Some(true),
+            "Weights are gathered beside forward only with the distributed optimizer and overlapped reduction.",
+        ),
+        InputId::TpCommOverlap => when(
+            given.toggle(InputId::SequenceParallel) == Some(true)
+                && given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1,
+            "Only collectives of sequence parallelism are cut up.",
+        ),
         InputId::ModelId => when(
             !given.has(InputId::HfConfig),
             "The pasted config.json is the source of the architecture.",
@@ -353,13 +360,18 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::ExpertImbalance
         | InputId::ExpertCapacity
         | InputId::PadToCapacity
+        | InputId::NodeShape
+        | InputId::ComputeEfficiency
+        | InputId::PeakTflops
+        | InputId::TokenBudget
+        | InputId::GpuHourPrice
+        | InputId::OverlapGradReduce
         | InputId::NumNodes
         | InputId::GpusPerNode => Use::Used,
         // Not built, or for exports only: decided by their availability.
         InputId::BucketCapMb
         | InputId::StaticGraph
         | InputId::AllgatherBucketSize
-        | InputId::PortsPerNode
         | InputId::WeightDecay
         | InputId::LearningRate
         | InputId::WarmupSteps => Use::Used,
@@ -475,6 +487,21 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::TgiDtype
         | InputId::TgiSharded
         | InputId::TgiShards => Use::Used,
+    }
+}
+
+/// Whether a job has all-reduces.
+fn sums(given: &Given, engine: EngineId, ranks: u64) -> bool {
+    let divided = given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1;
+    match engine {
+        EngineId::PytorchDdp => ranks > 1 || divided,
+        EngineId::Deepspeed => ranks > 1 && given.integer(InputId::ZeroStage).unwrap_or(0) == 0,
+        EngineId::Fsdp => {
+            let strategy = given.choice(InputId::ShardingStrategy);
+            divided
+                || strategy.is_some_and(|strategy| strategy.starts_with("hybrid") || strategy == "no_shard")
+        }
+        EngineId::MegatronLm | EngineId::MegatronDeepspeed => true,
     }
 }
 

@@ -183,12 +183,36 @@ pub(super) static INTERCONNECT_TYPE: Input = node(
     "ic",
     "Link between nodes",
     InputKind::Choice(&[
-        Choice::new("infiniband", "InfiniBand", &["ib"], "200 Gbit/s per port (HDR)."),
-        Choice::new("nvlink", "NVLink", &[], "Multi-node NVLink."),
+        Choice::new(
+            "infiniband",
+            "InfiniBand HDR",
+            &["ib", "infiniband_hdr"],
+            "200 Gbit/s per port.",
+        ),
+        Choice::new(
+            "infiniband_ndr",
+            "InfiniBand NDR",
+            &["ndr"],
+            "400 Gbit/s per port.",
+        ),
+        Choice::new(
+            "infiniband_xdr",
+            "InfiniBand XDR",
+            &["xdr"],
+            "800 Gbit/s per port.",
+        ),
+        Choice::new(
+            "nvlink",
+            "NVLink",
+            &[],
+            "Multi-node NVLink, at the rate of the GPU's generation.",
+        ),
         Choice::new("ethernet_10g", "Ethernet 10G", &[], "10 Gbit/s."),
         Choice::new("ethernet_25g", "Ethernet 25G", &[], "25 Gbit/s."),
         Choice::new("ethernet_100g", "Ethernet 100G", &[], "100 Gbit/s."),
         Choice::new("ethernet_200g", "Ethernet 200G", &[], "200 Gbit/s."),
+        Choice::new("ethernet_400g", "Ethernet 400G", &[], "400 Gbit/s."),
+        Choice::new("ethernet_800g", "Ethernet 800G", &[], "800 Gbit/s."),
     ]),
 )
 .fixed("infiniband")
@@ -218,9 +242,8 @@ pub(super) static PORTS_PER_NODE: Input = node(
     "Ports per node",
     InputKind::Integer { min: 1, max: 1024 },
 )
-.fixed("1")
-.planned()
-.help("Network ports of one node. They decide communication time, not memory.");
+.derived("one per GPU for InfiniBand and NVLink, one for Ethernet")
+.help("Network ports of one node that its GPUs use. They decide communication time, not memory.");
 
 pub(super) static HOST_MEMORY_GB: Input = node(
     InputId::HostMemoryGb,

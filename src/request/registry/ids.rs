@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::{
     Input, adapter, between, engine, hardware, images, inference, inference_llama_cpp, inference_run,
     inference_sglang, inference_tensorrt, inference_tgi, inference_vllm, megatron, model, model_details,
-    offload, optimizer, parallelism, training,
+    offload, optimizer, parallelism, speed, training,
 };
 
 macro_rules! registry {
@@ -187,13 +187,23 @@ registry! {
     Ecc => hardware::ECC,
     UnifiedMemoryGb => hardware::UNIFIED_MEMORY_GB,
     TotalGpuMemoryGb => hardware::TOTAL_GPU_MEMORY_GB,
+    NodeShape => speed::NODE_SHAPE,
     NumNodes => hardware::NUM_NODES,
     GpusPerNode => hardware::GPUS_PER_NODE,
     InterconnectType => hardware::INTERCONNECT_TYPE,
     InterconnectBandwidthGbps => hardware::INTERCONNECT_BANDWIDTH_GBPS,
     PortsPerNode => hardware::PORTS_PER_NODE,
+    NetworkEfficiency => speed::NETWORK_EFFICIENCY,
+    Collectives => speed::COLLECTIVES,
     HostMemoryGb => hardware::HOST_MEMORY_GB,
     HostDiskGb => hardware::HOST_DISK_GB,
+    ComputeEfficiency => speed::COMPUTE_EFFICIENCY,
+    PeakTflops => speed::PEAK_TFLOPS,
+    TokenBudget => speed::TOKEN_BUDGET,
+    GpuHourPrice => speed::GPU_HOUR_PRICE,
+    OverlapGradReduce => speed::OVERLAP_GRAD_REDUCE,
+    OverlapParamGather => speed::OVERLAP_PARAM_GATHER,
+    TpCommOverlap => speed::TP_COMM_OVERLAP,
     ServerType => inference::ENGINE_TYPE,
     ServerVersion => inference::ENGINE_VERSION,
     Sequences => inference::BATCH_SIZE,

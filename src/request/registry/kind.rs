@@ -108,6 +108,8 @@ pub enum FormGroup {
     Hardware,
     /// Nodes and links.
     Nodes,
+    /// How fast, and at what price.
+    Speed,
     /// Values that only exported configuration files carry.
     ExportsOnly,
     /// Inference: requests and their lengths.
@@ -124,7 +126,7 @@ pub enum FormGroup {
 
 impl FormGroup {
     /// Every group in the order of the form.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Source,
         Self::Architecture,
         Self::Attention,
@@ -139,6 +141,7 @@ impl FormGroup {
         Self::Parallelism,
         Self::Hardware,
         Self::Nodes,
+        Self::Speed,
         Self::ExportsOnly,
         Self::Requests,
         Self::Formats,
@@ -164,6 +167,7 @@ impl FormGroup {
             Self::Parallelism => "Parallelism",
             Self::Hardware => "Hardware",
             Self::Nodes => "Nodes",
+            Self::Speed => "Speed and cost",
             Self::ExportsOnly => "Without effect on memory",
             Self::Requests => "Requests",
             Self::Formats => "Weights and cache",

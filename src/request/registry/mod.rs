@@ -24,6 +24,7 @@ mod model_details;
 mod offload;
 mod optimizer;
 mod parallelism;
+mod speed;
 mod training;
 
 pub use ids::{INPUTS, InputId};
@@ -139,11 +140,6 @@ impl Input {
 
     const fn advanced(mut self) -> Self {
         self.level = Level::Advanced;
-        self
-    }
-
-    const fn planned(mut self) -> Self {
-        self.availability = Availability::Planned;
         self
     }
 

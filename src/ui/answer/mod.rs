@@ -13,10 +13,12 @@ mod serving;
 mod side_by_side;
 mod solvers;
 mod stages;
+mod travelling;
 mod validation;
 mod verdict;
 
 pub use serving::serving;
+pub use travelling::travelling;
 
 use leptos::prelude::*;
 

@@ -357,7 +357,7 @@ fn ledger(answer: &InferenceAnswer) -> AnyView {
 }
 
 /// A column of a table: words, or numbers, which stand to the right.
-enum Column {
+pub enum Column {
     Words(&'static str),
     Number(&'static str),
 }
@@ -383,7 +383,7 @@ fn table(name: &str, columns: &[Column], rows: AnyView) -> AnyView {
 }
 
 /// A panel of the answer that is one table, with a sentence below it.
-fn panel(
+pub fn panel(
     name: &str,
     title: &'static str,
     columns: &[Column],

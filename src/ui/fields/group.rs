@@ -4,7 +4,8 @@ use leptos::ev::Event;
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 
-use super::super::state::{Form, use_form};
+use super::super::state::{Form, PageStoreFields, use_form};
+use super::super::tabs::{NODES, Tab};
 use super::field::{control_id, field};
 use super::messages::message;
 use crate::api::{FormGroup, Input, InputId, Level, Section, Task};
@@ -41,6 +42,7 @@ const GROUPS: [FormGroup; FormGroup::ALL.len()] = [
     FormGroup::Parallelism,
     FormGroup::Hardware,
     FormGroup::Nodes,
+    FormGroup::Speed,
     FormGroup::Source,
     FormGroup::Architecture,
     FormGroup::Attention,
@@ -61,9 +63,12 @@ pub fn groups() -> AnyView {
 /// The inputs of a group that mean something to the engine, basic ones first.
 fn inputs(form: Form, group: FormGroup) -> Vec<InputId> {
     let task = form.task();
+    // What the multi-node tab asks at once is not asked again in a group.
+    let above = form.page.tab().get() == Tab::MultiNode;
     let (engine, server) = (form.engine(), form.server());
     let mut inputs: Vec<&'static Input> = Input::of_group(group)
         .filter(|input| !ESSENTIAL.contains(&input.id) && !ELSEWHERE.contains(&input.id))
+        .filter(|input| !(above && NODES.contains(&input.id)))
         .filter(|input| input.section.belongs_to(task))
         .filter(|input| match task {
             Task::Training => engine.is_none_or(|engine| input.engines.to(engine)),

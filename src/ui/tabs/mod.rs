@@ -3,15 +3,16 @@
 mod accuracy;
 mod inference;
 mod list;
+mod multi_node;
 mod records;
 mod runs;
 mod scatter;
 mod scatter_labels;
 mod training;
-mod work;
 
 pub use inference::load as load_inference;
 pub use list::TabList;
+pub use multi_node::SETUP as NODES;
 pub use records::{Listed, load as load_records};
 pub use runs::Runs;
 
@@ -124,7 +125,7 @@ pub fn TabPanels() -> impl IntoView {
             (shown.get() == tab).then(|| match tab {
                 Tab::Training => training::training(),
                 Tab::Inference => inference::inference(),
-                Tab::MultiNode => work::multi_node(),
+                Tab::MultiNode => multi_node::multi_node(),
                 Tab::Accuracy => accuracy::accuracy(),
             })
         };
