@@ -47,6 +47,7 @@ fn every_record_is_read_in_its_format() {
         ("serving.jsonl", 189, Format::Serving),
         ("saved-activations.jsonl", 54, Format::SavedActivations),
         ("smallest-card.jsonl", 15, Format::SmallestCard),
+        ("throughput.jsonl", 184, Format::Speed),
     ] {
         let records = file(name);
         assert_eq!(records.len(), count, "{name}");

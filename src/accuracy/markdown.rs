@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::quantity::Quantity;
 use super::record::{EngineName, Format, Record};
 use super::report::compare;
+use super::speed;
 use super::statistics::Row;
 
 /// Where runs come from: what the table calls it, the formats, and the quantities that are shown.
@@ -81,6 +82,7 @@ pub fn markdown(records: &[Record]) -> String {
         text.push_str(&verdicts.markdown());
     }
     served(&mut text, records);
+    text.push_str(&speed::markdown(records));
     text
 }
 

@@ -22,6 +22,7 @@ pub mod report;
 pub mod serving;
 pub mod sglang;
 pub mod software;
+pub mod speed;
 pub mod statistics;
 pub mod tensorrt;
 pub mod tgi;

@@ -47,6 +47,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
         Format::Vllm if record.engine() == EngineName::Transformers => transformers::published(record),
         Format::Vllm | Format::Serving => Err("this engine is not built yet".into()),
         Format::SavedActivations | Format::SmallestCard => Err("a table for unit tests, not a run".into()),
+        Format::Speed => Err("a speed, which is compared apart".into()),
         Format::Unknown => Err("the fields are of no known format".into()),
     }
 }

@@ -175,7 +175,7 @@ pub fn measurements(record: &Record) -> Vec<Measurement> {
                 all
             })
             .unwrap_or_default(),
-        Format::SavedActivations | Format::SmallestCard | Format::Unknown => Vec::new(),
+        Format::SavedActivations | Format::SmallestCard | Format::Speed | Format::Unknown => Vec::new(),
     }
 }
 

@@ -160,6 +160,8 @@ pub enum Format {
     SavedActivations,
     /// `smallest-card.jsonl`: a table for unit tests, not runs.
     SmallestCard,
+    /// `throughput.jsonl`, `serving-speed.jsonl`: published speeds, which [`super::speed`] compares.
+    Speed,
     /// An object that is none of these.
     Unknown,
 }
@@ -175,7 +177,9 @@ impl Format {
 
     fn of(fields: &Map<String, Value>) -> Self {
         let has = |key: &str| fields.contains_key(key);
-        if has("min_capacity_gib") {
+        if has("measured_speed") {
+            Self::Speed
+        } else if has("min_capacity_gib") {
             Self::SmallestCard
         } else if has("per_token_per_layer") {
             Self::SavedActivations

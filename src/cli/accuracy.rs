@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use gpu_mem_calc::accuracy::record::{Record, read};
 use gpu_mem_calc::accuracy::statistics::{Line, Row};
 use gpu_mem_calc::accuracy::verdicts::Confusion;
-use gpu_mem_calc::accuracy::{Report, compare, evidence_table, markdown};
+use gpu_mem_calc::accuracy::{Report, compare, evidence_table, markdown, speed};
 use gpu_mem_calc::api::Request;
 use serde_json::Value;
 
@@ -45,10 +45,61 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     let text = match output::format(given) {
         "json" => json(&report, worst)?,
         "jsonl" => report.objects().map(|object| format!("{object}\n")).collect(),
-        _ => table(&report, worst),
+        _ => table(&report, worst) + &speeds(&records, worst)?,
     };
     output::write(given, &text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Published speeds against the roofline.
+fn speeds(records: &[Record], worst: Option<usize>) -> Result<String, Failure> {
+    let mut lines = speed::lines(records).map_err(Failure::usage)?;
+    if lines.is_empty() {
+        return Ok(String::new());
+    }
+    let right = Align::Right;
+    let mut rows = Table::headed(&[
+        ("published speed", Align::Left),
+        ("quantity", Align::Left),
+        ("records", right),
+        ("bias %", right),
+        ("median %", right),
+        ("p90 %", right),
+        ("worst %", right),
+        ("inside %", right),
+    ]);
+    for row in speed::rows(&lines) {
+        rows.row([
+            row.kind,
+            row.quantity.to_owned(),
+            row.records.to_string(),
+            format!("{:+.1}", row.bias_percent),
+            format!("{:.1}", row.median_percent),
+            format!("{:.1}", row.p90_percent),
+            format!("{:.1}", row.worst_percent),
+            format!("{:.0}", row.inside_percent),
+        ]);
+    }
+    let mut text = format!("\n{}", rows.text(0));
+    lines.sort_by(|left, right| right.error_percent().abs().total_cmp(&left.error_percent().abs()));
+    let mut rows = Table::headed(&[
+        ("record", Align::Left),
+        ("measured", right),
+        ("roofline", right),
+        ("error %", right),
+    ]);
+    for line in lines.iter().take(worst.unwrap_or_default()) {
+        rows.row([
+            line.id.clone(),
+            format!("{:.1}", line.measured),
+            format!("{:.1}", line.predicted.expected),
+            format!("{:+.1}", line.error_percent()),
+        ]);
+    }
+    if !rows.is_empty() {
+        text.push_str(&format!("\nSpeeds farthest off\n{}", rows.text(0)));
+    }
+    Ok(text)
 }
 
 /// The request of a calculation by hand.
