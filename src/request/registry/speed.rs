@@ -162,7 +162,7 @@ pub(super) static TOKEN_BUDGET: Input = speed(
     (Section::NodeConfig, FormGroup::Speed),
     "node_config.token_budget",
     "--token-budget",
-    "tk",
+    "tkb",
     "Tokens to train on",
     InputKind::Count {
         min: 1,
