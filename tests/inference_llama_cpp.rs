@@ -197,3 +197,37 @@ fn windows_and_flash_attention_save_what_they_say() {
     assert_eq!(window, (5 * 32_768 + 29 * 1536) * per_cell);
     assert!(scores > scratch);
 }
+
+#[test]
+fn a_drafter_has_a_context_of_its_own() {
+    let settings = json!({"gguf_type": "Q8_0", "cache_type_k": "q8_0", "flash_attention": "on"});
+    let alone = ask(&question("llama-3.1-8b", 1, &settings));
+    let mut drafted = question("llama-3.1-8b", 1, &settings);
+    drafted["inference"]["draft_model"] = json!("llama-3.2-1b");
+    let found = ask(&drafted);
+    let entry = |id: &str| {
+        let row = found.ledger.iter().find(|row| row.id == id);
+        row.expect("a row").unit_bytes.get()
+    };
+    // 16 layers of 8 heads of 64, keys and values in 16 bits whatever the model's cache is in, as many cells as the model has.
+    assert_eq!(entry("cache.drafter"), 16 * 2 * 8 * 64 * 2 * 4096);
+    let own = ask(&question("llama-3.2-1b", 1, &json!({"gguf_type": "Q8_0"})));
+    assert_eq!(entry("weights.drafter"), own.devices[0].weights_bytes.get());
+    // Logits of one token instead of a batch of 512.
+    let buffer = entry("compute_buffer.drafter");
+    let logits = 128_256 * 512 * 4;
+    assert!(buffer > 0 && buffer < logits, "{buffer}");
+    let cache = |answer: &InferenceAnswer| answer.devices[0].cache_bytes.get();
+    assert_eq!(cache(&found), cache(&alone) + entry("cache.drafter"));
+    let lines = found
+        .start_up
+        .iter()
+        .filter(|line| line.contains("KV buffer size"));
+    assert_eq!(lines.count(), 2, "{:#?}", found.start_up);
+    assert!(found.max_supported_batch_size < alone.max_supported_batch_size);
+    drafted["inference"]["draft_model"] = json!("no-such-model");
+    assert_eq!(
+        refused(&drafted),
+        [("not_found".into(), "inference.draft_model".into())]
+    );
+}

@@ -98,6 +98,7 @@ fn of_files(random: &mut Random) -> (&'static str, Value) {
         ("split_mode", json!(random.pick(&["row", "none", "layer"]))),
         ("tensor_split", json!(["3", "0", "1.5"])),
         ("override_tensor", json!(["blk.[0-9].ffn=CPU", "attn=CUDA1"])),
+        ("draft_model", json!("qwen2.5-0.5b")),
         ("kv_unified", json!(random.below(2) == 0)),
         ("swa_full", json!(true)),
         ("kv_offload", json!(false)),

@@ -264,6 +264,8 @@ impl Log<'_> {
             },
             slice: self.number("attn_max_b").unwrap_or(0),
             outputs: None,
+            drafts: 0,
+            drafter: None,
         })
     }
 

@@ -1,11 +1,14 @@
 //! What only llama.cpp reads, with the rules between its arguments.
 
+use std::sync::Arc;
+
 use super::super::given::Given;
 use super::super::read::Typed;
 use super::super::resolve::{Model, Report};
+use super::settings::drafter;
 use crate::inference::engines::llama_cpp::mix::Mix;
 use crate::inference::engines::llama_cpp::options::{
-    FLASH_SINCE, LATENT_SINCE, NEWEST_BUILD, OUTPUT_FIRST_SINCE, VALUELESS_SINCE,
+    DRAFTS, FLASH_SINCE, LATENT_SINCE, NEWEST_BUILD, OUTPUT_FIRST_SINCE, VALUELESS_SINCE,
 };
 use crate::inference::engines::llama_cpp::pattern::Pattern;
 use crate::inference::engines::llama_cpp::placement::{Device, PlaceChoice, SplitMode};
@@ -68,9 +71,29 @@ pub fn options(given: &Given, model: &Model, gpus: u64, report: &mut Report) -> 
         mla,
         slice: given.integer(InputId::AttentionSlice).unwrap_or(0),
         outputs: typed(InputId::OutputsMax),
+        drafts: drafts(given, report),
+        drafter: drafter(given, report),
     };
     check(given, &options, network, report);
     Some(options)
+}
+
+/// Tokens that the draft model drafts at once.
+fn drafts(given: &Given, report: &mut Report) -> u64 {
+    let id = InputId::SpeculativeTokens;
+    if !given.has(InputId::DraftModel) {
+        if given.integer(id) > Some(0) {
+            report.warn("not_used", id, "No draft model is given.");
+        }
+        return 0;
+    }
+    match given.integer(id) {
+        Some(tokens) if tokens > 0 => tokens,
+        _ => {
+            report.assume(id, DRAFTS, "the default of the engine");
+            DRAFTS
+        }
+    }
 }
 
 /// What is cached of latent attention.
@@ -320,6 +343,14 @@ fn check(given: &Given, options: &Options, network: &Network, report: &mut Repor
     let moe = network.has_experts();
     if options.place.cpu_moe > 0 && !moe {
         report.warn("not_used", InputId::CpuMoe, "The model has no experts.");
+    }
+    let other = |drafter: &Arc<Network>| drafter.vocabulary != network.vocabulary;
+    if options.drafter.as_ref().is_some_and(other) {
+        report.warn(
+            "assumed",
+            InputId::DraftModel,
+            "The models have other vocabularies: the server translates drafts through their text.",
+        );
     }
     let all = network.depth().saturating_add(1);
     if options.place.layers.is_some_and(|layers| layers > all) {

@@ -61,6 +61,18 @@ pub(super) fn command(sheet: &mut Sheet<'_>) -> Command {
     if sheet.typed(InputId::OverrideTensor) {
         command.flag("--override-tensor", list(sheet, InputId::OverrideTensor));
     }
+    if sheet.typed(InputId::DraftModel) {
+        let file = format!(
+            "{}-{kind}.gguf",
+            sheet.word(InputId::DraftModel).replace([' ', '/'], "-")
+        );
+        command.flag("--model-draft", file);
+        sheet.note("The drafter is named as in the catalogue: give the path of its file.");
+        command.maybe(
+            "--spec-draft-n-max",
+            sheet.typed_integer(InputId::SpeculativeTokens),
+        );
+    }
     for (flag, id, when) in [
         ("--kv-unified", InputId::KvUnified, true),
         ("--swa-full", InputId::SwaFull, true),

@@ -213,7 +213,7 @@ pub(super) static OUTPUTS_MAX: Input = setting(
     "Most logits of a batch",
     COUNT,
 )
-.derived("every token of a physical batch")
+.derived("one per sequence and drafted token; before build 9450, and in the fork, every token of a physical batch")
 .unit("tokens")
 .advanced()
 .help("n_outputs_max of newer builds: for so many tokens of a batch there is room for logits, instead of for all of them.");

@@ -6,6 +6,8 @@ use crate::cite::{Citation, Evidence};
 const VLLM: &[ServerId] = &[ServerId::Vllm];
 /// Arguments that SGLang has under the same or another name.
 const BOTH: &[ServerId] = &[ServerId::Vllm, ServerId::Sglang];
+/// Engines beside which a smaller model drafts.
+const DRAFTED: &[ServerId] = &[ServerId::Vllm, ServerId::Sglang, ServerId::LlamaCpp];
 /// Arguments that TensorRT-LLM has, too.
 const THREE: &[ServerId] = &[ServerId::Vllm, ServerId::Sglang, ServerId::TensorRtLlm];
 /// What every engine with a pool can be told.
@@ -320,7 +322,7 @@ pub(super) static NUM_SPECULATIVE_TOKENS: Input = setting(
 )
 .fixed("0")
 .advanced()
-.serving(BOTH)
+.serving(DRAFTED)
 .help("Tokens that are drafted: by the draft model, or by the model's own next-token layers (method mtp). Weights and cache of what drafts come on top, and states are kept for each draft.");
 
 pub(super) static DRAFT_MODEL: Input = setting(
@@ -332,8 +334,8 @@ pub(super) static DRAFT_MODEL: Input = setting(
     InputKind::Text { max_len: 200 },
 )
 .advanced()
-.serving(BOTH)
-.help("A smaller model of the catalogue that drafts (speculative decoding). Its weights are loaded beside the model's, and its layers have a part of every block of the cache.");
+.serving(DRAFTED)
+.help("A smaller model of the catalogue that drafts (speculative decoding). Its weights are loaded beside the model's, and its layers have a part of every block of the cache; in llama.cpp (-md) a context of its own, with as many cells in 16 bits and a compute buffer.");
 
 pub(super) static MAMBA_SSM_CACHE_DTYPE: Input = setting(
     InputId::StateDtype,

@@ -31,8 +31,15 @@ pub const SCRATCH: Citation = source("ggml-org/llama.cpp ggml/src/ggml-alloc.c, 
 pub const POOL: Citation =
     source("ggml-org/llama.cpp ggml/src/ggml-cuda/ggml-cuda.cu, mmq.cu, fattn-common.cuh");
 
+/// Where the model that drafts is from.
+const DRAFTER: Citation =
+    source("ggml-org/llama.cpp common/speculative.cpp common_base_params_to_speculative");
+
 /// The ledger of a GPU.
-pub fn ledger(held: &Held, found: &Start, options: &Options) -> Ledger {
+pub fn ledger(number: usize, found: &Start, options: &Options) -> Ledger {
+    let of = |start: &Start| start.gpus.get(number).copied().unwrap_or_default();
+    let held: Held = of(found);
+    let drafter: Held = found.drafter.as_deref().map(of).unwrap_or_default();
     let cells = Symbol::new("C", "cells of all sequences", found.context);
     let tokens = Symbol::new(
         "U",
@@ -112,6 +119,46 @@ pub fn ledger(held: &Held, found: &Start, options: &Options) -> Ledger {
             POOL,
             vec![tokens, cells],
         ),
+        row(
+            "weights.drafter",
+            "tensors of the drafter's file on this GPU",
+            Group::ModelParams,
+            Bytes::new(drafter.weights),
+            false,
+            "elements / block x bytes of a block, summed over tensors, in the model's mix",
+            DRAFTER,
+            Vec::new(),
+        ),
+        row(
+            "cache.drafter",
+            "keys, values and states of the drafter, in 16 bits",
+            Group::Cache,
+            Bytes::new(drafter.cache.saturating_add(drafter.state)),
+            true,
+            "(keys + values) x C x 2, summed over its layers",
+            DRAFTER,
+            vec![cells],
+        ),
+        row(
+            "compute_buffer.drafter",
+            "compute buffer of the drafter's own context",
+            Group::Activations,
+            drafter.compute.expected,
+            true,
+            "as the model's, with one row of logits per sequence",
+            DRAFTER,
+            vec![tokens],
+        ),
+        row(
+            "pool.drafter",
+            "pool of the drafter's context",
+            Group::Overhead,
+            drafter.pool.expected,
+            true,
+            "as the model's",
+            DRAFTER,
+            vec![tokens],
+        ),
     ];
     Ledger {
         entries: entries
@@ -131,6 +178,11 @@ pub fn ledger(held: &Held, found: &Start, options: &Options) -> Ledger {
 
 /// What the process holds in the memory of its machine.
 fn host(found: &Start, options: &Options) -> Vec<HostEntry> {
+    let drafter = found.drafter.as_deref();
+    let held = found.host + drafter.map(|start| start.host).unwrap_or_default();
+    let output = found
+        .output
+        .saturating_add(drafter.map_or(0, |start| start.output));
     let row = |id, label, bytes: u64, formula, citation| HostEntry {
         id,
         label,
@@ -152,28 +204,28 @@ fn host(found: &Start, options: &Options) -> Vec<HostEntry> {
         row(
             "host_weights",
             weights,
-            found.host.weights,
+            held.weights,
             "bytes of the token embedding, of layers that are not offloaded, and of tensors placed by name",
             LOADER,
         ),
         row(
             "host_cache",
             "keys, values and states of layers on the host",
-            found.host.cache.saturating_add(found.host.state),
+            held.cache.saturating_add(held.state),
             "as on a GPU",
             CACHE,
         ),
         row(
             "host_compute",
             "compute buffer of the host: masks and embeddings of a batch",
-            found.host.compute.expected.get(),
+            held.compute.expected.get(),
             "U x (C x 4 + hidden x 4) with a GPU",
             SCRATCH,
         ),
         row(
             "host_output",
             "logits that are returned",
-            found.output,
+            output,
             "vocabulary x sequences x 4",
             SCRATCH,
         ),

@@ -45,9 +45,8 @@ fn context() -> Interval {
 /// The GPU with the largest need.
 fn fullest(found: &Start) -> (usize, Held) {
     found
-        .gpus
-        .iter()
-        .copied()
+        .all()
+        .into_iter()
         .enumerate()
         .max_by_key(|(number, held)| (need(held).expected, std::cmp::Reverse(*number)))
         .unwrap_or_default()
@@ -81,9 +80,9 @@ pub fn evaluate(job: &InferenceJob, options: &Options) -> Estimate {
         all.high.saturating_sub(context().high),
     );
     let names = log::Names::of(job.device.nvidia);
-    let ledger: Ledger = ledger::ledger(&held, &found, options);
+    let ledger: Ledger = ledger::ledger(number, &found, options);
     let devices = found
-        .gpus
+        .all()
         .iter()
         .map(|gpu| DeviceEstimate {
             weights: Bytes::new(gpu.weights),
@@ -94,6 +93,11 @@ pub fn evaluate(job: &InferenceJob, options: &Options) -> Estimate {
                 .saturating_sub(context().expected + gpu.pool.expected),
         })
         .collect();
+    let mut start_up = log::lines(&found, options, job.network.depth(), &names);
+    if let (Some(drafter), Some(network)) = (&found.drafter, &options.drafter) {
+        let drafting = options.drafting();
+        start_up.extend(log::lines(drafter, &drafting, network.depth(), &names));
+    }
     Estimate {
         ledger,
         devices,
@@ -109,7 +113,7 @@ pub fn evaluate(job: &InferenceJob, options: &Options) -> Estimate {
             Fit::DoesNotFit => short.or_else(|| log::failure(&held, number, job.device.usable)),
             _ => None,
         },
-        start_up: log::lines(&found, options, job.network.depth(), &names),
+        start_up,
         loaded: Vec::new(),
         unvalidated: found.bounded,
     }
@@ -155,7 +159,7 @@ fn fits(job: &InferenceJob, options: &Options, prepared: &Prepared) -> bool {
     }
     let found = start(job, options, prepared);
     found
-        .gpus
+        .all()
         .iter()
         .all(|held| meters::fit(need(held), job.device.usable) != Fit::DoesNotFit)
 }

@@ -1,9 +1,12 @@
 //! What only llama.cpp reads, with every default filled in.
 
+use std::sync::Arc;
+
 use super::mix::Mix;
 use super::placement::{PlaceChoice, SplitMode};
 use super::tensors::{FileChoice, LatentTensors};
 use super::types::{F16, GgmlType};
+use crate::model::Network;
 
 /// The build that stands for the newest source that was read, of August 2026 (ggml-org/llama.cpp `src/llama-context.cpp`).
 pub const NEWEST_BUILD: u64 = 10_000;
@@ -15,6 +18,11 @@ pub const VALUELESS_SINCE: u64 = 7_830;
 pub const OUTPUT_FIRST_SINCE: u64 = 7_400;
 /// The build from which flash attention is chosen by itself (ggml-org/llama.cpp pull request 15434, an issue of August 2025).
 pub const FLASH_SINCE: u64 = 6_325;
+/// The build from which the server asks for logits of as many tokens as its sequences can want at once, instead of all of a batch
+/// (ggml-org/llama.cpp pull request 23861, in the builds of June 2026: 9297 is of 23 May, 9592 of 11 June).
+pub const OUTPUTS_SINCE: u64 = 9_450;
+/// Tokens that are drafted where nothing is said (ggml-org/llama.cpp `common/common.h`, common_params_speculative_draft).
+pub const DRAFTS: u64 = 3;
 /// Tokens from which the fork makes keys and values of all heads for a prompt (ik_llama.cpp `src/graphs/build_deepseek2.cpp`; smaller
 /// batches stay on the latent).
 const PROMPT: u64 = 128;
@@ -67,8 +75,12 @@ pub struct Options {
     pub mla: u64,
     /// `-amb` of the fork, in MiB; zero for no slices.
     pub slice: u64,
-    /// Tokens of a physical batch whose logits are computed, where that is bounded.
+    /// Tokens of a physical batch whose logits are computed, where that is given.
     pub outputs: Option<u64>,
+    /// Tokens that are drafted at once.
+    pub drafts: u64,
+    /// The model that drafts.
+    pub drafter: Option<Arc<Network>>,
 }
 
 impl Options {
@@ -107,6 +119,40 @@ impl Options {
             mla: 3,
             slice: 0,
             outputs: None,
+            drafts: 0,
+            drafter: None,
+        }
+    }
+
+    /// Tokens of a physical batch whose logits are computed, where they are not all of them: of each sequence the last one and
+    /// those that are drafted after it (ggml-org/llama.cpp `tools/server/server-context.cpp` server_output_limits).
+    pub fn output_rows(&self, sequences: u64) -> Option<u64> {
+        let bounded = !self.fork && self.build >= OUTPUTS_SINCE;
+        let wanted = || sequences.max(1).saturating_mul(self.drafts.saturating_add(1));
+        self.outputs.or_else(|| bounded.then(wanted))
+    }
+
+    /// The options of the context that drafts: those of the model's, but all layers on GPUs, nothing placed by name and a cache in
+    /// 16 bits; its logits are of one token per sequence (ggml-org/llama.cpp `common/speculative.cpp` common_base_params_to_speculative).
+    #[must_use]
+    pub fn drafting(&self) -> Self {
+        Self {
+            file: FileChoice {
+                types: Vec::new(),
+                ..self.file.clone()
+            },
+            place: PlaceChoice {
+                layers: None,
+                cpu_moe: 0,
+                overrides: Vec::new(),
+                ..self.place.clone()
+            },
+            type_k: F16,
+            type_v: F16,
+            outputs: None,
+            drafts: 0,
+            drafter: None,
+            ..self.clone()
         }
     }
 

@@ -30,6 +30,20 @@ pub struct Held {
     pub pool: Interval,
 }
 
+impl std::ops::Add for Held {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            weights: self.weights.saturating_add(other.weights),
+            cache: self.cache.saturating_add(other.cache),
+            state: self.state.saturating_add(other.state),
+            compute: self.compute + other.compute,
+            pool: self.pool + other.pool,
+        }
+    }
+}
+
 /// A start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
@@ -51,6 +65,20 @@ pub struct Start {
     pub offloaded: u64,
     /// Whether the compute buffers of a GPU are only bounded.
     pub bounded: bool,
+    /// The model that drafts: a context of its own on the same devices.
+    pub drafter: Option<Box<Start>>,
+}
+
+impl Start {
+    /// What each GPU holds of both models.
+    pub fn all(&self) -> Vec<Held> {
+        let drafted = |number: usize| {
+            let drafter = self.drafter.as_ref();
+            drafter.and_then(|start| start.gpus.get(number).copied())
+        };
+        let both = |(number, held): (usize, &Held)| *held + drafted(number).unwrap_or_default();
+        self.gpus.iter().enumerate().map(both).collect()
+    }
 }
 
 /// What neither sequences nor lengths change.
@@ -66,6 +94,8 @@ pub struct Prepared {
     file: u64,
     /// The output's weights.
     output: u64,
+    /// The file of the model that drafts.
+    drafter: Option<Box<Prepared>>,
 }
 
 /// What a device holds of the file.
@@ -165,6 +195,10 @@ impl Prepared {
             largest,
             file,
             output,
+            drafter: options.drafter.as_ref().map(|drafter| {
+                let options = options.drafting();
+                Box::new(Self::new(drafter, &options))
+            }),
         }
     }
 
@@ -207,6 +241,25 @@ pub fn asked_context(job: &InferenceJob, options: &Options) -> u64 {
 
 /// A start for the asked sequences.
 pub fn start(job: &InferenceJob, options: &Options, prepared: &Prepared) -> Start {
+    let mut found = one(job, options, prepared);
+    if let (Some(network), Some(prepared)) = (&options.drafter, &prepared.drafter) {
+        let drafting = Options {
+            context: Some(found.context),
+            ..options.drafting()
+        };
+        let job = InferenceJob {
+            network: Arc::clone(network),
+            ..job.clone()
+        };
+        let drafter = one(&job, &drafting, prepared);
+        found.bounded |= drafter.bounded;
+        found.drafter = Some(Box::new(drafter));
+    }
+    found
+}
+
+/// A start of one model.
+fn one(job: &InferenceJob, options: &Options, prepared: &Prepared) -> Start {
     let network = &job.network;
     let context = asked_context(job, options);
     let cells = cache::cells(context, window(network), job.sequences, options);
@@ -264,6 +317,7 @@ pub fn start(job: &InferenceJob, options: &Options, prepared: &Prepared) -> Star
         file: prepared.file,
         offloaded: on_gpus.count() as u64 + u64::from(prepared.layers.output != Device::Host),
         bounded: bounded(network, options),
+        drafter: None,
     }
 }
 
@@ -379,7 +433,10 @@ fn compute(
 ) -> Interval {
     let network = &job.network;
     let output = prepared.layers.output == device;
-    let outputs = options.outputs.unwrap_or(tokens).clamp(1, tokens.max(1));
+    let outputs = options
+        .output_rows(job.sequences)
+        .unwrap_or(tokens)
+        .clamp(1, tokens.max(1));
     // Without a common cache each sequence looks at its own part.
     let apart = if options.unified { 1 } else { job.sequences.max(1) };
     let pass = Pass {

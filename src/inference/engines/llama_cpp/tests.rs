@@ -197,7 +197,10 @@ fn compute_buffers_as_they_are_printed() {
         &[144.0, 312.75],
     );
     buffers(&started("qwen3-235b-a22b", 32_768, 1, batch(512)), &[312.75]);
-    let whole = |options: &mut Options| options.swa_full = true;
+    let whole = |options: &mut Options| {
+        options.swa_full = true;
+        options.build = 5_200;
+    };
     buffers(&started("gemma-3-27b", 32_768, 1, whole), &[522.62]);
     buffers(&started("qwen3-4b", 4096, 1, batch(4096)), &[2454.0]);
 }
@@ -211,4 +214,23 @@ fn experts_of_the_host_are_copied_one_tensor_at_a_time() {
         options.outputs = Some(1);
     });
     buffers(&found, &[774.0]);
+}
+
+/// Two sequences and three drafts: the limits that the engine's own test states (ggml-org/llama.cpp `tests/test-arg-parser.cpp`).
+#[test]
+fn logits_of_as_many_tokens_as_sequences_can_want() {
+    let mut options = Options::usual(1);
+    assert_eq!(options.output_rows(2), Some(2));
+    options.drafts = 3;
+    assert_eq!(options.output_rows(2), Some(8));
+    options.build = 9_297;
+    assert_eq!(options.output_rows(2), None);
+    let found = |build: u64| {
+        let started = started("llama-3.1-8b", 4096, 1, |options| options.build = build);
+        started.gpus.first().map(|gpu| gpu.compute.expected)
+    };
+    let (before, after) = (found(9_297).expect("a GPU"), found(9_592).expect("a GPU"));
+    // Logits of 512 tokens, the normed rows, the mask and positions gave way to the widest layer.
+    assert_eq!(before, Bytes::new(4 * 512 * (128_256 + 4096 + 4096 + 1)));
+    assert!(after < before.scaled(0.5), "{} {}", before.get(), after.get());
 }
