@@ -33,6 +33,7 @@ fn every_record_is_read_in_its_format() {
         ("settings-trace.jsonl", 117, Format::TorchTrace),
         ("vision-trace.jsonl", 43, Format::TorchTrace),
         ("deepspeed-trace.jsonl", 55, Format::DeepSpeedTrace),
+        ("fsdp2-adapter-trace.jsonl", 20, Format::TorchTrace),
         ("deepspeed-adapter-trace.jsonl", 14, Format::DeepSpeedTrace),
         ("deepspeed-preference-trace.jsonl", 25, Format::DeepSpeedTrace),
         ("training-extras-trace.jsonl", 138, Format::TrainingExtras),
@@ -293,6 +294,7 @@ fn select(name: &str) -> Vec<Record> {
                     && !record.flag("oom")
             }),
         ),
+        "trace-fsdp2-adapters" => ("fsdp2-adapter-trace.jsonl", Box::new(|_| true)),
         "trace-adapters-more" => ("adapter-trace.jsonl", Box::new(|_| true)),
         "trace-extras" => ("training-extras-trace.jsonl", Box::new(|_| true)),
         "variants" => ("torch-trace-variants.jsonl", Box::new(|_| true)),
@@ -552,6 +554,7 @@ fn the_committed_statistics_are_those_of_the_records() {
         "deepspeed-adapter-trace.jsonl",
         "deepspeed-preference-trace.jsonl",
         "deepspeed-trace.jsonl",
+        "fsdp2-adapter-trace.jsonl",
         "options-trace.jsonl",
         "saved-activations.jsonl",
         "serving.jsonl",

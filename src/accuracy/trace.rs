@@ -285,6 +285,12 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
             };
             question.set(InputId::ReduceDtype, of("reduce").unwrap_or(usual));
         }
+        // Frozen weights are stored in the type of the arithmetic; the policy casts the adapters.
+        ("bf16", Some("bf16")) if record.object("lora").is_some() => {
+            question.set(InputId::Dtype, "bf16");
+            question.set(InputId::PrecisionMode, "mixed");
+            question.set(InputId::ReduceDtype, of("reduce").unwrap_or("fp32"));
+        }
         ("bf16", None) => {
             question.set(InputId::Dtype, "bf16");
             question.set(InputId::PrecisionMode, "pure");

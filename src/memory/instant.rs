@@ -12,6 +12,8 @@ pub enum InstantId {
     Rest,
     /// The vision tower runs forward, before the layers.
     TowerForward,
+    /// The root's weights are copied out of their all-gather and the first layer's are gathered.
+    ForwardStart,
     /// All layers have run forward; the head has not.
     ForwardEnd,
     /// The loss is being computed from the logits.
@@ -20,6 +22,8 @@ pub enum InstantId {
     ReferenceLayers,
     /// The reference of preference training computes its log-probabilities.
     ReferenceForward,
+    /// The root's weights are gathered anew, before anything else of backward.
+    BackwardStart,
     /// The gradient of the logits is being computed.
     LossBackward,
     /// The head's weight gradient is being computed.
@@ -60,14 +64,16 @@ pub enum InstantId {
 
 impl InstantId {
     /// Every instant in the order of time.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Load,
         Self::Rest,
         Self::TowerForward,
+        Self::ForwardStart,
         Self::ForwardEnd,
         Self::LossForward,
         Self::ReferenceLayers,
         Self::ReferenceForward,
+        Self::BackwardStart,
         Self::LossBackward,
         Self::HeadBackward,
         Self::BackwardLast,
@@ -99,10 +105,12 @@ impl InstantId {
             Self::Load => "load",
             Self::Rest => "rest",
             Self::TowerForward => "tower_forward",
+            Self::ForwardStart => "forward_start",
             Self::ForwardEnd => "forward_end",
             Self::LossForward => "loss_forward",
             Self::ReferenceLayers => "reference_layers",
             Self::ReferenceForward => "reference_forward",
+            Self::BackwardStart => "backward_start",
             Self::LossBackward => "loss_backward",
             Self::HeadBackward => "head_backward",
             Self::BackwardLast => "backward_last",

@@ -84,6 +84,8 @@ impl Step<'_> {
         let happens = |point: Point| match point {
             Point::Clip => job.gradient_clipping,
             Point::TowerForward => job.images.is_some(),
+            Point::ForwardStart => self.plan.gathers_units(),
+            Point::BackwardStart => self.holder.gathers_root_again(self.plan),
             Point::ReferenceLayers => self.plan.gathers_reference(),
             Point::ReferenceForward => job.objective != Objective::NextToken,
             _ => true,

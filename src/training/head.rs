@@ -24,6 +24,8 @@ pub struct Ending {
     /// In preference training, while the reference runs through its layers, through its head, and while its log-probabilities
     /// are computed.
     pub reference: [Vec<Storage>; 3],
+    /// When the forward pass is over and backward has not begun.
+    pub loss_kept: Vec<Storage>,
     /// While the gradient of the logits is computed.
     pub loss_backward: Vec<Storage>,
     /// While the gradients of head and final norm are computed.
@@ -303,6 +305,7 @@ fn at_instants(tail: &Tail, played: &Played) -> Ending {
     };
     Ending {
         loss_forward: with_conversion(tail, played, alive(played, &forward)),
+        loss_kept: alive(played, &tail.tape.alive_after_forward()),
         reference: Default::default(),
         loss_backward: alive(played, &played.loss.alive),
         head_backward: alive(played, &head.alive),
@@ -412,6 +415,7 @@ fn chunked(
     };
     Ending {
         loss_forward,
+        loss_kept: fixed.clone(),
         reference: Default::default(),
         loss_backward,
         head_backward: with_waiting(one.head_backward),
@@ -486,6 +490,7 @@ fn fused_linear(network: &Network, setting: &Setting) -> Ending {
     };
     Ending {
         loss_forward: forward,
+        loss_kept: fixed.clone(),
         reference: Default::default(),
         loss_backward: fixed.clone(),
         head_backward,

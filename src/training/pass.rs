@@ -22,6 +22,8 @@ pub enum Point {
     Rest,
     /// The vision tower runs forward.
     TowerForward,
+    /// The embedding has run forward, the first layer has not.
+    ForwardStart,
     /// All layers have run forward.
     ForwardEnd,
     /// The loss is being computed.
@@ -32,6 +34,8 @@ pub enum Point {
     ReferenceHead,
     /// It computes its log-probabilities.
     ReferenceForward,
+    /// The forward pass is over, and backward has computed nothing yet.
+    BackwardStart,
     /// The gradient of the logits is being computed.
     LossBackward,
     /// The head's gradients are being computed.
@@ -54,15 +58,17 @@ pub enum Point {
 
 impl Point {
     /// Points before the backward pass of the layers.
-    pub const BEFORE: [Self; 10] = [
+    pub const BEFORE: [Self; 12] = [
         Self::Load,
         Self::Rest,
         Self::TowerForward,
+        Self::ForwardStart,
         Self::ForwardEnd,
         Self::LossForward,
         Self::ReferenceLayers,
         Self::ReferenceHead,
         Self::ReferenceForward,
+        Self::BackwardStart,
         Self::LossBackward,
         Self::HeadBackward,
     ];
@@ -75,9 +81,10 @@ impl Point {
         match self {
             Self::Load => Moment::Load,
             Self::Rest => Moment::Rest,
-            Self::TowerForward | Self::ForwardEnd | Self::LossForward | Self::ReferenceForward => {
-                Moment::Loss
-            }
+            Self::ForwardEnd => Moment::ForwardEnd,
+            Self::TowerForward | Self::LossForward | Self::ReferenceForward => Moment::Loss,
+            Self::ForwardStart => Moment::ForwardStart,
+            Self::BackwardStart => Moment::BackwardStart,
             Self::ReferenceLayers => Moment::ReferenceLayers,
             Self::ReferenceHead => Moment::ReferenceHead,
             Self::LossBackward | Self::HeadBackward => Moment::Head,
@@ -97,12 +104,17 @@ impl Point {
             Self::Load => Some((InstantId::Load, "weights loaded")),
             Self::Rest => Some((InstantId::Rest, "between two steps")),
             Self::TowerForward => Some((InstantId::TowerForward, "the vision tower runs forward")),
+            Self::ForwardStart => Some((
+                InstantId::ForwardStart,
+                "the root is gathered and the first layer on its way",
+            )),
             Self::ForwardEnd => Some((InstantId::ForwardEnd, "all layers have run forward")),
             Self::LossForward => Some((InstantId::LossForward, "loss")),
             Self::ReferenceLayers => Some((InstantId::ReferenceLayers, "layers of the reference")),
             Self::ReferenceForward => {
                 Some((InstantId::ReferenceForward, "log-probabilities of the reference"))
             }
+            Self::BackwardStart => Some((InstantId::BackwardStart, "the root is gathered again")),
             Self::LossBackward => Some((InstantId::LossBackward, "gradient of the loss")),
             Self::HeadBackward => Some((InstantId::HeadBackward, "backward of the head and the final norm")),
             Self::Clip => Some((InstantId::Clip, "gradient clipping")),
@@ -134,6 +146,8 @@ pub struct Pass<'a> {
     /// Nothing outside preference training: what stands beside the reference's layers, at its head, and at its
     /// log-probabilities.
     reference: [Held; 3],
+    /// What is left of the loss when the forward pass is over.
+    loss_kept: Held,
     loss_backward: Held,
     head_backward: Held,
     /// The gradient that arrives at a layer.
@@ -182,6 +196,7 @@ impl<'a> Pass<'a> {
             shared_backward: sheet.storages(backward, ""),
             loss_forward: sheet.storages(ending.loss_forward, place),
             reference: ending.reference.map(|storages| sheet.storages(storages, place)),
+            loss_kept: sheet.storages(ending.loss_kept, place),
             loss_backward: sheet.storages(ending.loss_backward, place),
             head_backward: sheet.storages(ending.head_backward, place),
             gradient: sheet.storages([gradient(setting.hidden_state())], ""),
@@ -201,6 +216,8 @@ impl<'a> Pass<'a> {
         match point {
             Point::Load => Held::new(),
             Point::Rest => self.batch.clone(),
+            Point::ForwardStart if !self.plan.gathers_units() => Held::new(),
+            Point::ForwardStart => [self.batch.as_slice(), &self.hidden, &self.shared_forward].concat(),
             Point::ForwardEnd if self.passing => {
                 let last = depth.saturating_sub(1);
                 let passing = self.plan.kind(last).map(|kind| kind.passing.clone());
@@ -226,6 +243,12 @@ impl<'a> Pass<'a> {
                 };
                 self.with_saved(depth, true, &[&self.shared_backward, own])
             }
+            Point::BackwardStart if !self.plan.gathers_units() => Held::new(),
+            Point::BackwardStart => self.with_saved(
+                depth,
+                false,
+                &[&self.shared_backward, &self.loss_kept, &self.outputs],
+            ),
             Point::LossBackward => {
                 self.with_saved(depth, false, &[&self.shared_backward, &self.loss_backward])
             }

@@ -20,12 +20,18 @@ pub enum Moment {
     Load,
     /// Between two steps.
     Rest,
+    /// The embedding is done and the first layer's weights arrive.
+    ForwardStart,
+    /// Forward of the last layer ends: its weights are still there.
+    ForwardEnd,
     /// Forward of the last layer is over; the head and the loss follow.
     Loss,
     /// The reference of preference training runs through its layers, what trains waits for its backward.
     ReferenceLayers,
     /// The head of the reference.
     ReferenceHead,
+    /// Backward begins: what was given up of the root after the forward pass comes again.
+    BackwardStart,
     /// Backward of the loss and the head.
     Head,
     /// Backward of a layer, counted from zero.
@@ -248,6 +254,11 @@ impl<'a> Plan<'a> {
     /// Whether the reference of preference training gathers weights of its own, one after another.
     pub const fn gathers_reference(&self) -> bool {
         matches!(self.job.engine, Engine::DeepSpeed(zero) if zero.stage == 3) && self.job.reference_weights()
+    }
+
+    /// Whether units are gathered one after another into buffers of their own (FSDP2 on more than one rank).
+    pub const fn gathers_units(&self) -> bool {
+        matches!(self.job.engine, Engine::Fsdp2 { .. }) && self.shards > 1
     }
 
     /// The kind of a layer.

@@ -58,6 +58,7 @@ pub fn preference(job: &TrainingJob, setting: &Setting, how: LogProbabilities) -
     };
     Ending {
         loss_forward: with(&model.passing),
+        loss_kept: with(&[]),
         reference: of_reference,
         loss_backward: alive(&played, &played.loss.alive),
         head_backward: alive(&played, &head.alive),

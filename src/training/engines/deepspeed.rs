@@ -341,7 +341,14 @@ impl DeepSpeed {
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let mut held = self.always.clone();
         // Made when a gathered weight is divided again, which begins in backward, and given up after the step.
-        let forward = [Moment::Loss, Moment::ReferenceLayers, Moment::ReferenceHead];
+        let forward = [
+            Moment::ForwardStart,
+            Moment::ForwardEnd,
+            Moment::Loss,
+            Moment::ReferenceLayers,
+            Moment::ReferenceHead,
+            Moment::BackwardStart,
+        ];
         if moment != Moment::Rest && !forward.contains(&moment) {
             extend(&mut held, &self.secondary, 1);
         }
@@ -352,7 +359,13 @@ impl DeepSpeed {
         let accumulating = plan.job.accumulation_steps > 1;
         match moment {
             Moment::Load | Moment::Rest => {}
-            Moment::Loss | Moment::ReferenceLayers | Moment::ReferenceHead | Moment::Head => {
+            Moment::ForwardStart
+            | Moment::ForwardEnd
+            | Moment::Loss
+            | Moment::ReferenceLayers
+            | Moment::ReferenceHead
+            | Moment::BackwardStart
+            | Moment::Head => {
                 extend(&mut held, &self.gathered, 1);
                 held.extend(self.reference.gathered(moment));
                 if accumulating {

@@ -64,7 +64,12 @@ impl Fsdp1 {
         match moment {
             Moment::Rest if self.settings.original => self.shards.at_rest(plan, &mut held),
             Moment::Load | Moment::Rest => {}
-            Moment::Loss | Moment::ReferenceLayers | Moment::ReferenceHead => {
+            Moment::ForwardStart
+            | Moment::ForwardEnd
+            | Moment::Loss
+            | Moment::ReferenceLayers
+            | Moment::ReferenceHead
+            | Moment::BackwardStart => {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));
             }

@@ -5,7 +5,7 @@
 //! of the previous reduction; the root's weights are gathered from its forward on, and its gradients wait for the end.
 //! With replicas a reduced shard is reduced again among them, and its buffer is held one unit longer.
 
-use super::gathered::{Shards, Units};
+use super::gathered::{Shards, Unit, Units};
 use super::{Held, Moment, Plan, Sheet, States};
 
 /// Entries of this engine.
@@ -41,7 +41,29 @@ impl Fsdp2 {
         let mut held = self.shards.always(plan, units, moment);
         match moment {
             Moment::Load | Moment::Rest => {}
-            Moment::Loss | Moment::ReferenceLayers | Moment::ReferenceHead | Moment::Head => {
+            Moment::ForwardStart => {
+                held.extend(units.root_gathered());
+                self.root_arrives(&mut held);
+                self.arrives(units.of(plan, 0), &mut held);
+            }
+            Moment::ForwardEnd | Moment::Loss | Moment::ReferenceLayers | Moment::ReferenceHead => {
+                held.extend(units.root_gathered());
+                if let (true, Moment::ForwardEnd, Some(last)) =
+                    (self.reshards(), moment, units.below(plan, depth))
+                {
+                    held.extend(last.weights().map(|entry| (entry, 1)));
+                }
+                held.extend(units.kept(plan, depth));
+                self.arrives(units.below(plan, depth), &mut held);
+            }
+            Moment::BackwardStart => {
+                held.extend(units.root_gathered());
+                held.extend(units.kept(plan, depth));
+                if self.reshards() {
+                    self.root_arrives(&mut held);
+                }
+            }
+            Moment::Head => {
                 held.extend(units.root_gathered());
                 held.extend(units.kept(plan, depth));
                 self.prefetched(plan, depth, &mut held);
@@ -49,7 +71,7 @@ impl Fsdp2 {
             Moment::Layer(layer) => {
                 self.within_backward(plan, layer, &mut held);
                 if let Some(unit) = units.of(plan, layer) {
-                    held.push((unit.gathered, 1));
+                    held.extend(unit.weights().map(|entry| (entry, 1)));
                 }
                 if let Some(above) = units.of(plan, layer + 1) {
                     held.push((above.reduction, 1));
@@ -103,8 +125,26 @@ impl Fsdp2 {
 
     /// The output of the all-gather of the unit below.
     fn prefetched(&self, plan: &Plan<'_>, layer: usize, held: &mut Held) {
-        if let (true, false, Some(below)) = (self.units.reshard, self.alone, self.units.below(plan, layer)) {
-            held.push((below.output, 1));
+        if self.units.reshard {
+            self.arrives(self.units.below(plan, layer), held);
         }
+    }
+
+    /// The output of the all-gather of a unit. In the forward pass it stays until the next unit is copied out, or to the end.
+    fn arrives(&self, unit: Option<&Unit>, held: &mut Held) {
+        if let (false, Some(unit)) = (self.alone, unit) {
+            held.extend(unit.outputs().map(|entry| (entry, 1)));
+        }
+    }
+
+    /// The output of the all-gather of the root.
+    fn root_arrives(&self, held: &mut Held) {
+        self.arrives(Some(&self.units.input), held);
+        self.arrives(Some(&self.units.root), held);
+    }
+
+    /// Whether units are divided again after their forward pass.
+    pub(super) const fn reshards(&self) -> bool {
+        self.units.reshard
     }
 }

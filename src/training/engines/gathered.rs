@@ -2,12 +2,12 @@
 
 use super::{Held, Moment, Plan, Sheet, States, buffer, layer_gradients};
 use crate::memory::{Group, Symbol};
-use crate::training::Engine;
 use crate::training::parts::Part;
 use crate::training::plan::gradients_persist;
 use crate::training::sheet::{EntryId, Item};
-use crate::training::states::Kind;
-use crate::units::Bytes;
+use crate::training::states::{Kind, Piece};
+use crate::training::{Engine, Precision};
+use crate::units::{Bytes, DType};
 
 /// Each rank's shards of states and gradients, whichever way the units are gathered.
 pub struct Shards {
@@ -84,12 +84,14 @@ pub struct Unit {
     /// Its weights, gathered.
     pub gathered: EntryId,
     /// What stays of it between forward and backward where it is divided again among fewer ranks.
-    pub resharded: Option<EntryId>,
+    pub resharded: Vec<EntryId>,
     /// The shard that came from the host for its all-gather, where shards are there in the type of the arithmetic (FSDP1);
     /// one of another type is cast, and both are freed when they are gathered.
     pub arrived: Option<EntryId>,
     /// Its packed matrices, gathered with them.
     pub packed: Option<EntryId>,
+    /// What trains beside frozen weights, gathered with them in its own type (FSDP2).
+    pub adapters: Option<EntryId>,
     /// The output of its all-gather before it is copied out (FSDP2).
     pub output: EntryId,
     /// Its fresh gradients, whole.
@@ -105,7 +107,38 @@ pub struct Unit {
 impl Unit {
     /// Its weights while it is gathered.
     pub fn weights(&self) -> impl Iterator<Item = EntryId> + use<> {
-        std::iter::once(self.gathered).chain(self.packed)
+        std::iter::once(self.gathered)
+            .chain(self.packed)
+            .chain(self.adapters)
+    }
+
+    /// The output of its all-gather: all of them, side by side.
+    pub fn outputs(&self) -> impl Iterator<Item = EntryId> + use<> {
+        std::iter::once(self.output).chain(self.adapters)
+    }
+}
+
+/// What stays of gathered weights that are divided again among fewer ranks.
+fn among_fewer(piece: &Piece, (dtype, shards): (DType, u64), ranks: u64) -> Item {
+    let name = buffer(
+        "fsdp.resharded",
+        "weights divided among fewer ranks",
+        Group::ModelParams,
+    );
+    let item = piece.item(name, dtype, shards);
+    let terms: Vec<Bytes> = item.terms.iter().map(|term| term.shared_by(ranks)).collect();
+    let mut symbols = item.symbols.clone();
+    symbols.push(Symbol::new(
+        "R",
+        "ranks that share them between forward and backward",
+        ranks,
+    ));
+    Item {
+        unit: terms.iter().copied().sum(),
+        formula: "Σ β·n/R over the tensors (R ranks of reshard_after_forward)",
+        symbols,
+        terms,
+        ..item
     }
 }
 
@@ -133,30 +166,21 @@ impl Units {
         };
         let whole = flat && plan.shards <= 1 && plan.types.stored == plan.types.computed;
         let mut unit = |part: &Part, place: &str| {
-            let resharded = among.map(|ranks| {
-                let name = buffer(
-                    "fsdp.resharded",
-                    "weights divided among fewer ranks",
-                    Group::ModelParams,
-                );
-                let item = part.plain.item(name, plan.types.computed, plan.shards);
-                let terms: Vec<Bytes> = item.terms.iter().map(|term| term.shared_by(ranks)).collect();
-                let unit = terms.iter().copied().sum();
-                let formula = "Σ β·n/R over the tensors (R ranks of reshard_after_forward)";
-                let mut symbols = item.symbols.clone();
-                symbols.push(Symbol::new(
-                    "R",
-                    "ranks that share them between forward and backward",
-                    ranks,
-                ));
-                let item = Item {
-                    unit,
-                    formula,
-                    symbols,
-                    terms,
-                    ..item
-                };
-                sheet.item(item, place)
+            // Only a policy of mixed precision casts what is gathered.
+            let own = match plan.job.precision {
+                Precision::ShardedMixed { compute, .. } => compute,
+                _ => part.dtype,
+            };
+            let has_adapters = !flat && plan.job.adapter.is_some() && part.trained.elements > 0;
+            let pieces = [
+                Some((&part.plain, plan.types.computed)),
+                has_adapters.then_some((&part.trained, own)),
+            ];
+            let resharded = among.map_or_else(Vec::new, |ranks| {
+                let pieces = pieces.into_iter().flatten();
+                pieces
+                    .map(|(piece, dtype)| sheet.item(among_fewer(piece, (dtype, plan.shards), ranks), place))
+                    .collect()
             });
             let cast = plan.types.stored != plan.types.computed;
             let arrived = (flat && engine.states().away() && !cast).then(|| {
@@ -188,8 +212,13 @@ impl Units {
                 buffer("fsdp.gathered", "gathered weights", Group::ModelParams),
                 computed,
             );
+            let adapters = has_adapters.then(|| {
+                let name = buffer("fsdp.adapters", "gathered adapters", Group::ModelParams);
+                entry(true, name, own)
+            });
             Unit {
                 resharded,
+                adapters,
                 arrived,
                 gathered,
                 packed,
@@ -201,7 +230,7 @@ impl Units {
                 gradients: entry(
                     true,
                     buffer("fsdp.gradients", "unsharded gradients", Group::Gradients),
-                    computed,
+                    if adapters.is_some() { own } else { computed },
                 ),
                 reduction: entry(
                     true,
@@ -276,15 +305,20 @@ impl Units {
 
     /// Gathered weights of the layers below `end` that stay gathered without resharding, or what stays of them with it.
     pub fn kept(&self, plan: &Plan<'_>, end: usize) -> Held {
-        let of = |unit: &Unit| {
-            let gathered = unit.weights().filter(|_| !self.whole && !self.reshard);
-            gathered.chain(unit.resharded.filter(|_| self.reshard))
+        let of = |unit: &Unit| -> Vec<EntryId> {
+            if self.reshard {
+                unit.resharded.clone()
+            } else if self.whole {
+                Vec::new()
+            } else {
+                unit.weights().collect()
+            }
         };
         self.layers
             .iter()
             .zip(plan.below(end))
             .filter(|(_, count)| *count > 0)
-            .flat_map(|(unit, count)| of(unit).map(move |entry| (entry, count)))
+            .flat_map(|(unit, count)| of(unit).into_iter().map(move |entry| (entry, count)))
             .collect()
     }
 }

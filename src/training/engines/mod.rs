@@ -97,6 +97,11 @@ impl Holder {
         }
     }
 
+    /// Whether the root is divided again after the forward pass, and gathered anew for backward.
+    pub const fn gathers_root_again(&self, plan: &Plan<'_>) -> bool {
+        matches!(self, Self::Fsdp2(engine) if engine.reshards()) && plan.gathers_units()
+    }
+
     /// What it holds at a moment.
     pub fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         match self {
@@ -212,9 +217,12 @@ impl States {
         let (from, head, tower, input) = match moment {
             Moment::Load
             | Moment::Rest
+            | Moment::ForwardStart
+            | Moment::ForwardEnd
             | Moment::Loss
             | Moment::ReferenceLayers
             | Moment::ReferenceHead
+            | Moment::BackwardStart
             | Moment::Head => return Held::new(),
             Moment::Layer(layer) => (layer + 1, true, pieces, false),
             Moment::Reduced(layer) => (layer, true, pieces, false),
