@@ -7,23 +7,11 @@
     reason = "a test fails by a panic"
 )]
 
-use gpu_mem_calc::api::{self, InferenceAnswer, Request, Verdict};
+mod asked;
+
+use asked::{ask, refused};
+use gpu_mem_calc::api::{InferenceAnswer, Verdict};
 use serde_json::{Value, json};
-
-fn ask(value: &Value) -> InferenceAnswer {
-    let request = Request::from_json(value).expect("a request");
-    api::calculate_inference(&request).unwrap_or_else(|issues| unreachable!("{issues:?}"))
-}
-
-fn refused(value: &Value) -> Vec<(String, String)> {
-    let request = Request::from_json(value).expect("a request");
-    api::calculate_inference(&request)
-        .expect_err("refused")
-        .into_iter()
-        .filter(api::Issue::is_error)
-        .map(|issue| (issue.code.to_string(), issue.path))
-        .collect()
-}
 
 fn question(model: &str, gpus: u64, settings: &Value) -> Value {
     let mut inference = json!({"engine_type": "llama_cpp", "max_seq_len": 4096});
@@ -35,7 +23,7 @@ fn question(model: &str, gpus: u64, settings: &Value) -> Value {
 
 #[test]
 fn a_start_says_what_the_engine_prints() {
-    let answer = ask(&question("llama-3.1-8b", 1, &json!({"gguf_type": "Q4_0"})));
+    let answer = ask(question("llama-3.1-8b", 1, &json!({"gguf_type": "Q4_0"})));
     // A file of 4,653,375,488 bytes; the embedding of 128,256 rows in 18 bytes per 32 stays on the host.
     let embedding = 128_256_u64 * 4096 / 32 * 18;
     assert_eq!(answer.devices[0].weights_bytes.get(), 4_653_375_488 - embedding);
@@ -59,7 +47,7 @@ fn a_start_says_what_the_engine_prints() {
 #[test]
 fn layers_and_experts_move_between_gpu_and_host() {
     let weights = |settings: Value| {
-        let answer = ask(&question("qwen3-30b-a3b", 1, &settings));
+        let answer = ask(question("qwen3-30b-a3b", 1, &settings));
         let host = answer.host.expect("a host");
         (
             answer.devices[0].weights_bytes.get(),
@@ -80,7 +68,7 @@ fn layers_and_experts_move_between_gpu_and_host() {
 #[test]
 fn shares_decide_which_gpu_is_the_fullest() {
     let devices = |settings: Value| -> Vec<u64> {
-        let answer = ask(&question("llama-3.1-8b", 2, &settings));
+        let answer = ask(question("llama-3.1-8b", 2, &settings));
         answer.devices.iter().map(|one| one.weights_bytes.get()).collect()
     };
     let equal = devices(json!({}));
@@ -95,7 +83,7 @@ fn shares_decide_which_gpu_is_the_fullest() {
 
 #[test]
 fn what_contradicts_itself_is_refused_by_field() {
-    let with = |settings: Value| refused(&question("llama-3.1-8b", 1, &settings));
+    let with = |settings: Value| refused(question("llama-3.1-8b", 1, &settings));
     let one = |code: &str, key: &str| vec![(code.to_string(), format!("inference.{key}"))];
     assert_eq!(
         with(json!({"cache_type_v": "q8_0", "flash_attn": "off"})),
@@ -125,7 +113,7 @@ fn what_contradicts_itself_is_refused_by_field() {
 
 #[test]
 fn a_request_beyond_the_context_does_not_fit() {
-    let answer = ask(&question("llama-3.1-8b", 1, &json!({"ctx_size": 2048})));
+    let answer = ask(question("llama-3.1-8b", 1, &json!({"ctx_size": 2048})));
     assert_eq!(answer.verdict, Verdict::DoesNotFit);
     assert_eq!(
         answer.failure.as_deref(),
@@ -135,7 +123,7 @@ fn a_request_beyond_the_context_does_not_fit() {
 
 #[test]
 fn what_is_too_large_fails_with_the_engines_line() {
-    let answer = ask(&question("llama-3.1-70b", 1, &json!({"gguf_type": "Q8_0"})));
+    let answer = ask(question("llama-3.1-70b", 1, &json!({"gguf_type": "Q8_0"})));
     assert_eq!(answer.verdict, Verdict::DoesNotFit);
     let line = answer.failure.expect("a line");
     assert!(
@@ -145,7 +133,7 @@ fn what_is_too_large_fails_with_the_engines_line() {
     let layers = answer.most_gpu_layers.expect("layers");
     let fits = |layers: u64| {
         let settings = json!({"gguf_type": "Q8_0", "n_gpu_layers": layers});
-        ask(&question("llama-3.1-70b", 1, &settings)).verdict != Verdict::DoesNotFit
+        ask(question("llama-3.1-70b", 1, &settings)).verdict != Verdict::DoesNotFit
     };
     assert!(fits(layers) && !fits(layers + 1), "{layers}");
     // Four cards of 24 GB hold it.
@@ -159,11 +147,11 @@ fn the_most_and_the_longest_are_the_last_that_fit() {
         1,
         &json!({"gguf_type": "Q8_0", "cache_type_k": "q8_0", "cache_type_v": "q8_0"}),
     );
-    let answer = ask(&base);
+    let answer = ask(base.clone());
     let fits = |key: &str, value: u64| {
         let mut asked = base.clone();
         asked["inference"][key] = json!(value);
-        ask(&asked).verdict != Verdict::DoesNotFit
+        ask(asked.clone()).verdict != Verdict::DoesNotFit
     };
     let (most, longest) = (answer.max_supported_batch_size, answer.max_context_len);
     assert!(
@@ -182,7 +170,7 @@ fn windows_and_flash_attention_save_what_they_say() {
     let cache = |settings: Value| {
         let mut asked = question("gemma-3-4b", 1, &settings);
         asked["inference"]["max_seq_len"] = json!(32_768);
-        let answer = ask(&asked);
+        let answer = ask(asked.clone());
         (
             answer.devices[0].cache_bytes.get(),
             answer.breakdown.activations_bytes.get(),
@@ -201,17 +189,17 @@ fn windows_and_flash_attention_save_what_they_say() {
 #[test]
 fn a_drafter_has_a_context_of_its_own() {
     let settings = json!({"gguf_type": "Q8_0", "cache_type_k": "q8_0", "flash_attention": "on"});
-    let alone = ask(&question("llama-3.1-8b", 1, &settings));
+    let alone = ask(question("llama-3.1-8b", 1, &settings));
     let mut drafted = question("llama-3.1-8b", 1, &settings);
     drafted["inference"]["draft_model"] = json!("llama-3.2-1b");
-    let found = ask(&drafted);
+    let found = ask(drafted.clone());
     let entry = |id: &str| {
         let row = found.ledger.iter().find(|row| row.id == id);
         row.expect("a row").unit_bytes.get()
     };
     // 16 layers of 8 heads of 64, keys and values in 16 bits whatever the model's cache is in, as many cells as the model has.
     assert_eq!(entry("cache.drafter"), 16 * 2 * 8 * 64 * 2 * 4096);
-    let own = ask(&question("llama-3.2-1b", 1, &json!({"gguf_type": "Q8_0"})));
+    let own = ask(question("llama-3.2-1b", 1, &json!({"gguf_type": "Q8_0"})));
     assert_eq!(entry("weights.drafter"), own.devices[0].weights_bytes.get());
     // Logits of one token instead of a batch of 512.
     let buffer = entry("compute_buffer.drafter");
@@ -227,7 +215,7 @@ fn a_drafter_has_a_context_of_its_own() {
     assert!(found.max_supported_batch_size < alone.max_supported_batch_size);
     drafted["inference"]["draft_model"] = json!("no-such-model");
     assert_eq!(
-        refused(&drafted),
+        refused(drafted.clone()),
         [("not_found".into(), "inference.draft_model".into())]
     );
 }
