@@ -22,6 +22,7 @@ pub fn command() -> Command {
         .subcommand(explain())
         .subcommand(quick())
         .subcommand(solve())
+        .subcommand(fixes())
         .subcommand(validate())
         .subcommand(model())
         .subcommand(list("presets", "List the built-in training setups").args(inputs()))
@@ -121,6 +122,21 @@ fn solve() -> Command {
                 .value_name("UNKNOWN")
                 .value_parser(PossibleValuesParser::new(crate::solve::unknowns()))
                 .help("What is looked for; all of them where it is not given"),
+        )
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(judgement())
+        .args(inputs())
+}
+
+fn fixes() -> Command {
+    Command::new("fixes")
+        .about("Find what would make it fit: changes that lower the need, each with its new need and what it costs")
+        .after_help(
+            "Asks the inference question where one of its inputs is given.\n\
+             Example: gpu-mem-calc fixes --model llama-3.1-8b --batch-size 4 --gpu rtx-4090-24gb",
         )
         .args(sources())
         .arg(format_of(&["table", "json"]))

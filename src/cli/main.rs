@@ -10,6 +10,7 @@ mod calculate;
 mod explain;
 mod export;
 mod failure;
+mod fixes;
 mod inference;
 mod lists;
 mod model;
@@ -47,6 +48,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("explain", given)) => explain::run(given),
         Some(("quick", given)) => quick::run(given),
         Some(("solve", given)) => solve::run(given),
+        Some(("fixes", given)) => fixes::run(given),
         Some(("validate", given)) => validate::run(given),
         Some(("model", given)) => model::run(given),
         Some(("presets", given)) => lists::presets(given),

@@ -2,6 +2,7 @@
 
 mod breakdown;
 mod chart;
+mod fixes;
 mod groups;
 mod host;
 mod instants;

@@ -1,0 +1,66 @@
+//! `fixes`: the changes that lower what a question needs, alone and together.
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use gpu_mem_calc::api::{self, Fix, Fixes, Task, Verdict};
+
+use crate::failure::{self, Failure};
+use crate::table::{Align, Table, gib};
+use crate::{output, parts, sources};
+
+/// Runs the command.
+pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
+    let request = sources::request(given)?;
+    let task = match request.serves() {
+        true => Task::Inference,
+        false => Task::Training,
+    };
+    let found = api::fixes(&request, task).map_err(Failure::Input)?;
+    let text = match output::format(given) {
+        "json" => output::json(&found)?,
+        _ => table(&found),
+    };
+    output::write(given, &text)?;
+    Ok(failure::judged(given, found.verdict == Verdict::DoesNotFit))
+}
+
+fn table(found: &Fixes) -> String {
+    let mut text = format!(
+        "Now: {}, needs {} of {}\n\n",
+        found.verdict.words(),
+        parts::span(found.need),
+        gib(found.usable_bytes)
+    );
+    if found.single.is_empty() {
+        return text + "No change that was tried lowers the need.\n";
+    }
+    text.push_str(&listed(&found.single));
+    if !found.together.is_empty() {
+        text.push_str("\nTogether, one after the other:\n\n");
+        text.push_str(&listed(&found.together));
+    }
+    text
+}
+
+fn listed(fixes: &[Fix]) -> String {
+    let mut rows = Table::headed(&[
+        ("change", Align::Left),
+        ("verdict", Align::Left),
+        ("need after it", Align::Right),
+        ("saves", Align::Right),
+        ("results", Align::Left),
+        ("time", Align::Left),
+    ]);
+    for fix in fixes {
+        rows.row([
+            fix.title.clone(),
+            fix.verdict.words().to_owned(),
+            parts::span(fix.need),
+            gib(fix.saves_bytes),
+            fix.effect.words().to_owned(),
+            fix.time.words().to_owned(),
+        ]);
+    }
+    rows.text(0)
+}
