@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use gpu_mem_calc::api::{self, Fix, Fixes, Task, Verdict};
+use gpu_mem_calc::api::{self, Fix, Fixes, Verdict};
 
 use crate::failure::{self, Failure};
 use crate::table::{Align, Table, gib};
@@ -12,11 +12,11 @@ use crate::{output, parts, sources};
 /// Runs the command.
 pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     let request = sources::request(given)?;
-    let task = match request.serves() {
-        true => Task::Inference,
-        false => Task::Training,
+    let found = match request.serves() {
+        true => api::inference_fixes(&request),
+        false => api::training_fixes(&request),
     };
-    let found = api::fixes(&request, task).map_err(Failure::Input)?;
+    let found = found.map_err(Failure::Input)?;
     let text = match output::format(given) {
         "json" => output::json(&found)?,
         _ => table(&found),

@@ -60,7 +60,7 @@ impl<T: Copy + Send + Sync + 'static> Part<T> {
     }
 
     /// The view that it gives, and until then a word that it is loading, or that it could not be loaded.
-    pub fn view(self, view: fn(T) -> AnyView) -> AnyView {
+    pub fn view(self, view: impl Fn(T) -> AnyView + Send + Copy + 'static) -> AnyView {
         self.load();
         let content = move || self.get().map_or_else(|| self.waiting(), view);
         view! { {content} }.into_any()

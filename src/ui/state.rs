@@ -8,10 +8,11 @@ use leptos::prelude::*;
 use reactive_stores::Store;
 use serde_json::{Map, Value};
 
+use super::answer::{Advice, load_advice};
 use super::fields::{from_model, plain};
 use super::format::{gib_number, parameters};
 use super::part::Part;
-use super::tabs::{self, Listed, Runs, Tab};
+use super::tabs::{self, Listed, Nodes, Runs, Tab};
 use crate::accuracy;
 use crate::api::Issue;
 use crate::api::{self, Strictness};
@@ -78,6 +79,10 @@ pub struct Form {
     pub answer: Memo<Option<Arc<Answer>>>,
     /// The inference tab.
     pub inference: Part<InferencePart>,
+    /// The multi-node tab.
+    pub nodes: Part<Nodes>,
+    /// What follows the answer in the training tab.
+    pub advice: Part<Advice>,
     /// The list of measured runs in the accuracy tab.
     pub records: Part<Listed>,
     /// The measured runs.
@@ -141,6 +146,8 @@ pub fn provide(page: Page) -> Form {
         current,
         answer,
         inference,
+        nodes: Part::new(tabs::load_nodes),
+        advice: Part::new(load_advice),
         records: Part::new(tabs::load_records),
         runs: Runs::new(),
         serving,

@@ -159,14 +159,18 @@ pub fn changes(request: &Request) -> Result<Vec<Change>, Vec<Issue>> {
     let sequences = whole(request, Sequences).unwrap_or(1);
     if sequences > 1 {
         all.push(Change::one(
-            Sequences, sequences / 2, Workload,
+            Sequences,
+            sequences / 2,
+            Workload,
             Time::Same,
             "Half as many requests at once.",
         ));
     }
     if let Some(tokens) = Some(answer.max_context_len).filter(|tokens| *tokens > 0) {
         all.push(Change::one(
-            TotalTokens, tokens, Workload,
+            TotalTokens,
+            tokens,
+            Workload,
             Time::Same,
             "The longest sequence that fits; longer requests are refused.",
         ));

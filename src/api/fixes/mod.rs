@@ -17,7 +17,7 @@ use super::answer::range;
 use super::inference::calculate_inference;
 use super::job::{Strictness, job};
 use super::measure::measure;
-use crate::request::{InputId, Range, Request, Task, Verdict};
+use crate::request::{InputId, Range, Request, Verdict};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -78,17 +78,30 @@ struct Tried {
     verdict: Verdict,
 }
 
-/// The changes that lower the need of a training question, or of an inference question where the task says so.
-pub fn fixes(request: &Request, task: Task) -> Result<Fixes, Vec<Issue>> {
-    let start = tried(request, task)?;
-    let changes = match task {
-        Task::Training => training::changes(request)?,
-        Task::Inference => inference::changes(request)?,
-    };
+/// How a question of a kind comes to its need.
+type Try = fn(&Request) -> Result<Tried, Vec<Issue>>;
+
+/// The changes that lower the need of a training question.
+pub fn training_fixes(request: &Request) -> Result<Fixes, Vec<Issue>> {
+    find(request, tried_training, training::changes)
+}
+
+/// The changes that lower the need of an inference question.
+pub fn inference_fixes(request: &Request) -> Result<Fixes, Vec<Issue>> {
+    find(request, tried_inference, inference::changes)
+}
+
+fn find(
+    request: &Request,
+    tried: Try,
+    changes: fn(&Request) -> Result<Vec<Change>, Vec<Issue>>,
+) -> Result<Fixes, Vec<Issue>> {
+    let start = tried(request)?;
+    let changes = changes(request)?;
     let mut single: Vec<(Fix, usize)> = changes
         .iter()
         .enumerate()
-        .filter_map(|(at, change)| Some((fix(request, task, start, change)?, at)))
+        .filter_map(|(at, change)| Some((fix(request, tried, start, change)?, at)))
         .collect();
     single.sort_by_key(|(fix, _)| order(fix));
     let sure = single
@@ -104,7 +117,7 @@ pub fn fixes(request: &Request, task: Task) -> Result<Fixes, Vec<Issue>> {
                 .filter(|(fix, _)| fix.effect != Effect::Hardware)
                 .filter_map(|(_, at)| changes.get(*at))
                 .collect();
-            together(request, task, start, &useful)
+            together(request, tried, start, &useful)
         }
     };
     Ok(Fixes {
@@ -148,31 +161,28 @@ fn rank(verdict: Verdict) -> u8 {
     }
 }
 
-fn tried(request: &Request, task: Task) -> Result<Tried, Vec<Issue>> {
-    match task {
-        Task::Training => {
-            let job = job(request, Strictness::default())?;
-            let outcome = measure(&job, job.training.micro_batch).map_err(|issue| vec![issue])?;
-            Ok(Tried {
-                need: range(outcome.need),
-                usable: job.card.usable.expected,
-                verdict: outcome.verdict,
-            })
-        }
-        Task::Inference => {
-            let answer = calculate_inference(request)?;
-            Ok(Tried {
-                need: answer.need,
-                usable: answer.capacity.usable_bytes,
-                verdict: answer.verdict,
-            })
-        }
-    }
+fn tried_training(request: &Request) -> Result<Tried, Vec<Issue>> {
+    let job = job(request, Strictness::default())?;
+    let outcome = measure(&job, job.training.micro_batch).map_err(|issue| vec![issue])?;
+    Ok(Tried {
+        need: range(outcome.need),
+        usable: job.card.usable.expected,
+        verdict: outcome.verdict,
+    })
+}
+
+fn tried_inference(request: &Request) -> Result<Tried, Vec<Issue>> {
+    let answer = calculate_inference(request)?;
+    Ok(Tried {
+        need: answer.need,
+        usable: answer.capacity.usable_bytes,
+        verdict: answer.verdict,
+    })
 }
 
 /// A change that is valid and helps: it lowers the need, or it is another card on which the verdict is better.
-fn fix(request: &Request, task: Task, before: Tried, change: &Change) -> Option<Fix> {
-    let after = tried(&moved(request, change), task).ok()?;
+fn fix(request: &Request, tried: Try, before: Tried, change: &Change) -> Option<Fix> {
+    let after = tried(&moved(request, change)).ok()?;
     let least = before.need.expected_bytes.scaled(1.0 - WORTH);
     better(after, before, least).then(|| Fix::of(change, before, after))
 }
@@ -180,7 +190,7 @@ fn fix(request: &Request, task: Task, before: Tried, change: &Change) -> Option<
 /// Changes that make the question fit one after the other: first those that leave results alone, the fastest first, and of equals
 /// the one that saves most; then what does more. A change takes the place of an earlier one to the same input. At the end those
 /// without which it fits as well are left out, the costliest first.
-fn together(request: &Request, task: Task, start: Tried, useful: &[&Change]) -> Vec<Fix> {
+fn together(request: &Request, tried: Try, start: Tried, useful: &[&Change]) -> Vec<Fix> {
     let mut costs: Vec<(Effect, Time)> = useful.iter().map(|change| cost(change)).collect();
     costs.sort_unstable();
     costs.dedup();
@@ -193,7 +203,7 @@ fn together(request: &Request, task: Task, start: Tried, useful: &[&Change]) -> 
                 .filter(|change| cost(change) <= limit && !taken.contains(change))
                 .filter_map(|change| {
                     let with = replaced(&taken, change);
-                    let after = tried(&all(request, &with), task).ok()?;
+                    let after = tried(&all(request, &with)).ok()?;
                     let least = state.need.expected_bytes.scaled(1.0 - WORTH);
                     (with.len() <= MOST_TOGETHER && better(after, state, least)).then_some((with, after))
                 })
@@ -212,13 +222,13 @@ fn together(request: &Request, task: Task, start: Tried, useful: &[&Change]) -> 
     for change in dear {
         let fewer: Vec<&Change> = taken.iter().copied().filter(|one| *one != change).collect();
         let enough =
-            tried(&all(request, &fewer), task).is_ok_and(|after| rank(after.verdict) <= rank(state.verdict));
+            tried(&all(request, &fewer)).is_ok_and(|after| rank(after.verdict) <= rank(state.verdict));
         if enough {
             taken = fewer;
         }
     }
     taken.sort_by_key(|change| cost(change));
-    steps(request, task, start, &taken)
+    steps(request, tried, start, &taken)
 }
 
 /// Whether a change brings a question on: by its need, or on a larger card by its verdict.
@@ -245,13 +255,13 @@ fn all(request: &Request, changes: &[&Change]) -> Request {
 }
 
 /// Each change after those before it; nothing where one alone suffices.
-fn steps(request: &Request, task: Task, start: Tried, taken: &[&Change]) -> Vec<Fix> {
+fn steps(request: &Request, tried: Try, start: Tried, taken: &[&Change]) -> Vec<Fix> {
     let mut now = request.clone();
     let mut state = start;
     let mut steps = Vec::new();
     for change in taken {
         now = moved(&now, change);
-        let Ok(after) = tried(&now, task) else {
+        let Ok(after) = tried(&now) else {
             return Vec::new();
         };
         steps.push(Fix::of(change, state, after));
@@ -287,7 +297,7 @@ mod tests {
     #[test]
     fn every_change_gives_the_need_that_it_promises() {
         let request = eight_billion(8, &json!({"type": "fsdp"}));
-        let found = fixes(&request, Task::Training).expect("fixes");
+        let found = training_fixes(&request).expect("fixes");
         assert!(found.single.len() >= 6, "{}", found.single.len());
         for fix in &found.single {
             let mut changed = request.clone();
@@ -310,7 +320,7 @@ mod tests {
         let request = eight_billion(8, &json!({"type": "fsdp"}))
             .with(InputId::BatchSize, 2)
             .with(InputId::SeqLength, 2048);
-        let found = fixes(&request, Task::Training).expect("fixes");
+        let found = training_fixes(&request).expect("fixes");
         let keys: Vec<_> = found.single.iter().map(order).collect();
         assert!(keys.is_sorted());
         assert_eq!(found.verdict, Verdict::DoesNotFit);
@@ -331,7 +341,7 @@ mod tests {
             "engine": {"type": "pytorch_ddp"},
             "hardware": {"gpu": "rtx-4090", "num_gpus": 1},
         }));
-        let found = fixes(&request, Task::Training).expect("fixes");
+        let found = training_fixes(&request).expect("fixes");
         assert_eq!(found.verdict, Verdict::DoesNotFit);
         assert!(found.together.len() > 1, "{:?}", found.single.first());
         let last = found.together.last().expect("a last step");
@@ -348,7 +358,7 @@ mod tests {
     #[test]
     fn a_refused_question_has_no_fixes_but_issues() {
         let request = asked(&json!({"model": {"id": "no such model"}}));
-        assert!(fixes(&request, Task::Training).is_err());
+        assert!(training_fixes(&request).is_err());
     }
 
     #[test]
@@ -358,7 +368,7 @@ mod tests {
             "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 1},
             "inference": {"engine_type": "vllm", "max_seq_len": 8192},
         }));
-        let found = fixes(&request, Task::Inference).expect("fixes");
+        let found = inference_fixes(&request).expect("fixes");
         assert_eq!(found.verdict, Verdict::DoesNotFit);
         let fitting: Vec<&str> = found
             .single

@@ -282,7 +282,9 @@ pub fn changes(request: &Request) -> Result<Vec<Change>, Vec<Issue>> {
     let half = job.training.sequence_length / 2;
     if half > 0 {
         all.push(Change::one(
-            SeqLength, half, Workload,
+            SeqLength,
+            half,
+            Workload,
             Time::Same,
             "Half the sequence: longer texts are cut.",
         ));

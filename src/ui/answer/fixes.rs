@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::super::format::{gib, gib_number};
 use super::super::state::{Form, PageStoreFields};
 use super::verdict;
-use crate::api::{self, Fix, Fixes, Task, Verdict};
+use crate::api::{self, Fix, Fixes, Issue, Request, Task, Verdict};
 
 /// How long the question must rest before changes of it are tried.
 const REST: Duration = Duration::from_millis(400);
@@ -18,8 +18,20 @@ const REST: Duration = Duration::from_millis(400);
 /// Changes that are shown at first.
 const SHOWN: usize = 6;
 
-/// The section; it follows the question of its tab.
-pub fn fixes(form: Form, task: Task) -> AnyView {
+/// What looks for changes of a question.
+type Look = fn(&Request) -> Result<Fixes, Vec<Issue>>;
+
+/// The section of the training tab.
+pub fn of_training(form: Form) -> AnyView {
+    fixes(form, Task::Training, api::training_fixes)
+}
+
+/// The section of the inference tab.
+pub fn of_inference(form: Form) -> AnyView {
+    fixes(form, Task::Inference, api::inference_fixes)
+}
+
+fn fixes(form: Form, task: Task, find: Look) -> AnyView {
     let found = RwSignal::new(None::<Fixes>);
     let all = RwSignal::new(false);
     let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
@@ -28,7 +40,7 @@ pub fn fixes(form: Form, task: Task) -> AnyView {
         if let Some(handle) = pending.get_value() {
             handle.clear();
         }
-        let look = move || found.set(api::fixes(&request, task).ok());
+        let look = move || found.set(find(&request).ok());
         pending.set_value(set_timeout_with_handle(look, REST).ok());
     });
     on_cleanup(move || {
@@ -54,7 +66,12 @@ fn section(form: Form, found: &Fixes, all: RwSignal<bool>) -> AnyView {
         ),
     };
     let shown = if all.get() { found.single.len() } else { SHOWN };
-    let rows = found.single.iter().take(shown).map(|fix| row(form, fix)).collect_view();
+    let rows = found
+        .single
+        .iter()
+        .take(shown)
+        .map(|fix| row(form, fix))
+        .collect_view();
     let more = found.single.len().saturating_sub(shown);
     let more = (more > 0).then(|| {
         view! {

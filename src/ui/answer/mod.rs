@@ -1,5 +1,6 @@
 //! The answer: verdict with the three meters, breakdown, instants, ledger, warnings, and how far it is validated.
 
+mod advice;
 mod breakdown;
 mod chart;
 mod fixes;
@@ -18,6 +19,7 @@ mod travelling;
 mod validation;
 mod verdict;
 
+pub use advice::{Advice, load as load_advice};
 pub use serving::serving;
 pub use travelling::travelling;
 
@@ -53,7 +55,10 @@ pub fn answer() -> AnyView {
         })
     };
     // The ledger keeps its own state (opened rows, chosen instant), so it is built once and follows the answer.
-    let solved = move || has.get().then(|| solvers::solvers(form));
+    let solved = move || {
+        has.get()
+            .then(|| form.advice.view(move |sections| sections(form)))
+    };
     let table = move || has.get().then(|| ledger::ledger(form.answer));
     let empty = move || {
         (!has.get()).then(|| {

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::super::format::{decimal, exact, gib, gib_number, grouped, share};
 use super::super::state::use_form;
-use super::{issues, meters, side_by_side, validation, verdict};
+use super::{fixes, issues, meters, side_by_side, validation, verdict};
 use crate::api::InferenceAnswer;
 use crate::units::Bytes;
 
@@ -39,6 +39,7 @@ pub fn serving() -> AnyView {
             }
         })
     };
+    let changes = move || has.get().then(|| fixes::of_inference(form));
     let spoken = Memo::new(move |_| {
         form.serving.with(|current| match current {
             Ok(answer) => format!(
@@ -63,6 +64,7 @@ pub fn serving() -> AnyView {
             {part(instants)}
             {part(start_up)}
             {part(glance)}
+            {changes}
             {warnings}
             {part(ledger)}
         </div>

@@ -12,7 +12,7 @@ mod training;
 
 pub use inference::load as load_inference;
 pub use list::TabList;
-pub use multi_node::SETUP as NODES;
+pub use multi_node::{Nodes, SETUP as NODES, load as load_nodes};
 pub use records::{Listed, load as load_records};
 pub use runs::Runs;
 
@@ -118,6 +118,7 @@ fn columns(title: &'static str, inputs: &[InputId], answer: AnyView) -> AnyView 
 pub fn TabPanels() -> impl IntoView {
     let form = use_form();
     form.inference.load_when_idle();
+    form.nodes.load_when_idle();
     let page = form.page;
     let shown = Memo::new(move |_| page.tab().get());
     let panels = Tab::ALL.map(|tab| {
