@@ -25,7 +25,11 @@ test("the multi-node tab shows what the command line prints", async () => {
 });
 
 test("a suggestion is applied by one click, and a node shape fills the rest", async () => {
-  const page = await openPage({ place: "#tab=multi-node&m=llama-3.1-8b&e=fsdp&gn=16&nn=2&ic=ethernet_10g" });
+  const page = await openPage();
+  await page.getByRole("tab", { name: "Multi-node" }).click();
+  await set(page, "hardware.num_gpus", 16);
+  await set(page, "node_config.num_nodes", 2);
+  await set(page, "node_config.interconnect_type", "ethernet_10g");
   const step = page.locator("#step-table tbody tr").first();
   const before = await step.innerText();
   await page.locator("#suggestions button").first().click();

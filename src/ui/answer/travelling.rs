@@ -97,7 +97,7 @@ fn summary(answer: &MultiNodeAnswer) -> AnyView {
     panel(
         "step",
         "Time of a step",
-        &[Words(""), Number("low"), Number("expected"), Number("high")],
+        &[Words("Figure"), Number("low"), Number("expected"), Number("high")],
         rows.collect_view().into_any(),
         Some(memory),
     )
@@ -295,7 +295,7 @@ fn rates(answer: &MultiNodeAnswer) -> AnyView {
     panel(
         "rates",
         "Rates that this is calculated with",
-        &[Words(""), Number("low"), Number("expected"), Number("high")],
+        &[Words("Figure"), Number("low"), Number("expected"), Number("high")],
         rows,
         None,
     )
