@@ -589,3 +589,21 @@ fn the_multi_node_question_is_answered_on_the_command_line() {
     let answer = gpu_mem_calc::api::multi_node(&request).expect("an answer");
     assert_eq!(json, serde_json::to_value(answer).expect("JSON"));
 }
+
+#[test]
+fn a_log_and_a_yaml_file_are_read() {
+    let yaml = "model:\n  id: smollm2-135m\nhardware: {gpu: l4-24gb}\n";
+    let answer = run_with(&["calculate", "-c", "-", "--format", "json"], yaml);
+    assert_eq!(answer.status.code(), Some(0), "{}", err(&answer));
+    let log = include_str!("interop/samples/vllm-log-v1.txt");
+    let table = run_with(&["import", "-", "--gpu", "h100-sxm-80gb"], log);
+    assert_eq!(table.status.code(), Some(0), "{}", err(&table));
+    assert!(out(&table).contains("Measured beside predicted"), "{}", out(&table));
+    let read = run_with(&["import", "-", "--format", "json"], log);
+    let read: Value = serde_json::from_str(&out(&read)).expect("JSON");
+    assert_eq!(read["request"]["model"]["id"], "llama-3.1-8b");
+    assert_eq!(read["kind"], "vllm_log");
+    let strange = run_with(&["import", "-"], "nothing of this kind");
+    assert_eq!(strange.status.code(), Some(2));
+    assert!(err(&strange).contains("not_recognised"));
+}

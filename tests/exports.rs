@@ -345,3 +345,78 @@ fn every_format_is_written_for_its_engines() {
     assert!(missing.is_empty(), "{missing:?}");
     assert!(INPUTS.iter().any(|input| input.section == Section::Inference));
 }
+
+/// FNV-1a over 64 bits: the same on every machine.
+fn hash(text: &str, mut state: u64) -> u64 {
+    for byte in text.bytes() {
+        state = (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    state
+}
+
+/// Every export of every question of the tests: by target, file name and text.
+fn all_exports() -> Vec<(&'static str, String, String)> {
+    let file: Value = serde_json::from_str(include_str!("inputs/changes.json")).unwrap();
+    let more: Value = serde_json::from_str(include_str!("exporters/questions.json")).unwrap();
+    let own = file["questions"].as_object().unwrap().iter();
+    let mut all = Vec::new();
+    for (name, question) in own.chain(more.as_object().unwrap()) {
+        let asked = request(question.clone());
+        for format in api::export_formats() {
+            if matches!(format.name, "csv" | "markdown" | "json" | "yaml") {
+                continue;
+            }
+            if let Ok(export) = api::export(format.name, &asked) {
+                all.push((format.name, format!("{name}-{}", export.file_name), export.text));
+            }
+        }
+    }
+    all
+}
+
+/// What the frameworks loaded (`tests/exporters/results.json`) is what is written now. `cargo xtask exporters` loads anew,
+/// and sets the variable to have the exports written into a folder.
+#[test]
+fn exports_are_those_that_the_frameworks_loaded() {
+    let exports = all_exports();
+    let mut hashes = std::collections::BTreeMap::new();
+    for (target, name, text) in &exports {
+        let state = hashes.entry(*target).or_insert(0xcbf2_9ce4_8422_2325);
+        *state = hash(text, hash(name, *state));
+    }
+    if let Some(folder) = std::env::var_os("GPU_MEM_CALC_EXPORTS") {
+        let folder = std::path::PathBuf::from(folder);
+        for (target, name, text) in &exports {
+            std::fs::create_dir_all(folder.join(target)).expect("a folder");
+            std::fs::write(folder.join(target).join(name), text).expect("a file");
+        }
+        let text: std::collections::BTreeMap<_, _> = hashes
+            .iter()
+            .map(|(target, state)| (target, format!("{state:016x}")))
+            .collect();
+        std::fs::write(folder.join("hashes.json"), serde_json::to_string(&text).unwrap()).expect("a file");
+        return;
+    }
+    let results: Value = serde_json::from_str(include_str!("exporters/results.json")).unwrap();
+    let mut wrong = Vec::new();
+    for (target, state) in hashes {
+        let row = results
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["target"] == target);
+        match row {
+            None => wrong.push(format!("{target} was never loaded")),
+            Some(row) if row["exports"] != format!("{state:016x}") => {
+                wrong.push(format!("{target} changed after {} loaded it", row["framework"]));
+            }
+            Some(row) if row["loaded"] != row["files"] => wrong.push(format!("{target}: {}", row["refused"])),
+            Some(_) => {}
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "run `cargo xtask exporters`:\n{}",
+        wrong.join("\n")
+    );
+}

@@ -10,6 +10,7 @@ mod export;
 mod fixes;
 mod given;
 mod host;
+mod import;
 mod inference;
 mod job;
 mod measure;
@@ -30,12 +31,14 @@ pub use crate::hardware::{
     Gpu, MemorySetup, NodeShape, find as find_gpu, gpus, links, nearest as nearest_gpus, nodes,
 };
 pub use crate::interop::export::Export;
+pub use crate::interop::import::{Found, Import, Measured};
 pub use crate::request::*;
 pub use crate::warn::{Issue, Severity};
 pub use arithmetic::evaluate as evaluate_formula;
 pub use explain::{explain, substituted};
 pub use export::{ExportFormat, export, export_formats, export_formats_for};
 pub use fixes::{Effect, Fix, Fixes, Time, inference_fixes, training_fixes};
+pub use import::{Compared, Imported, import, request_from_text};
 pub use inference::{calculate_inference, calculate_inference_with, side_by_side, validate_inference};
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};

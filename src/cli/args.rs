@@ -44,7 +44,27 @@ pub fn command() -> Command {
                 .arg(force()),
         )
         .subcommand(export())
+        .subcommand(import())
         .subcommand(accuracy())
+}
+
+fn import() -> Command {
+    Command::new("import")
+        .about("Read a configuration, a command line, a log or a message of another program as a question")
+        .after_help(
+            "Prints what was found, assumed and not understood, and what was measured beside what is predicted. With --format json \
+             the question itself is among it.\nExample: vllm serve ... 2>&1 | gpu-mem-calc import -",
+        )
+        .arg(
+            Arg::new("file")
+                .required(true)
+                .value_name("FILE")
+                .help("A file, or - for standard input"),
+        )
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(inputs())
 }
 
 fn export() -> Command {

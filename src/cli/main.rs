@@ -11,6 +11,7 @@ mod explain;
 mod export;
 mod failure;
 mod fixes;
+mod import;
 mod inference;
 mod lists;
 mod model;
@@ -56,6 +57,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("models", given)) => lists::models(given),
         Some(("schema", given)) => lists::schema(given),
         Some(("export", given)) => export::run(given),
+        Some(("import", given)) => import::run(given),
         Some(("accuracy", given)) => accuracy::run(given),
         _ => Err(Failure::usage("No command was given; see --help.")),
     }

@@ -33,7 +33,7 @@ pub fn request(given: &ArgMatches) -> Result<Request, Failure> {
 
 /// A request from a file.
 pub fn from_file(path: &str) -> Result<Request, Failure> {
-    Request::from_text(&read(path)?).map_err(|issue| Failure::Input(vec![issue]))
+    api::request_from_text(&read(path)?).map_err(|issue| Failure::Input(vec![issue]))
 }
 
 /// Sets every input that was given as a flag.

@@ -10,6 +10,7 @@ missing, never as passed. Nothing here needs a GPU or a network.
 import argparse
 import ast
 import contextlib
+import datetime
 import importlib.metadata
 import io
 import json
@@ -384,22 +385,31 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("result", type=pathlib.Path)
     parser.add_argument("--source", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--date", default=datetime.date.today().isoformat())
     parser.add_argument("--only", action="append", default=[])
     given = parser.parse_args()
     sources = dict(item.split("=", 1) for item in given.source)
+    hashes = json.loads((given.folder / "hashes.json").read_text())
+    earlier = {}
+    if given.result.exists():
+        earlier = {row["target"]: row for row in json.loads(given.result.read_text())}
     rows = []
     for target, check in checks(sources).items():
         if given.only and target not in given.only:
             continue
         files = sorted((given.folder / target).glob("*"))
-        row = {"target": target, "files": len(files), "loaded": 0, "refused": []}
+        row = {"target": target, "exports": hashes.get(target), "files": len(files), "loaded": 0, "refused": []}
+        row["date"] = given.date
+        before = earlier.get(target, {})
+        same = before.get("exports") == row["exports"] and before.get("loaded") == len(files)
         noise = io.StringIO()
         try:
             with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
                 row["framework"], row["version"], load = check()
         except (ImportError, KeyError, importlib.metadata.PackageNotFoundError) as problem:
             row.update(framework=target, version="missing", refused=[repr(problem)])
-            rows.append(row)
+            # What was loaded once stays loaded while the export is the same.
+            rows.append(before if same else row)
             continue
         for path in files:
             try:

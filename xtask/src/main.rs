@@ -13,6 +13,7 @@ mod browser;
 mod budget;
 mod coverage;
 mod docs;
+mod exporters;
 mod npm;
 mod page;
 mod parts;
@@ -41,6 +42,7 @@ cargo xtask COMMAND
   size                                      sizes of dist/ against the committed budget
   coverage                                  line coverage of the core against the committed budget
   accuracy                                  compare with the measured runs, and write the committed figures anew
+  exporters [--source NAME=PATH]             load every export with its framework, and write the committed table anew
   bench                                     how long one answer takes natively
   tools                                     bring every tool the commands above need, and say where it is
 
@@ -90,6 +92,7 @@ fn dispatch() -> Result<()> {
         ("bench", options) => test::bench(options),
         ("tools", []) => tools::bring_all(),
         ("accuracy", []) => accuracy::refresh(),
+        ("exporters", options) => exporters::load(options),
         ("trunk-hook", []) => trunk::hook(),
         ("trunk-docs", []) => docs::hook(),
         ("trunk-parts", []) => parts::hook(),

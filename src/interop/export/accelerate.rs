@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::Body;
 use super::common::{
-    full_recomputation, is_first_fsdp, machines, note_pure, put, recipe, reshards, shard_and_replicate,
-    strategy,
+    Recipe, full_recomputation, is_first_fsdp, machines, note_pure, put, recipe, reduction, reshards,
+    shard_and_replicate, strategy,
 };
 use super::layers;
 use super::sheet::Sheet;
@@ -40,6 +40,9 @@ pub(super) fn write(sheet: &mut Sheet<'_>) -> Body {
     put(&mut root, "main_training_function", "main");
     let recipe = recipe(sheet);
     note_pure(sheet, recipe);
+    if recipe == (Recipe::Full { tf32: false }) {
+        sheet.note("Load the model in float32 (training.dtype): the file says only that nothing is mixed.");
+    }
     put(&mut root, "mixed_precision", recipe.mixed_precision());
     put(&mut root, "num_machines", nodes);
     put(&mut root, "num_processes", gpus);
@@ -62,7 +65,7 @@ pub(super) fn write(sheet: &mut Sheet<'_>) -> Body {
             if let Some(mesh) = mesh(sheet) {
                 put(&mut root, "parallelism_config", mesh);
             }
-            reduction(sheet, recipe.mixed_precision());
+            reduction(sheet, recipe, "Accelerate");
         }
         EngineId::Deepspeed => put(&mut root, "deepspeed_config", deepspeed(sheet)),
         EngineId::MegatronLm => put(&mut root, "megatron_lm_config", megatron(sheet)),
@@ -70,20 +73,6 @@ pub(super) fn write(sheet: &mut Sheet<'_>) -> Body {
     }
     sheet.note("Micro-batch, sequence length and optimizer belong to the training script.");
     Body::Yaml(Value::Object(root))
-}
-
-/// Accelerate reduces gradients in the compute type; what is asked otherwise is told.
-fn reduction(sheet: &mut Sheet<'_>, compute: &str) {
-    let asked = match sheet.peek_word(InputId::ReduceDtype) {
-        "" => "fp32",
-        word => word,
-    };
-    if compute != "no" && asked != compute {
-        sheet.tell(&[InputId::ReduceDtype]);
-        sheet.note(format!(
-            "Accelerate reduces gradients in {compute}; the calculation assumes {asked} (engine.reduce_dtype): pass MixedPrecisionPolicy(reduce_dtype=...) to FullyShardedDataParallelPlugin."
-        ));
-    }
 }
 
 /// Keys of `fsdp_config`, which differ between the versions.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Body;
 use super::common::{
     Recipe, attention, full_recomputation, has_adapter, is_first_fsdp, machines, modules_to_save, put,
-    recipe, reshards, shard_and_replicate, trainer_optimizer,
+    recipe, reduction, reshards, shard_and_replicate, trainer_optimizer,
 };
 use super::sheet::Sheet;
 use super::{deepspeed, layers};
@@ -55,7 +55,10 @@ pub(super) fn write(sheet: &mut Sheet<'_>) -> Body {
         }
     }
     match sheet.trainer() {
-        EngineId::Fsdp => fsdp(sheet, &mut root),
+        EngineId::Fsdp => {
+            fsdp(sheet, &mut root);
+            reduction(sheet, recipe, "Axolotl");
+        }
         EngineId::Deepspeed => {
             let mut config = deepspeed::config(sheet, recipe);
             for key in ["optimizer", "scheduler"] {
@@ -200,7 +203,7 @@ fn activations(sheet: &mut Sheet<'_>, root: &mut Map<String, Value>) {
     let flattened = sheet.peek_word(InputId::BatchLayout) == "padding_free";
     if let Some(kernel) = attention(sheet) {
         if flattened && kernel == "sdpa" {
-            sheet.note("Rows without padding need a kernel that knows where each sequence ends: flash-attn.");
+            sheet.note("Rows without padding need a kernel that knows where each sequence ends: flash-attn (training.attention).");
             put(root, "attn_implementation", "flash_attention_2");
         } else {
             put(root, "attn_implementation", kernel);

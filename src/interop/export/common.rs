@@ -65,13 +65,15 @@ impl Recipe {
 pub fn note_pure(sheet: &mut Sheet<'_>, recipe: Recipe) {
     if let Recipe::Pure(_) = recipe {
         sheet.note(format!(
-            "Pure {}: load the model with dtype=\"{}\"; this file cannot say so.",
+            "Pure {} (training.precision_mode, training.dtype): load the model with dtype=\"{}\"; this file cannot say so.",
             recipe.compute(),
             recipe.weights()
         ));
     }
     if recipe == (Recipe::Full { tf32: true }) {
-        sheet.note("TF32 products: set torch.backends.cuda.matmul.allow_tf32 = True in the script.");
+        sheet.note(
+            "TF32 products (training.dtype): set torch.backends.cuda.matmul.allow_tf32 = True in the script.",
+        );
     }
 }
 
@@ -219,5 +221,23 @@ pub fn strategy(sheet: &mut Sheet<'_>) -> &'static str {
         "hybrid_shard" => "HYBRID_SHARD",
         "hybrid_shard_zero2" => "HYBRID_SHARD_ZERO2",
         _ => "FULL_SHARD",
+    }
+}
+
+/// Accelerate, and all that runs on it, reduces FSDP's gradients in the compute type; what is asked otherwise is said.
+pub fn reduction(sheet: &mut Sheet<'_>, recipe: Recipe, who: &str) {
+    let compute = recipe.mixed_precision();
+    let asked = match sheet.peek_word(InputId::ReduceDtype) {
+        "" => "fp32",
+        word => word,
+    };
+    if compute == "no" {
+        return;
+    }
+    sheet.tell(&[InputId::ReduceDtype]);
+    if asked != compute {
+        sheet.note(format!(
+            "{who} reduces FSDP's gradients in {compute}; the calculation assumes {asked} (engine.reduce_dtype). Set it to {compute} to see that memory, or pass a policy of your own."
+        ));
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::Body;
-use super::common::{Recipe, has_adapter, put, recipe};
+use super::common::{Recipe, has_adapter, note_pure, put, recipe};
 use super::sheet::Sheet;
 use super::trainer;
 use crate::request::InputId;
@@ -43,6 +43,8 @@ pub(super) fn write(sheet: &mut Sheet<'_>) -> Body {
     }
     if recipe == Recipe::Pure("bf16") {
         put(&mut root, "pure_bf16", true);
+    } else {
+        note_pure(sheet, recipe);
     }
     let muon = sheet.peek_word(InputId::Optimizer) == "muon";
     let galore = sheet.peek_word(InputId::Optimizer) == "galore";
@@ -72,7 +74,7 @@ pub(super) fn write(sheet: &mut Sheet<'_>) -> Body {
         root.remove("liger_kernel_config");
         put(&mut root, "enable_liger_kernel", liger);
         sheet.note(
-            "Liger kernels are switched on as one here: norm, rotary, gated activation and the fused loss.",
+            "Liger kernels are switched on as one here: norm, rotary, gated activation (training.fused_kernels) and the fused loss (training.loss).",
         );
     }
     if let Some(recomputes) = root.remove("gradient_checkpointing") {

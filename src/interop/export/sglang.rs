@@ -89,10 +89,7 @@ fn limits(sheet: &mut Sheet<'_>, command: &mut Command) {
         "--mem-fraction-static",
         sheet.typed_number(InputId::GpuMemoryUtilization),
     );
-    let longest = sheet
-        .typed_integer(InputId::MaxModelLen)
-        .or_else(|| sheet.typed_integer(InputId::TotalTokens));
-    command.maybe("--context-length", longest);
+    command.maybe("--context-length", sheet.typed_integer(InputId::MaxModelLen));
     if let Some(size) = sheet.typed_integer(InputId::ChunkSize) {
         // Off is -1 on its command line.
         let size = if size == 0 {

@@ -45,11 +45,8 @@ pub(super) fn command(sheet: &mut Sheet<'_>) -> (Command, Map<String, Value>) {
             sheet.peek_integer(InputId::ServerTensorParallel).unwrap_or(1),
         );
     }
-    let longest = sheet
-        .typed_integer(InputId::TrtMaxSeqLen)
-        .or_else(|| sheet.typed_integer(InputId::TotalTokens));
-    command.maybe("--max_seq_len", longest);
     for (flag, id) in [
+        ("--max_seq_len", InputId::TrtMaxSeqLen),
         ("--max_batch_size", InputId::TrtMaxBatchSize),
         ("--max_num_tokens", InputId::TrtMaxNumTokens),
         ("--max_beam_width", InputId::TrtMaxBeamWidth),

@@ -47,11 +47,8 @@ pub(super) fn command(sheet: &mut Sheet<'_>) -> Command {
     if shards > 1 {
         command.flag("--num-shard", shards);
     }
-    let longest = sheet
-        .typed_integer(InputId::TgiMaxTotalTokens)
-        .or_else(|| sheet.typed_integer(InputId::TotalTokens));
-    command.maybe("--max-total-tokens", longest);
     for (flag, id) in [
+        ("--max-total-tokens", InputId::TgiMaxTotalTokens),
         ("--max-input-tokens", InputId::TgiMaxInputTokens),
         ("--max-batch-prefill-tokens", InputId::TgiPrefillTokens),
         ("--max-batch-total-tokens", InputId::TgiBatchTotalTokens),

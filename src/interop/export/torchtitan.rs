@@ -80,7 +80,7 @@ fn model(sheet: &mut Sheet<'_>) -> Value {
         Some((_, name, flavor)) => (*name, *flavor),
         None => {
             sheet.note("torchtitan has no flavor of this model that is known here: add one, and name it in model.flavor.");
-            ("llama3", "8B")
+            ("llama3", sheet.facts().name.as_str())
         }
     };
     json!({"name": name, "flavor": flavor, "hf_assets_path": format!("./assets/hf/{path}")})
@@ -95,19 +95,25 @@ fn optimizer(sheet: &mut Sheet<'_>) -> Value {
             "AdamW"
         }
     };
+    let built = matches!(sheet.peek_word(InputId::Optimizer), "adamw" | "adam");
     let implementation = match sheet.word(InputId::OptimizerImplementation) {
         "loop" => "for-loop",
         "foreach" => "foreach",
         _ if !sheet.facts().fused_optimizer => "foreach",
         _ => "fused",
     };
-    json!({
+    let mut options = json!({
         "name": name,
         "lr": sheet.number(InputId::LearningRate).unwrap_or(1e-4),
         "weight_decay": sheet.number(InputId::WeightDecay).unwrap_or(0.01),
         "implementation": implementation,
         "early_step_in_backward": sheet.toggle(InputId::OptimizerInBackward),
-    })
+    });
+    // The settings of AdamW mean nothing for the optimizer that takes its place.
+    if let Some(fields) = options.as_object_mut().filter(|_| !built) {
+        fields.shift_remove("implementation");
+    }
+    options
 }
 
 fn training(sheet: &mut Sheet<'_>, recipe: Recipe) -> Value {
@@ -150,6 +156,9 @@ fn parallelism(sheet: &mut Sheet<'_>) -> Value {
         (1, sheet.facts().data_parallel)
     };
     sheet.tell(&[InputId::DataParallelSize]);
+    if fsdp && shard == 1 {
+        sheet.note("With one rank torchtitan does not shard (engine.type), and computes under autocast (training.precision_mode).");
+    }
     let mut root = Map::new();
     put(&mut root, "data_parallel_replicate_degree", replicate);
     put(&mut root, "data_parallel_shard_degree", shard);

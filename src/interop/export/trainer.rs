@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::Body;
 use super::common::{
-    Recipe, full_recomputation, is_first_fsdp, machines, note_pure, put, recipe, reshards, strategy,
-    trainer_optimizer,
+    Recipe, full_recomputation, is_first_fsdp, machines, note_pure, put, recipe, reduction, reshards,
+    strategy, trainer_optimizer,
 };
 use super::sheet::Sheet;
 use super::{deepspeed, layers};
@@ -77,7 +77,7 @@ pub(super) fn arguments(sheet: &mut Sheet<'_>, recipe: Recipe, root: &mut Map<St
         EngineId::Fsdp => {
             put(root, "fsdp", true);
             put(root, "fsdp_config", fsdp(sheet));
-            reduction(sheet, recipe);
+            reduction(sheet, recipe, "The Trainer");
         }
         EngineId::Deepspeed => {
             let mut config = deepspeed::config(sheet, recipe);
@@ -237,21 +237,4 @@ fn fsdp(sheet: &mut Sheet<'_>) -> Value {
     };
     put(&mut config, "state_dict_type", kind);
     Value::Object(config)
-}
-
-/// The Trainer's FSDP reduces in the compute type.
-fn reduction(sheet: &mut Sheet<'_>, recipe: Recipe) {
-    let asked = match sheet.peek_word(InputId::ReduceDtype) {
-        "" => "fp32",
-        word => word,
-    };
-    let compute = recipe.mixed_precision();
-    if compute != "no" && compute != asked {
-        sheet.tell(&[InputId::ReduceDtype]);
-        sheet.note(format!(
-            "The Trainer's FSDP reduces gradients in {compute}; the calculation assumes {asked} (engine.reduce_dtype). Set engine.reduce_dtype to {compute} to see its memory."
-        ));
-    } else if compute == asked {
-        sheet.tell(&[InputId::ReduceDtype]);
-    }
 }

@@ -64,8 +64,14 @@ fn loss(sheet: &mut Sheet<'_>) -> &'static str {
 fn layout(sheet: &mut Sheet<'_>, preference: bool, root: &mut Map<String, Value>) {
     let layout = sheet.peek_word(InputId::BatchLayout);
     if preference {
+        put(root, "beta", 0.1);
         put(root, "padding_free", layout == "padding_free");
-        sheet.among(InputId::BatchLayout, &["padded", "padding_free"]);
+        if sheet
+            .among(InputId::BatchLayout, &["padded", "padding_free"])
+            .is_none()
+        {
+            sheet.note("Preference training of TRL pads its rows (training.batch_layout).");
+        }
         return;
     }
     sheet.tell(&[InputId::BatchLayout]);
