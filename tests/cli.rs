@@ -496,33 +496,16 @@ fn the_table_has_the_rows_of_the_original() {
 
 #[test]
 fn a_question_is_exported_and_its_notes_are_told() {
-    let output = run(&[
-        "export",
-        "accelerate",
-        "--model",
-        "llama-3.1-8b",
-        "--engine",
-        "fsdp",
-        "--gpus",
-        "8",
-    ]);
+    let words = |text: &'static str| text.split(' ').collect::<Vec<_>>();
+    let asked = "export accelerate --model llama-3.1-8b --engine fsdp --gpus 8";
+    let output = run(&words(asked));
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(out(&output).contains("fsdp_version: 2"));
     assert!(err(&output).contains("note: "), "{}", err(&output));
-    let same = ok(&[
-        "export",
-        "--format",
-        "ACCELERATE",
-        "--model",
-        "llama-3.1-8b",
-        "--engine",
-        "fsdp",
-        "--gpus",
-        "8",
-    ]);
+    let same = ok(&words("export --format ACCELERATE --model llama-3.1-8b --engine fsdp --gpus 8"));
     assert_eq!(same, out(&output));
     assert!(ok(&["export", "--list"]).contains("torchtitan"));
-    let refused = run(&["export", "deepspeed", "--model", "llama-3.1-8b"]);
+    let refused = run(&words("export deepspeed --model llama-3.1-8b"));
     assert_eq!(refused.status.code(), Some(2));
     assert!(err(&refused).contains("unsupported_combination"));
     assert_eq!(run(&["export"]).status.code(), Some(2));
@@ -598,7 +581,11 @@ fn a_log_and_a_yaml_file_are_read() {
     let log = include_str!("interop/samples/vllm-log-v1.txt");
     let table = run_with(&["import", "-", "--gpu", "h100-sxm-80gb"], log);
     assert_eq!(table.status.code(), Some(0), "{}", err(&table));
-    assert!(out(&table).contains("Measured beside predicted"), "{}", out(&table));
+    assert!(
+        out(&table).contains("Measured beside predicted"),
+        "{}",
+        out(&table)
+    );
     let read = run_with(&["import", "-", "--format", "json"], log);
     let read: Value = serde_json::from_str(&out(&read)).expect("JSON");
     assert_eq!(read["request"]["model"]["id"], "llama-3.1-8b");

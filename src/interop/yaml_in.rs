@@ -36,7 +36,8 @@ pub fn parse(text: &str) -> Result<Value, Problem> {
             });
         }
         if body.starts_with("---") && body.trim_matches('-').trim().is_empty() {
-            if lines.is_empty() {
+            let blank = |line: &Line<'_>| line.text.is_empty() || line.text.starts_with('#');
+            if lines.iter().all(blank) {
                 continue;
             }
             break;
@@ -363,6 +364,9 @@ fn quoted(rest: &mut &str, quote: char, line: usize) -> Result<Value, Problem> {
             match chars.next().map(|(_, next)| next) {
                 Some('n') => text.push('\n'),
                 Some('t') => text.push('\t'),
+                Some('r') => text.push('\r'),
+                Some('b') => text.push('\u{8}'),
+                Some('f') => text.push('\u{c}'),
                 Some('u') => {
                     let digits: String = chars.by_ref().take(4).map(|(_, digit)| digit).collect();
                     let found = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
