@@ -502,7 +502,9 @@ fn a_question_is_exported_and_its_notes_are_told() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(out(&output).contains("fsdp_version: 2"));
     assert!(err(&output).contains("note: "), "{}", err(&output));
-    let same = ok(&words("export --format ACCELERATE --model llama-3.1-8b --engine fsdp --gpus 8"));
+    let same = ok(&words(
+        "export --format ACCELERATE --model llama-3.1-8b --engine fsdp --gpus 8",
+    ));
     assert_eq!(same, out(&output));
     assert!(ok(&["export", "--list"]).contains("torchtitan"));
     let refused = run(&words("export deepspeed --model llama-3.1-8b"));
