@@ -49,6 +49,7 @@ fn every_record_is_read_in_its_format() {
         ("saved-activations.jsonl", 54, Format::SavedActivations),
         ("smallest-card.jsonl", 15, Format::SmallestCard),
         ("throughput.jsonl", 184, Format::Speed),
+        ("serving-speed.jsonl", 55, Format::Speed),
     ] {
         let records = file(name);
         assert_eq!(records.len(), count, "{name}");

@@ -43,8 +43,22 @@ fn training_speeds_are_as_far_off_as_stated_and_no_farther() {
 }
 
 #[test]
+fn serving_speeds_are_as_far_off_as_stated_and_no_farther() {
+    let records = records("serving-speed.jsonl");
+    let found = rows(&lines(&records).expect("every record is answered"));
+    let output = "output_tokens_per_second";
+    within(&found, "tensorrt_llm, h100-sxm-80gb", output, (20, 9.2, 122.0));
+    within(&found, "tensorrt_llm, l40s", output, (8, 6.0, 7.3));
+    within(&found, "tensorrt_llm, a100-sxm-80gb", output, (5, 6.6, 25.0));
+    within(&found, "tensorrt_llm, h100-sxm-80gb", "ttft_ms", (9, 14.3, 19.1));
+    within(&found, "tensorrt_llm, l40s", "ttft_ms", (4, 52.2, 59.1));
+    within(&found, "tensorrt_llm, a100-sxm-80gb", "ttft_ms", (8, 8.0, 19.9));
+    within(&found, "tensorrt_llm, h100-sxm-80gb", "tpot_ms", (1, 13.6, 13.6));
+}
+
+#[test]
 fn every_published_speed_has_a_source_and_a_name_of_its_own() {
-    let records = records("throughput.jsonl");
+    let records = [records("throughput.jsonl"), records("serving-speed.jsonl")].concat();
     let ids: BTreeSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
     assert_eq!(ids.len(), records.len());
     for record in &records {

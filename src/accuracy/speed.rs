@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::record::{Format, Record};
 use crate::api;
-use crate::request::{Figures, Request, StepAnswer};
+use crate::request::{Figures, Request};
+use crate::warn::Issue;
 
 /// What was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,17 +16,32 @@ pub enum SpeedQuantity {
     TokensPerGpu,
     /// Training: utilization in percent.
     Utilization,
+    /// Serving: new tokens per second of a copy, prompts included.
+    OutputTokens,
+    /// Serving: milliseconds to the first token.
+    FirstToken,
+    /// Serving: milliseconds per token.
+    PerToken,
 }
 
 impl SpeedQuantity {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::TokensPerGpu, Self::Utilization];
+    pub const ALL: [Self; 5] = [
+        Self::TokensPerGpu,
+        Self::Utilization,
+        Self::OutputTokens,
+        Self::FirstToken,
+        Self::PerToken,
+    ];
 
     /// The key in records.
     pub const fn key(self) -> &'static str {
         match self {
             Self::TokensPerGpu => "tokens_per_second_per_gpu",
             Self::Utilization => "mfu_percent",
+            Self::OutputTokens => "output_tokens_per_second",
+            Self::FirstToken => "ttft_ms",
+            Self::PerToken => "tpot_ms",
         }
     }
 
@@ -33,11 +49,30 @@ impl SpeedQuantity {
         Self::ALL.into_iter().find(|quantity| quantity.key() == key)
     }
 
-    fn of_step(self, step: &StepAnswer) -> Figures {
-        match self {
-            Self::TokensPerGpu => step.tokens_per_second_per_gpu,
-            Self::Utilization => step.mfu_percent,
-        }
+    /// What the roofline says to a question.
+    fn predict(self, request: &Request) -> Result<Figures, String> {
+        let refused = |issues: Vec<Issue>| {
+            let first = issues.into_iter().find(Issue::is_error);
+            first.map_or_else(
+                || "refused".to_owned(),
+                |issue| format!("{}: {}", issue.path, issue.message),
+            )
+        };
+        let step = || {
+            let answer = api::multi_node(request).map_err(refused)?;
+            answer.step.ok_or_else(|| "no time".to_owned())
+        };
+        let served = || {
+            let answer = api::calculate_inference(request).map_err(refused)?;
+            answer.speed.ok_or_else(|| "no speed".to_owned())
+        };
+        Ok(match self {
+            Self::TokensPerGpu => step()?.tokens_per_second_per_gpu,
+            Self::Utilization => step()?.mfu_percent,
+            Self::OutputTokens => served()?.output_tokens_per_second,
+            Self::FirstToken => served()?.ttft_ms,
+            Self::PerToken => served()?.tpot_ms,
+        })
     }
 }
 
@@ -57,7 +92,7 @@ pub struct SpeedLine {
 }
 
 impl SpeedLine {
-    /// Predicted against measured, in percent; positive where the roofline is too fast.
+    /// Predicted against measured, in percent; positive where the roofline's number is larger.
     pub fn error_percent(&self) -> f64 {
         100.0 * (self.predicted.expected - self.measured) / self.measured
     }
@@ -121,17 +156,18 @@ fn line(record: &Record) -> Result<SpeedLine, String> {
         .map(Value::Object)
         .unwrap_or_default();
     let request = Request::from_json(&question).map_err(|issue| wrong(&issue.message))?;
-    let answer = api::multi_node(&request).map_err(|issues| {
-        let first = issues.iter().find(|issue| issue.is_error());
-        wrong(first.map_or("refused", |issue| issue.message.as_str()))
-    })?;
-    let step = answer.step.ok_or_else(|| wrong("no time"))?;
+    let predicted = quantity.predict(&request).map_err(|reason| wrong(&reason))?;
     let text = |path: &str| question.pointer(path).and_then(Value::as_str).unwrap_or_default();
     Ok(SpeedLine {
         id: record.id.clone(),
-        kind: format!("{}, {}", text("/engine/type"), text("/hardware/gpu")),
+        kind: format!(
+            "{}{}, {}",
+            text("/engine/type"),
+            text("/inference/engine_type"),
+            text("/hardware/gpu")
+        ),
         quantity,
-        predicted: quantity.of_step(&step),
+        predicted,
         measured,
     })
 }

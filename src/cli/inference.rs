@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{self, InferenceAnswer, Request, ServerRow, SideBySide, Strictness, Verdict};
+use gpu_mem_calc::api::{
+    self, Figures, InferenceAnswer, Request, ServerRow, SideBySide, Strictness, Verdict,
+};
 
 use crate::calculate::node;
 use crate::failure::{self, Failure};
@@ -109,6 +111,7 @@ fn table(answer: &InferenceAnswer, whole_ledger: bool) -> String {
     }
     text.push('\n');
     text.push_str(&summary(answer));
+    text.push_str(&speed(answer));
     text.push_str("\nParts of one GPU (low, expected, high)\n");
     text.push_str(&parts(answer));
     text.push_str(&cards(answer));
@@ -177,6 +180,58 @@ fn summary(answer: &InferenceAnswer) -> String {
         ]);
     }
     rows.text(0)
+}
+
+/// How fast a copy can serve, and machines for the asked traffic.
+fn speed(answer: &InferenceAnswer) -> String {
+    let Some(speed) = &answer.speed else {
+        return String::new();
+    };
+    let mut rows = Table::plain(&[Align::Left, Align::Right, Align::Right, Align::Right]);
+    let mut add = |label: &str, value: Figures, digits: usize| {
+        let cells = [value.low, value.expected, value.high].map(|one| format!("{one:.digits$}"));
+        rows.row(std::iter::once(label.to_owned()).chain(cells));
+    };
+    add("Time to first token, ms", speed.ttft_ms, 1);
+    add("Time per token, ms", speed.tpot_ms, 2);
+    add("Prompt tokens per second", speed.prefill_tokens_per_second, 0);
+    add(
+        "New tokens per second and sequence",
+        speed.decode_tokens_per_second_per_sequence,
+        1,
+    );
+    add("New tokens per second", speed.decode_tokens_per_second, 0);
+    add(
+        "New tokens per second, prompts included",
+        speed.output_tokens_per_second,
+        0,
+    );
+    if let Some(sizing) = &speed.sizing {
+        add("Sequences at once per copy", sizing.sequences_per_copy, 0);
+        add(
+            "Requests per second of a copy",
+            sizing.requests_per_second_per_copy,
+            2,
+        );
+        add("Copies for the traffic", sizing.replicas, 0);
+        add("GPUs for the traffic", sizing.gpus, 0);
+    }
+    let mut text = format!(
+        "\nSpeed, a roofline (low, expected, high): prompts bound by {}, steps by {}\n{}",
+        speed.prefill_bound,
+        speed.decode_bound,
+        rows.text(2)
+    );
+    if let Some(sizing) = &speed.sizing {
+        text.push_str(&format!(
+            "  The traffic is limited by {}.\n",
+            sizing.limit.replace('_', " ")
+        ));
+    }
+    if let Some(reason) = &speed.sizing_missing {
+        text.push_str(&format!("  {reason}\n"));
+    }
+    text
 }
 
 fn parts(answer: &InferenceAnswer) -> String {

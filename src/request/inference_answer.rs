@@ -7,6 +7,7 @@ use super::answer::{Assumed, Capacity, Meters, Range, Validation, Verdict};
 use super::host::HostNeed;
 use super::ledger_rows::{Component, InstantRow, LedgerRow};
 use super::model_summary::ModelSummary;
+use super::speed_answer::ServingSpeed;
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -171,6 +172,8 @@ pub struct InferenceAnswer {
     pub most_gpu_layers: Option<u64>,
     /// Upper bound of the rate of new tokens over all sequences; null where the card's figures are not known.
     pub estimated_throughput_tokens_per_sec: Option<f64>,
+    /// How fast it can go; null where the card's figures are not known.
+    pub speed: Option<ServingSpeed>,
     /// The pool of an engine that makes one, in GiB; without one the cache that would fit.
     pub kv_pool_gb: f64,
     /// Tokens in that pool.

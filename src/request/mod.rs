@@ -12,6 +12,7 @@ mod model_summary;
 mod network_answer;
 pub mod registry;
 mod side_by_side;
+mod speed_answer;
 mod values;
 
 pub use answer::{
@@ -34,4 +35,5 @@ pub use registry::{
     Level, Section, ServerId, Task,
 };
 pub use side_by_side::{Difference, ServerAnswer, ServerRow, SideBySide};
+pub use speed_answer::{ServingSpeed, Sizing};
 pub use values::{OTHER_SECTIONS, Request, json_invalid};

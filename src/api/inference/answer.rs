@@ -2,9 +2,9 @@
 
 use super::super::answer::{capacity_of, components_of, instants_of, model_summary, percent, range, rows_of};
 use super::super::measure::verdict;
-use super::cards;
 use super::job::Question;
 use super::settings::indivisible;
+use super::{cards, speed};
 use crate::inference::capacity::capacity;
 use crate::inference::engines::llama_cpp;
 use crate::inference::{Engine, Estimate, PartId};
@@ -71,6 +71,7 @@ pub fn answer(mut question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
             _ => None,
         },
         estimated_throughput_tokens_per_sec: throughput(&question, &estimate),
+        speed: speed::speed(&question, &estimate, room.sequences),
         kv_pool_gb: pool_bytes.to_gib(),
         kv_pool_tokens: estimate.pool.as_ref().map_or(fit_tokens, |pool| pool.tokens),
         max_concurrency: estimate

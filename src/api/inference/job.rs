@@ -3,6 +3,7 @@
 use super::super::given::Given;
 use super::super::job::Strictness;
 use super::super::resolve::{self, Card, Model, Report};
+use super::speed::Traffic;
 use super::{cards, formats, settings, shared, usage};
 use crate::inference::job::CacheType;
 use crate::inference::weights::Quantisation;
@@ -26,6 +27,8 @@ pub struct Question {
     pub others: Vec<(Card, u64)>,
     /// The engines that share each GPU.
     pub sharing: Option<Sharing>,
+    /// The traffic that is asked.
+    pub traffic: Traffic,
     /// GPUs of the whole job.
     pub gpus: u64,
     /// Defaults that were taken.
@@ -127,10 +130,25 @@ fn build(given: &Given, report: &mut Report) -> Option<Question> {
         card,
         others,
         sharing,
+        traffic: traffic(given),
         gpus,
         assumed: Vec::new(),
         warnings: Vec::new(),
     })
+}
+
+/// The traffic that is asked, with its limits.
+fn traffic(given: &Given) -> Traffic {
+    Traffic {
+        requests: given.number(InputId::RequestsPerSecond),
+        users: given.integer(InputId::ConcurrentUsers),
+        p95: (
+            given.integer(InputId::P95PromptTokens),
+            given.integer(InputId::P95NewTokens),
+        ),
+        limits: (given.number(InputId::MaxTtft), given.number(InputId::MaxTpot)),
+        bandwidth: given.number(InputId::BandwidthEfficiency),
+    }
 }
 
 /// What an engine must know about a card.

@@ -9,6 +9,7 @@ mod settings;
 mod sglang;
 mod shared;
 mod side_by_side;
+mod speed;
 mod tensorrt;
 mod tgi;
 mod transformers;

@@ -45,6 +45,10 @@ pub fn unused(given: &Given, engine: Option<ServerId>, report: &mut Report) {
 fn reason(id: InputId, given: &Given) -> Option<&'static str> {
     let unless = |used: bool, why: &'static str| (!used).then_some(why);
     match id {
+        InputId::P95PromptTokens | InputId::P95NewTokens | InputId::MaxTtft | InputId::MaxTpot => unless(
+            given.has(InputId::RequestsPerSecond) || given.has(InputId::ConcurrentUsers),
+            "No traffic is asked: type requests per second or requests at the same time.",
+        ),
         InputId::SamplingTopK | InputId::SamplingTopP => unless(
             given.toggle(InputId::DoSample) == Some(true),
             "Nothing is sampled: the likeliest token is taken.",

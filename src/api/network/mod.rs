@@ -6,6 +6,8 @@ mod machine;
 mod suggest;
 mod workload;
 
+pub(super) use machine::inside;
+
 use super::job::{Job, Strictness, job};
 use crate::network::{Case, Machine, StepTimes, Workload, step};
 use crate::request::{MultiNodeAnswer, NetworkOverhead, Request};

@@ -449,6 +449,13 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::Mmap
         | InputId::Mla
         | InputId::AttentionSlice
+        | InputId::RequestsPerSecond
+        | InputId::ConcurrentUsers
+        | InputId::P95PromptTokens
+        | InputId::P95NewTokens
+        | InputId::MaxTtft
+        | InputId::MaxTpot
+        | InputId::BandwidthEfficiency
         | InputId::OtherGpus
         | InputId::StateDtype
         | InputId::ChunkSize

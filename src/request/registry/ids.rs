@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Input, adapter, between, engine, hardware, images, inference, inference_llama_cpp, inference_run,
-    inference_sglang, inference_tensorrt, inference_tgi, inference_vllm, megatron, model, model_details,
-    offload, optimizer, parallelism, speed, training,
+    inference_sglang, inference_tensorrt, inference_tgi, inference_traffic, inference_vllm, megatron, model,
+    model_details, offload, optimizer, parallelism, speed, training,
 };
 
 macro_rules! registry {
@@ -218,6 +218,13 @@ registry! {
     UseKvCache => inference::USE_KV_CACHE,
     ServerTensorParallel => inference::TENSOR_PARALLEL_SIZE,
     ServerPipelineParallel => inference::PIPELINE_PARALLEL_SIZE,
+    RequestsPerSecond => inference_traffic::REQUESTS_PER_SECOND,
+    ConcurrentUsers => inference_traffic::CONCURRENT_USERS,
+    P95PromptTokens => inference_traffic::P95_PROMPT_TOKENS,
+    P95NewTokens => inference_traffic::P95_NEW_TOKENS,
+    MaxTtft => inference_traffic::MAX_TTFT,
+    MaxTpot => inference_traffic::MAX_TPOT,
+    BandwidthEfficiency => inference_traffic::BANDWIDTH_EFFICIENCY,
     OtherGpus => inference::OTHER_GPUS,
     GpuMemoryUtilization => inference::GPU_MEMORY_UTILIZATION,
     EnableStreaming => inference::ENABLE_STREAMING,

@@ -122,11 +122,13 @@ pub enum FormGroup {
     ServerSettings,
     /// Inference: among how many GPUs one copy is divided.
     Sharding,
+    /// Inference: traffic to serve, limits on times.
+    Traffic,
 }
 
 impl FormGroup {
     /// Every group in the order of the form.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Source,
         Self::Architecture,
         Self::Attention,
@@ -148,6 +150,7 @@ impl FormGroup {
         Self::Server,
         Self::ServerSettings,
         Self::Sharding,
+        Self::Traffic,
     ];
 
     /// Its heading.
@@ -174,6 +177,7 @@ impl FormGroup {
             Self::Server => "Inference engine",
             Self::ServerSettings => "Settings of the inference engine",
             Self::Sharding => "GPUs per copy",
+            Self::Traffic => "Traffic and speed",
         }
     }
 }

@@ -16,6 +16,7 @@ mod inference_run;
 mod inference_sglang;
 mod inference_tensorrt;
 mod inference_tgi;
+mod inference_traffic;
 mod inference_vllm;
 mod kind;
 mod megatron;

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::super::format::{decimal, exact, gib, gib_number, grouped, share};
 use super::super::state::use_form;
-use super::{fixes, issues, meters, side_by_side, validation, verdict};
+use super::{fixes, issues, meters, side_by_side, travelling, validation, verdict};
 use crate::api::InferenceAnswer;
 use crate::units::Bytes;
 
@@ -57,6 +57,7 @@ pub fn serving() -> AnyView {
         <div class="answer-details" class:stale=move || form.stale()>
             {issues::errors(form)}
             {part(capacity)}
+            {part(travelling::served)}
             {part(parts)}
             {part(cards)}
             {part(sharing)}

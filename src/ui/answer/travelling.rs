@@ -8,7 +8,7 @@ use super::super::format::{decimal, exact, gib_number};
 use super::super::state::{Form, PageStoreFields, use_form};
 use super::serving::{Column, panel};
 use super::{issues, verdict};
-use crate::api::{self, Alternative, Figures, MultiNodeAnswer, Segment, StepAnswer, Task};
+use crate::api::{self, Alternative, Figures, InferenceAnswer, MultiNodeAnswer, Segment, StepAnswer, Task};
 use crate::units::Bytes;
 
 use Column::{Number, Words};
@@ -100,6 +100,52 @@ fn summary(answer: &MultiNodeAnswer) -> AnyView {
         &[Words("Figure"), Number("low"), Number("expected"), Number("high")],
         rows.collect_view().into_any(),
         Some(memory),
+    )
+}
+
+/// How fast a copy can serve, and machines for the asked traffic.
+pub fn served(answer: &InferenceAnswer) -> AnyView {
+    let Some(speed) = &answer.speed else {
+        return ().into_any();
+    };
+    let mut rows = vec![
+        line("Time to first token, ms", speed.ttft_ms),
+        line("Time per token, ms", speed.tpot_ms),
+        line("Prompt tokens per second", speed.prefill_tokens_per_second),
+        line(
+            "New tokens per second and sequence",
+            speed.decode_tokens_per_second_per_sequence,
+        ),
+        line("New tokens per second", speed.decode_tokens_per_second),
+        line(
+            "New tokens per second, prompts included",
+            speed.output_tokens_per_second,
+        ),
+    ];
+    let mut words = format!(
+        "Prompts are bound by {}, steps by {}.",
+        speed.prefill_bound, speed.decode_bound
+    );
+    if let Some(sizing) = &speed.sizing {
+        rows.push(line("Sequences at once per copy", sizing.sequences_per_copy));
+        rows.push(line(
+            "Requests per second of a copy",
+            sizing.requests_per_second_per_copy,
+        ));
+        rows.push(line("Copies for the traffic", sizing.replicas));
+        rows.push(line("GPUs for the traffic", sizing.gpus));
+        words.push_str(&format!(
+            " The traffic is limited by {}.",
+            sizing.limit.replace('_', " ")
+        ));
+    }
+    words.extend(speed.sizing_missing.iter().flat_map(|reason| [" ", reason]));
+    panel(
+        "speed",
+        "Speed of a copy, a roofline",
+        &[Words("Figure"), Number("low"), Number("expected"), Number("high")],
+        rows.collect_view().into_any(),
+        Some(words),
     )
 }
 

@@ -53,6 +53,7 @@ const GROUPS: [FormGroup; FormGroup::ALL.len()] = [
     FormGroup::Server,
     FormGroup::ServerSettings,
     FormGroup::Sharding,
+    FormGroup::Traffic,
 ];
 
 /// Every group that holds more than the essential questions.
