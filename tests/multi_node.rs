@@ -438,6 +438,39 @@ fn a_node_shape_fills_what_is_open() {
 }
 
 #[test]
+fn the_fewest_gpus_of_a_shape_are_whole_nodes() {
+    let asked = |more: Value| {
+        let mut asked = json!({
+            "model": {"id": "llama-3.1-8b"}, "engine": {"type": "fsdp"}, "training": {"seq_length": 4096},
+            "hardware": {"gpu": "h100-sxm-80gb"},
+        });
+        asked["node_config"] = more;
+        let request = Request::from_json(&asked).expect("a request");
+        api::solve(&request, api::Unknown::Gpus).expect("a solution")
+    };
+    let free = asked(json!({}));
+    let whole = asked(json!({"node_shape": "dgx-h100"}));
+    let (free, fewest) = (free.value.expect("it fits"), whole.value.expect("it fits"));
+    assert_eq!(whole.step, 8);
+    assert!(fewest >= free && fewest.is_multiple_of(8), "{fewest} for {free}");
+    // Four stages of eight ranks are four nodes without being told.
+    let request = Request::from_json(&json!({
+        "model": {"id": "llama-3.1-70b"}, "engine": {"type": "megatron_lm"},
+        "parallelism": {"tensor_parallel_size": 8, "pipeline_parallel_size": 4},
+        "node_config": {"node_shape": "dgx-h100"},
+    }))
+    .expect("a request");
+    let answer = api::calculate(&request).expect("an answer");
+    assert_eq!(answer.multi_node_info.expect("nodes").num_nodes, 4);
+    let twice = request.with(InputId::DataParallelSize, 2);
+    let answer = api::calculate(&twice).expect("an answer");
+    assert_eq!(
+        (answer.gpus_used, answer.multi_node_info.expect("nodes").num_nodes),
+        (64, 8)
+    );
+}
+
+#[test]
 fn the_host_of_a_shape_judges_what_is_offloaded() {
     let with = |shape: &str| {
         let request = Request::from_json(&json!({

@@ -3,7 +3,7 @@
 use super::super::given::Given;
 use super::super::read::Typed;
 use super::Report;
-use crate::hardware::find_node;
+use crate::hardware::{NodeShape, find_node};
 use crate::network::{Algorithm, Choice};
 use crate::request::InputId;
 
@@ -24,6 +24,8 @@ pub struct Speed {
     pub token_budget: Option<u64>,
     /// Price of a GPU-hour.
     pub price: Option<f64>,
+    /// The shape of a node, where one is chosen.
+    pub shape: Option<&'static NodeShape>,
     /// Megatron's overlap of gradients, weights and tensor-parallel collectives.
     pub overlap: (bool, bool, bool),
 }
@@ -49,6 +51,7 @@ pub fn speed(given: &Given) -> Speed {
         tf32: given.choice(InputId::Dtype) == Some("tf32"),
         token_budget: given.integer(InputId::TokenBudget),
         price: given.number(InputId::GpuHourPrice),
+        shape: given.choice(InputId::NodeShape).and_then(find_node),
         overlap: (
             gradients,
             gradients && on(InputId::OverlapParamGather),
@@ -76,13 +79,23 @@ pub fn shaped(given: &Given, report: &mut Report) -> Given {
         .integer(InputId::NumNodes)
         .filter(|_| given.has(InputId::NumNodes));
     let sized = given.has(InputId::NumGpus) || given.has(InputId::DataParallelSize);
+    // As many whole nodes as the model-parallel sizes need.
+    let size = |id| given.integer(id).unwrap_or(1);
+    let product = size(InputId::TensorParallelSize)
+        .saturating_mul(size(InputId::PipelineParallelSize))
+        .saturating_mul(size(InputId::ContextParallelSize));
+    let least = product.div_ceil(shape.gpus.max(1)).max(1);
+    let whole = nodes.unwrap_or(least).saturating_mul(shape.gpus);
     if !sized {
-        let gpus = nodes.unwrap_or(1).saturating_mul(shape.gpus);
-        fill(InputId::NumGpus, Typed::Integer(gpus));
+        fill(InputId::NumGpus, Typed::Integer(whole));
     }
-    let gpus = given
+    let stated = given
         .integer(InputId::NumGpus)
         .filter(|_| given.has(InputId::NumGpus));
+    let replicas = given
+        .integer(InputId::DataParallelSize)
+        .filter(|_| given.has(InputId::DataParallelSize));
+    let gpus = stated.or(Some(replicas.map_or(whole, |data| data.saturating_mul(product))));
     if nodes.is_none() && gpus.is_some_and(|gpus| gpus > shape.gpus) {
         fill(InputId::GpusPerNode, Typed::Integer(shape.gpus));
     }

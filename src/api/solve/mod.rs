@@ -169,10 +169,15 @@ impl Question {
         let mesh = job.mesh;
         let step = match unknown {
             Unknown::MicroBatch => 1,
-            Unknown::Gpus => mesh
-                .tensor
-                .saturating_mul(mesh.pipeline)
-                .saturating_mul(mesh.context),
+            Unknown::Gpus => {
+                let copy = mesh
+                    .tensor
+                    .saturating_mul(mesh.pipeline)
+                    .saturating_mul(mesh.context);
+                // Nodes of a shape are taken whole.
+                let node = job.speed.shape.map_or(1, |shape| shape.gpus);
+                common(copy, node)
+            }
             Unknown::SequenceLength if mesh.context > 1 => mesh.context.saturating_mul(2),
             Unknown::SequenceLength => 1,
         };
@@ -205,6 +210,15 @@ impl Question {
             usable_bytes: Bytes::ZERO,
         })
     }
+}
+
+/// The least number that both divide.
+fn common(one: u64, other: u64) -> u64 {
+    let (mut left, mut right) = (one.max(1), other.max(1));
+    while right > 0 {
+        (left, right) = (right, left % right);
+    }
+    (one.max(1) / left).saturating_mul(other.max(1))
 }
 
 fn probe_of(job: &Job, value: u64) -> Result<Probe, Vec<Issue>> {
