@@ -6,31 +6,28 @@ use super::super::format::{exact, gib};
 use crate::api::{Answer, RankRow};
 use crate::units::Bytes;
 
-/// One line per class, or that all hold the same.
+/// One line per class; where all ranks hold the same, that alone, with the reason behind it.
 pub fn ranks(answer: &Answer) -> AnyView {
     let rows = answer.ranks.as_slice();
-    let lines = if rows.len() < 2 {
-        view! { <p>{format!("{} of one class.", of(answer.gpus_used))}</p> }.into_any()
-    } else {
-        let lines = rows.iter().map(line).collect_view();
-        view! { <dl>{lines}</dl> }.into_any()
-    };
+    if rows.len() < 2 {
+        let same = (answer.gpus_used > 1).then(|| {
+            view! {
+                <p class="soft" id="rank-classes" title=answer.ranks_reason>
+                    {format!("All {} ranks hold the same.", answer.gpus_used)}
+                </p>
+            }
+        });
+        return view! { {same} }.into_any();
+    }
+    let lines = rows.iter().map(line).collect_view();
     view! {
         <section class="host-need" id="rank-classes" aria-labelledby="ranks-title">
             <h3 id="ranks-title">"Ranks, the fullest first"</h3>
-            {lines}
+            <dl>{lines}</dl>
             <p>{answer.ranks_reason}</p>
         </section>
     }
     .into_any()
-}
-
-fn of(gpus: u64) -> String {
-    if gpus == 1 {
-        "One GPU".to_string()
-    } else {
-        format!("All {gpus} ranks are")
-    }
 }
 
 fn line(row: &RankRow) -> impl IntoView + use<> {

@@ -366,7 +366,7 @@ pub enum Column {
 }
 
 /// A table with a heading for each column.
-fn table(name: &str, columns: &[Column], rows: AnyView) -> AnyView {
+pub fn table(name: &str, columns: &[Column], rows: AnyView) -> AnyView {
     let heads = columns
         .iter()
         .map(|column| match column {

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 
 use super::super::format::{decimal, exact, gib_number};
 use super::super::state::{Form, PageStoreFields, use_form};
-use super::serving::{Column, panel};
+use super::serving::{Column, panel, table};
 use super::{issues, verdict};
 use crate::api::{self, Alternative, Figures, InferenceAnswer, MultiNodeAnswer, Segment, StepAnswer, Task};
 use crate::units::Bytes;
@@ -54,7 +54,7 @@ fn figures(value: Figures, shown: fn(f64) -> String) -> AnyView {
 
 /// A number as short as it may be.
 fn short(value: f64) -> String {
-    if value >= 10_000.0 {
+    if value >= 1000.0 {
         super::super::format::grouped(Bytes::nearest(value).get())
     } else if value >= 100.0 {
         format!("{value:.0}")
@@ -187,9 +187,13 @@ fn parts(answer: &MultiNodeAnswer) -> AnyView {
         })
         .collect_view()
         .into_any();
+    let columns = [Words("ms"), Number("low"), Number("expected"), Number("high")];
     view! {
-        {bar}
-        {panel("parts", "What takes the time", &[Words("ms"), Number("low"), Number("expected"), Number("high")], rows, None)}
+        <section class="panel" aria-labelledby="parts-title">
+            <h2 id="parts-title">"What takes the time"</h2>
+            {bar}
+            {table("parts", &columns, rows)}
+        </section>
     }
     .into_any()
 }

@@ -66,7 +66,11 @@ export async function openPage({ width = 1440, height = 900, scheme = "light", p
   const faults = [];
   page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => faults.push(`thrown: ${error.stack ?? error}`));
-  page.on("requestfailed", (request) => faults.push(`not loaded: ${request.url()} ${request.failure()?.errorText}`));
+  page.on("requestfailed", (request) => {
+    // What a visitor leaves behind by going elsewhere is aborted; that is no fault of the page.
+    const why = request.failure()?.errorText;
+    if (why !== "net::ERR_ABORTED") faults.push(`not loaded: ${request.url()} ${why}`);
+  });
   page.on("response", (answer) => answer.status() >= 400 && faults.push(`${answer.status()}: ${answer.url()}`));
   page.on("request", (request) => {
     const address = request.url();
