@@ -23,7 +23,7 @@ pub fn host(job: &Job, entries: &[HostEntry]) -> Option<HostNeed> {
             continue;
         };
         let found = judge(need, capacity);
-        if verdict.is_none_or(|earlier| rank(found) > rank(earlier)) {
+        if verdict.is_none_or(|earlier| found > earlier) {
             verdict = Some(found);
             reason = (found != Verdict::Fits).then(|| {
                 format!(
@@ -62,19 +62,6 @@ pub fn serving(entries: &[HostEntry]) -> Option<HostNeed> {
         reason: None,
         rows: entries.iter().map(row).collect(),
     })
-}
-
-/// The worse of two verdicts.
-pub const fn worse(one: Verdict, other: Verdict) -> Verdict {
-    if rank(other) > rank(one) { other } else { one }
-}
-
-const fn rank(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Fits => 0,
-        Verdict::Tight => 1,
-        Verdict::DoesNotFit => 2,
-    }
 }
 
 fn judge(need: Interval, capacity: Bytes) -> Verdict {

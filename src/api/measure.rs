@@ -2,7 +2,7 @@
 
 use super::between::add_working_sets;
 use super::evidence::UNSEEN;
-use super::host::{host, worse};
+use super::host::host;
 use super::job::Job;
 use crate::memory::meters::{self, Fit, Pattern};
 use crate::memory::{Group, InstantId, Interval, Ledger};
@@ -120,7 +120,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         reserved,
         need,
         outside,
-        verdict: on_host.map_or(verdict, |on_host| worse(verdict, on_host)),
+        verdict: on_host.map_or(verdict, |on_host| verdict.max(on_host)),
     })
 }
 

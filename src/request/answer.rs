@@ -25,8 +25,8 @@ pub struct Range {
     pub high_bytes: Bytes,
 }
 
-/// The verdict on one GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// The verdict on one GPU; the worse is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Even the upper end of the need is within the usable capacity.

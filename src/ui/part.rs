@@ -10,6 +10,28 @@ use leptos::task::spawn_local;
 /// What loads a part; nothing where its file could not be had.
 pub type Loading<T> = Pin<Box<dyn Future<Output = Option<T>>>>;
 
+/// Defines `load` for the part of this name: what it holds is cut into a file of its own, or is at hand where the module is one
+/// file.
+macro_rules! part {
+    ($name:ident holds $content:ty: $made:expr) => {
+        #[cfg(feature = "parts")]
+        #[wasm_split_helpers::wasm_split($name, fallible)]
+        fn part() -> Result<$content, wasm_split_helpers::SplitLoaderError> {
+            Ok($made)
+        }
+
+        /// Loads the part.
+        pub fn load() -> $crate::ui::part::Loading<$content> {
+            #[cfg(feature = "parts")]
+            return Box::pin(async { part().await.ok() });
+            #[cfg(not(feature = "parts"))]
+            return Box::pin(std::future::ready(Some($made as $content)));
+        }
+    };
+}
+
+pub(super) use part;
+
 /// A part that holds `T`, its functions. A handle: copies refer to the same part.
 pub struct Part<T: Copy + Send + Sync + 'static> {
     content: RwSignal<Option<T>>,

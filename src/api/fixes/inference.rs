@@ -1,9 +1,9 @@
 //! The changes that are tried on an inference question.
 
+use super::super::given::Given;
 use super::super::inference::calculate_inference;
 use super::card;
 use super::change::{Change, Effect, Time};
-use super::whole;
 use crate::hardware;
 use crate::request::{InputId, Request, Verdict};
 use crate::units::Bytes;
@@ -94,6 +94,8 @@ const SETTINGS: [(InputId, &str, Effect, Time, &str); 11] = [
 /// All changes that make sense for the question.
 pub fn changes(request: &Request) -> Result<Vec<Change>, Vec<Issue>> {
     let answer = calculate_inference(request)?;
+    // What is wrong with the request was reported with the answer.
+    let given = Given::read(request, &mut Vec::new());
     let mut all = Vec::new();
     for (id, value, effect, time, words) in SETTINGS {
         all.push(Change::one(id, value, effect, time, words));
@@ -143,7 +145,7 @@ pub fn changes(request: &Request) -> Result<Vec<Change>, Vec<Issue>> {
         ),
         (MaxSequences, "Fewer sequences run at once; the others wait."),
     ] {
-        if let Some(now) = whole(request, id).filter(|now| *now > 1) {
+        if let Some(now) = given.integer(id).filter(|now| *now > 1) {
             all.push(Change::one(id, now / 2, Same, Time::Little, words));
         }
     }
@@ -156,7 +158,7 @@ pub fn changes(request: &Request) -> Result<Vec<Change>, Vec<Issue>> {
             "The other layers run on the host.",
         ));
     }
-    let sequences = whole(request, Sequences).unwrap_or(1);
+    let sequences = given.integer(Sequences).unwrap_or(1);
     if sequences > 1 {
         all.push(Change::one(
             Sequences,
@@ -175,8 +177,8 @@ pub fn changes(request: &Request) -> Result<Vec<Change>, Vec<Issue>> {
             "The longest sequence that fits; longer requests are refused.",
         ));
     }
-    let ranks = whole(request, ServerTensorParallel).unwrap_or(1);
-    let gpus = whole(request, NumGpus).unwrap_or(1);
+    let ranks = given.integer(ServerTensorParallel).unwrap_or(1);
+    let gpus = given.integer(NumGpus).unwrap_or(1);
     let more = ranks.saturating_mul(2);
     let divided = Change::one(
         ServerTensorParallel,

@@ -17,7 +17,7 @@ use super::answer::range;
 use super::inference::calculate_inference;
 use super::job::{Strictness, job};
 use super::measure::measure;
-use crate::request::{InputId, Range, Request, Verdict};
+use crate::request::{Range, Request, Verdict};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -149,16 +149,8 @@ impl Fix {
 }
 
 /// Those that fit first, then what touches results least, what costs least time, and what needs least.
-fn order(fix: &Fix) -> (u8, Effect, Time, Bytes) {
-    (rank(fix.verdict), fix.effect, fix.time, fix.need.expected_bytes)
-}
-
-fn rank(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Fits => 0,
-        Verdict::Tight => 1,
-        Verdict::DoesNotFit => 2,
-    }
+fn order(fix: &Fix) -> (Verdict, Effect, Time, Bytes) {
+    (fix.verdict, fix.effect, fix.time, fix.need.expected_bytes)
 }
 
 fn tried_training(request: &Request) -> Result<Tried, Vec<Issue>> {
@@ -207,7 +199,7 @@ fn together(request: &Request, tried: Try, start: Tried, useful: &[&Change]) -> 
                     let least = state.need.expected_bytes.scaled(1.0 - WORTH);
                     (with.len() <= MOST_TOGETHER && better(after, state, least)).then_some((with, after))
                 })
-                .min_by_key(|(_, after)| (rank(after.verdict), after.need.expected_bytes));
+                .min_by_key(|(_, after)| (after.verdict, after.need.expected_bytes));
             let Some((with, after)) = next else {
                 break;
             };
@@ -221,8 +213,7 @@ fn together(request: &Request, tried: Try, start: Tried, useful: &[&Change]) -> 
     dear.sort_by_key(|change| std::cmp::Reverse(cost(change)));
     for change in dear {
         let fewer: Vec<&Change> = taken.iter().copied().filter(|one| *one != change).collect();
-        let enough =
-            tried(&all(request, &fewer)).is_ok_and(|after| rank(after.verdict) <= rank(state.verdict));
+        let enough = tried(&all(request, &fewer)).is_ok_and(|after| after.verdict <= state.verdict);
         if enough {
             taken = fewer;
         }
@@ -233,8 +224,7 @@ fn together(request: &Request, tried: Try, start: Tried, useful: &[&Change]) -> 
 
 /// Whether a change brings a question on: by its need, or on a larger card by its verdict.
 fn better(after: Tried, before: Tried, least: Bytes) -> bool {
-    after.need.expected_bytes < least
-        || (after.usable > before.usable && rank(after.verdict) < rank(before.verdict))
+    after.need.expected_bytes < least || (after.usable > before.usable && after.verdict < before.verdict)
 }
 
 fn cost(change: &Change) -> (Effect, Time) {
@@ -270,16 +260,12 @@ fn steps(request: &Request, tried: Try, start: Tried, taken: &[&Change]) -> Vec<
     if steps.len() > 1 { steps } else { Vec::new() }
 }
 
-/// A whole number that is typed or holds by default.
-fn whole(request: &Request, id: InputId) -> Option<u64> {
-    super::given::Given::read(request, &mut Vec::new()).integer(id)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::request::InputId;
 
     fn asked(value: &Value) -> Request {
         Request::from_json(value).expect("a request")

@@ -1,10 +1,10 @@
 //! The changes that are tried on a training question.
 
+use super::super::given::Given;
 use super::super::job::{Strictness, job};
 use super::super::solve::smallest_card;
 use super::card;
 use super::change::{Change, Effect, Time};
-use super::whole;
 use crate::request::{InputId, Request, Verdict};
 use crate::warn::Issue;
 
@@ -214,8 +214,9 @@ const DEGREES: [(InputId, &str); 3] = [
 /// All changes that make sense for the question.
 pub fn changes(request: &Request) -> Result<Vec<Change>, Vec<Issue>> {
     let job = job(request, Strictness::default())?;
-    let mut all = Vec::new();
-    all.extend(smaller_batches(request));
+    // What is wrong with the request was reported with the job.
+    let given = Given::read(request, &mut Vec::new());
+    let mut all = smaller_batches(&given);
     let alone = job.mesh.gpus == 1;
     for (id, value, effect, time, words) in SETTINGS {
         // Nothing is divided on one GPU.
@@ -250,9 +251,9 @@ pub fn changes(request: &Request) -> Result<Vec<Change>, Vec<Issue>> {
         Time::Little,
         "Evaluation takes one sequence at a time.",
     ));
-    let steps = whole(request, GradientAccumulationSteps).unwrap_or(1);
+    let steps = given.integer(GradientAccumulationSteps).unwrap_or(1);
     for (id, words) in DEGREES {
-        let more = whole(request, id).unwrap_or(1).saturating_mul(2);
+        let more = given.integer(id).unwrap_or(1).saturating_mul(2);
         if job.mesh.gpus.is_multiple_of(more) {
             // Half the replicas: twice the micro-batches keep the global batch.
             all.push(
@@ -299,9 +300,9 @@ pub fn changes(request: &Request) -> Result<Vec<Change>, Vec<Issue>> {
 }
 
 /// The same global batch in smaller pieces: half of the micro-batch, and one sequence.
-fn smaller_batches(request: &Request) -> Vec<Change> {
-    let batch = whole(request, BatchSize).unwrap_or(1);
-    let steps = whole(request, GradientAccumulationSteps).unwrap_or(1);
+fn smaller_batches(given: &Given) -> Vec<Change> {
+    let batch = given.integer(BatchSize).unwrap_or(1);
+    let steps = given.integer(GradientAccumulationSteps).unwrap_or(1);
     let mut sizes: Vec<u64> = [batch / 2, 1]
         .into_iter()
         .filter(|size| *size > 0 && *size < batch)

@@ -67,7 +67,7 @@ pub(super) fn arguments(sheet: &mut Sheet<'_>, recipe: Recipe, root: &mut Map<St
         "max_grad_norm",
         sheet.number(InputId::GradientClipping).unwrap_or(1.0),
     );
-    types(sheet, recipe, root);
+    types(recipe, root);
     optimizer(sheet, root);
     recomputation(sheet, root);
     kernels(sheet, root);
@@ -92,13 +92,12 @@ pub(super) fn arguments(sheet: &mut Sheet<'_>, recipe: Recipe, root: &mut Map<St
     }
 }
 
-fn types(sheet: &mut Sheet<'_>, recipe: Recipe, root: &mut Map<String, Value>) {
+fn types(recipe: Recipe, root: &mut Map<String, Value>) {
     put(root, "bf16", recipe == Recipe::Mixed("bf16"));
     put(root, "fp16", recipe == Recipe::Mixed("fp16"));
     if let Recipe::Full { tf32 } = recipe {
         put(root, "tf32", tf32);
     }
-    let _ = sheet;
 }
 
 fn optimizer(sheet: &mut Sheet<'_>, root: &mut Map<String, Value>) {

@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 
-use super::super::part::Loading;
+use super::super::part::part;
 use super::super::state::Form;
 use super::{fixes, solvers};
 
@@ -14,16 +14,4 @@ fn sections(form: Form) -> AnyView {
     view! { {fixes::of_training(form)} {solvers::solvers(form)} }.into_any()
 }
 
-#[cfg(feature = "parts")]
-#[wasm_split_helpers::wasm_split(advice, fallible)]
-fn part() -> Result<Advice, wasm_split_helpers::SplitLoaderError> {
-    Ok(sections)
-}
-
-/// Loads the part; nothing has to be loaded where the module is one file.
-pub fn load() -> Loading<Advice> {
-    #[cfg(feature = "parts")]
-    return Box::pin(async { part().await.ok() });
-    #[cfg(not(feature = "parts"))]
-    return Box::pin(std::future::ready(Some(sections as Advice)));
-}
+part!(advice holds Advice: sections);

@@ -4,7 +4,7 @@
 use leptos::prelude::*;
 
 use super::super::answer::serving;
-use super::super::part::Loading;
+use super::super::part::part;
 use super::super::state::{InferencePart, use_form};
 use super::columns;
 use crate::accuracy;
@@ -28,19 +28,7 @@ fn content() -> InferencePart {
     }
 }
 
-#[cfg(feature = "parts")]
-#[wasm_split_helpers::wasm_split(inference, fallible)]
-fn part() -> Result<InferencePart, wasm_split_helpers::SplitLoaderError> {
-    Ok(content())
-}
-
-/// Loads the part; nothing has to be loaded where the module is one file.
-pub fn load() -> Loading<InferencePart> {
-    #[cfg(feature = "parts")]
-    return Box::pin(async { part().await.ok() });
-    #[cfg(not(feature = "parts"))]
-    return Box::pin(std::future::ready(Some(content())));
-}
+part!(inference holds InferencePart: content());
 
 /// The inference tab.
 pub fn inference() -> AnyView {

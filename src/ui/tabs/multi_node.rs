@@ -4,7 +4,7 @@
 use leptos::prelude::*;
 
 use super::super::answer::travelling;
-use super::super::part::Loading;
+use super::super::part::part;
 use super::super::state::use_form;
 use super::columns;
 use crate::api::InputId;
@@ -27,19 +27,7 @@ fn content() -> AnyView {
     columns("Training across nodes of", &SETUP, travelling())
 }
 
-#[cfg(feature = "parts")]
-#[wasm_split_helpers::wasm_split(nodes, fallible)]
-fn part() -> Result<Nodes, wasm_split_helpers::SplitLoaderError> {
-    Ok(content)
-}
-
-/// Loads the part; nothing has to be loaded where the module is one file.
-pub fn load() -> Loading<Nodes> {
-    #[cfg(feature = "parts")]
-    return Box::pin(async { part().await.ok() });
-    #[cfg(not(feature = "parts"))]
-    return Box::pin(std::future::ready(Some(content as Nodes)));
-}
+part!(nodes holds Nodes: content);
 
 /// The multi-node tab.
 pub fn multi_node() -> AnyView {

@@ -7,7 +7,7 @@ use leptos::wasm_bindgen::JsCast;
 use leptos::web_sys::Element;
 
 use super::super::format::{decimal, grouped, words};
-use super::super::part::Loading;
+use super::super::part::part;
 use super::super::plot::{decades, logarithmic};
 use super::super::state::{Form, PageStoreFields, use_form};
 use super::runs::Progress;
@@ -23,19 +23,7 @@ const ROWS: usize = 40;
 /// What the part holds: the view of the list.
 pub type Listed = fn() -> AnyView;
 
-#[cfg(feature = "parts")]
-#[wasm_split_helpers::wasm_split(records, fallible)]
-fn part() -> Result<Listed, wasm_split_helpers::SplitLoaderError> {
-    Ok(listed)
-}
-
-/// Loads the part; nothing has to be loaded where the module is one file.
-pub fn load() -> Loading<Listed> {
-    #[cfg(feature = "parts")]
-    return Box::pin(async { part().await.ok() });
-    #[cfg(not(feature = "parts"))]
-    return Box::pin(std::future::ready(Some(listed as Listed)));
-}
+part!(records holds Listed: listed);
 
 /// What is chosen of the list.
 #[derive(Clone, Copy)]
