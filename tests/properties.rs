@@ -263,6 +263,24 @@ fn without_8bit(request: &Value) -> Value {
     request.clone()
 }
 
+/// A rank of ZeRO 1 and 2 keeps whole gradients of the tensors at both ends of its partition, and the ends move when the model
+/// grows: by so much a larger model can need less (DeepSpeed 0.19.8, runtime/zero/stage_1_and_2.py `get_partition_info`).
+fn moving_ends(request: &Value, path: &str) -> u64 {
+    let engine = &request["engine"];
+    let divided = engine["type"] == "deepspeed" && (engine["zero_stage"] == 1 || engine["zero_stage"] == 2);
+    if !divided || !path.starts_with("/model") {
+        return 0;
+    }
+    let size = |key: &str| at(request, &format!("/model/hf_config/{key}"));
+    let largest = size("hidden_size") * size("vocab_size").max(size("intermediate_size"));
+    let bytes = if request["training"]["dtype"] == "fp32" {
+        4
+    } else {
+        2
+    };
+    2 * largest * bytes
+}
+
 /// Weights and optimizer states between two steps.
 fn states(answer: &Answer) -> u64 {
     let rows = answer
@@ -302,7 +320,8 @@ proptest! {
                 continue;
             }
             let larger = ask(&with(&request, path, at(&request, path) + more))?.peak_allocated_bytes;
-            prop_assert!(larger >= peak, "{} + {}: {} < {}", path, more, larger.get(), peak.get());
+            let least = peak.get().saturating_sub(moving_ends(&request, path));
+            prop_assert!(larger.get() >= least, "{} + {}: {} < {}", path, more, larger.get(), peak.get());
         }
     }
 
