@@ -48,7 +48,10 @@ fn collect(folder: &Path, names: &mut BTreeSet<String>) {
                 }
             }
             "js" | "mjs" | "ts" => {
-                for part in text.split("test(").skip(1) {
+                for part in ["test(", "story("]
+                    .iter()
+                    .flat_map(|call| text.split(call).skip(1))
+                {
                     let quote = part.trim_start().chars().next().unwrap_or(' ');
                     if let Some(name) = part.split(quote).nth(1) {
                         names.insert(name.to_string());

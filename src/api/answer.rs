@@ -329,6 +329,11 @@ fn components(outcome: &Outcome) -> Vec<Component> {
     components
 }
 
+/// The breakdown of an expected need, without the rows of an answer.
+pub fn breakdown_of(outcome: &Outcome) -> GroupBytes {
+    sum_by_group(&components(outcome))
+}
+
 fn sum_by_group(components: &[Component]) -> GroupBytes {
     let of = |group| {
         components

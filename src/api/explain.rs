@@ -103,7 +103,7 @@ fn lines(answer: &Answer) -> Vec<FormulaLine> {
 }
 
 /// A ledger row, so many times.
-fn line(row: &LedgerRow, held: u64) -> FormulaLine {
+pub fn line(row: &LedgerRow, held: u64) -> FormulaLine {
     let unit = substituted(row);
     let bytes = row.unit_bytes * held;
     let times = |inner: &str| match held {
@@ -139,7 +139,7 @@ fn line(row: &LedgerRow, held: u64) -> FormulaLine {
 }
 
 /// What is no tensor: an expected value of an interval, or the rest of the expected need.
-fn other(component: &Component, need: Bytes, listed: Bytes) -> FormulaLine {
+pub fn other(component: &Component, need: Bytes, listed: Bytes) -> FormulaLine {
     let rest = need.saturating_sub(listed);
     let substituted = if component.id == "fragmentation" && rest == component.bytes {
         format!("{} − {}", need.get(), listed.get())

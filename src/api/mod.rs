@@ -1,9 +1,11 @@
 //! The door: a request is validated, calculated and answered here. The shells (page, command line, JavaScript module)
 //! call nothing else.
 
+mod account;
 mod answer;
 mod arithmetic;
 mod between;
+mod curve;
 pub mod evidence;
 mod explain;
 mod export;
@@ -22,6 +24,7 @@ mod part;
 mod presets;
 mod read;
 mod resolve;
+mod rules;
 mod schema;
 pub mod share;
 mod solve;
@@ -34,7 +37,9 @@ pub use crate::interop::export::Export;
 pub use crate::interop::import::{Found, Import, Measured};
 pub use crate::request::*;
 pub use crate::warn::{Issue, Severity};
+pub use account::{Account, account, account_served};
 pub use arithmetic::evaluate as evaluate_formula;
+pub use curve::{Along, Crossing, Curve, CurvePart, CurvePoint, curve};
 pub use explain::{explain, substituted};
 pub use export::{ExportFormat, export, export_formats, export_formats_for};
 pub use fixes::{Effect, Fix, Fixes, Time, inference_fixes, training_fixes};
@@ -47,6 +52,7 @@ pub use network::{multi_node, multi_node_with};
 pub use part::{chosen, part};
 pub use presets::{Preset, PresetState, preset, preset_request, presets};
 pub use read::read_count as parse_parameter_count;
+pub use rules::{RuleOfThumb, rules_of_thumb, rules_of_thumb_served};
 pub use schema::{SCHEMAS, schema};
 pub use solve::{
     BatchSizeResult, CardFit, Cards, Probe, Solution, Unknown, optimize_batch_size, smallest_card, solve,

@@ -6,6 +6,7 @@ use leptos::wasm_bindgen::JsCast;
 use leptos::web_sys::HtmlElement;
 
 use super::layout::{Footer, Header};
+use super::state::PageStoreFields;
 use super::tabs::TabPanels;
 use super::{persist, state};
 
@@ -17,6 +18,13 @@ const MARK: &str = "app";
 fn App() -> impl IntoView {
     let page = state::provide(persist::initial());
     persist::keep_in_address(page);
+    // The part is asked for when a number is opened, if it is not there by then.
+    Effect::new(move |_| {
+        if page.page.explained().with(Option::is_some) {
+            page.explain.load();
+        }
+    });
+    let dialog = move || page.explain.get().map(|explain| (explain.dialog)(page));
     view! {
         <a class="skip-link" href="#main" on:click=|event| {
             event.prevent_default();
@@ -25,6 +33,7 @@ fn App() -> impl IntoView {
         <Header />
         <TabPanels />
         <Footer />
+        {dialog}
     }
     .into_any()
 }

@@ -91,3 +91,22 @@ pub fn reveal(id: &str) {
     }
     focus(id);
 }
+
+/// Saves an address as a file of this name, as a click on a link does.
+pub fn save(name: &str, address: &str) {
+    use leptos::wasm_bindgen::JsCast;
+    let Ok(link) = leptos::prelude::document().create_element("a") else {
+        return;
+    };
+    let _ = link.set_attribute("href", address);
+    let _ = link.set_attribute("download", name);
+    if let Ok(link) = link.dyn_into::<web_sys::HtmlElement>() {
+        link.click();
+    }
+}
+
+/// Saves a text as a file.
+pub fn download(name: &str, kind: &str, text: &str) {
+    let encoded = String::from(js_sys::encode_uri_component(text));
+    save(name, &format!("data:{kind};charset=utf-8,{encoded}"));
+}

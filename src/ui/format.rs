@@ -23,6 +23,17 @@ pub fn gib_number(bytes: Bytes) -> String {
     }
 }
 
+/// How a need changed: "+1.20 GiB", "−3.10 GiB"; nothing where it is the same.
+pub fn difference(before: Bytes, now: Bytes) -> Option<String> {
+    if now > before {
+        Some(format!("+{}", gib(now.saturating_sub(before))))
+    } else if before > now {
+        Some(format!("\u{2212}{}", gib(before.saturating_sub(now))))
+    } else {
+        None
+    }
+}
+
 /// An exact number of bytes: "1,073,741,824 B".
 pub fn exact(bytes: Bytes) -> String {
     format!("{} B", grouped(bytes.get()))
@@ -95,8 +106,9 @@ pub fn readable(formula: &str) -> String {
             continue;
         }
         match digits.parse() {
-            Ok(number) => out.push_str(&grouped(number)),
-            Err(_) => out.push_str(&digits),
+            // Decimals are no number of their own.
+            Ok(number) if !out.ends_with('.') => out.push_str(&grouped(number)),
+            _ => out.push_str(&digits),
         }
         digits.clear();
         if letter != '\0' {
@@ -124,6 +136,7 @@ mod tests {
     #[test]
     fn numbers_of_a_formula_are_grouped_and_everything_else_stays() {
         assert_eq!(readable("2·768·32768"), "2·768·32,768");
+        assert_eq!(readable("2.00 + 12345.0625"), "2.00 + 12,345.0625");
         assert_eq!(readable("block(⌈2048/16⌉) + 512"), "block(⌈2,048/16⌉) + 512");
     }
 
@@ -131,6 +144,10 @@ mod tests {
     fn amounts_keep_their_unit_and_their_size() {
         assert_eq!(gib(Bytes::from_gib(61.84)), "61.84 GiB");
         assert_eq!(gib(Bytes::new(1)), "<0.001 GiB");
+        let (less, more) = (Bytes::from_gib(1.0), Bytes::from_gib(4.1));
+        assert_eq!(difference(less, more).as_deref(), Some("+3.10 GiB"));
+        assert_eq!(difference(more, less).as_deref(), Some("\u{2212}3.10 GiB"));
+        assert_eq!(difference(more, more), None);
         assert_eq!(exact(Bytes::from_gib(1.0)), "1,073,741,824 B");
         assert_eq!(parameters(30_532_122_624), "30.532 B");
         assert_eq!(percent(Bytes::ZERO, Bytes::ZERO), "–");

@@ -6,6 +6,7 @@
 mod answer;
 mod app;
 mod dom;
+mod explain;
 mod fields;
 mod format;
 mod layout;
@@ -14,6 +15,7 @@ mod mounted;
 mod part;
 mod persist;
 mod plot;
+mod plots;
 mod state;
 mod tabs;
 

@@ -1,11 +1,12 @@
-//! The address of the page holds the question and the tab: `#tab=inference&m=llama-3.1-8b&b=4`. Reload, back and forward
+//! The address of the page holds the question, the tab and the number that is taken apart:
+//! `#tab=inference&explain=part-kv_cache&m=llama-3.1-8b&b=4`. Reload, back and forward
 //! restore them. A page without a fragment starts with the question of a newcomer.
 
 use leptos::ev;
 use leptos::prelude::*;
 
 use super::dom;
-use super::state::{Form, Page, PageStoreFields};
+use super::state::{Form, Page, PageStoreFields, only_change};
 use super::tabs::Tab;
 use crate::api::{InputId, Request, share};
 
@@ -21,34 +22,46 @@ fn read(fragment: &str) -> Page {
     if fragment.is_empty() {
         return Page::start();
     }
-    let is_tab = |part: &&str| part.starts_with("tab=");
-    let tab = fragment
+    let of_page = |name: &str| fragment.split('&').find_map(|part| part.strip_prefix(name));
+    let tab = of_page("tab=").and_then(Tab::from_key);
+    let explained = of_page("explain=").filter(|id| id.chars().all(part_of_name));
+    let rest: Vec<&str> = fragment
         .split('&')
-        .find(is_tab)
-        .and_then(|part| Tab::from_key(part.trim_start_matches("tab=")));
-    let rest: Vec<&str> = fragment.split('&').filter(|part| !is_tab(part)).collect();
+        .filter(|part| !part.starts_with("tab=") && !part.starts_with("explain="))
+        .collect();
     let (request, notes) = share::from_fragment(&rest.join("&"));
     Page {
         request,
         tab: tab.unwrap_or_default(),
         notes,
+        explained: explained.map(str::to_owned),
     }
 }
 
-fn write(request: &Request, tab: Tab) -> String {
+/// What the names of numbers are made of.
+fn part_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
+}
+
+fn write(request: &Request, tab: Tab, explained: Option<&str>) -> String {
     let question = share::to_fragment(request);
-    match tab {
-        // An empty fragment would mean the question of a newcomer, not an empty question.
-        Tab::Training if !question.is_empty() => question,
-        tab if question.is_empty() => format!("tab={}", tab.key()),
-        tab => format!("tab={}&{question}", tab.key()),
+    let mut parts = Vec::new();
+    // An empty fragment would mean the question of a newcomer, not an empty question.
+    if tab != Tab::Training || question.is_empty() {
+        parts.push(format!("tab={}", tab.key()));
     }
+    parts.extend(explained.map(|id| format!("explain={id}")));
+    if !question.is_empty() {
+        parts.push(question);
+    }
+    parts.join("&")
 }
 
 /// What the address stood for when it was last written, and what was changed then.
 struct Written {
     request: Request,
     tab: Tab,
+    explained: Option<String>,
     input: Option<InputId>,
     at: f64,
 }
@@ -59,14 +72,16 @@ pub fn keep_in_address(form: Form) {
     let written = StoredValue::new(Written {
         request: form.page_request(),
         tab: page.tab().get_untracked(),
+        explained: page.explained().get_untracked(),
         input: None,
         at: 0.0,
     });
     Effect::new(move |_| {
         let request = page.request().get();
         let tab = page.tab().get();
+        let explained = page.explained().get();
         written.update_value(|last| {
-            if last.request == request && last.tab == tab {
+            if last.request == request && last.tab == tab && last.explained == explained {
                 return;
             }
             let now = js_sys::Date::now();
@@ -74,10 +89,11 @@ pub fn keep_in_address(form: Form) {
                 .then(|| only_change(&last.request, &request))
                 .flatten();
             let goes_on = input.is_some() && input == last.input && now - last.at < ONE_STEP_MS;
-            dom::set_fragment(&write(&request, tab), !goes_on);
+            dom::set_fragment(&write(&request, tab, explained.as_deref()), !goes_on);
             *last = Written {
                 request,
                 tab,
+                explained,
                 input,
                 at: now,
             };
@@ -85,13 +101,16 @@ pub fn keep_in_address(form: Form) {
     });
     let restore = move || {
         let read = read(&dom::fragment());
-        let same = written.with_value(|last| last.request == read.request && last.tab == read.tab);
+        let same = written.with_value(|last| {
+            last.request == read.request && last.tab == read.tab && last.explained == read.explained
+        });
         if same {
             return;
         }
         written.set_value(Written {
             request: read.request.clone(),
             tab: read.tab,
+            explained: read.explained.clone(),
             input: None,
             at: 0.0,
         });
@@ -99,14 +118,4 @@ pub fn keep_in_address(form: Form) {
     };
     let handle = window_event_listener(ev::popstate, move |_| restore());
     on_cleanup(move || handle.remove());
-}
-
-/// The input in which two questions differ, where it is only one.
-fn only_change(one: &Request, other: &Request) -> Option<InputId> {
-    let mut changed = InputId::ALL
-        .iter()
-        .copied()
-        .filter(|id| one.get(*id) != other.get(*id));
-    let first = changed.next()?;
-    changed.next().is_none().then_some(first)
 }

@@ -9,9 +9,11 @@ use reactive_stores::Store;
 use serde_json::{Map, Value};
 
 use super::answer::{Advice, load_advice};
+use super::explain::{self, Explain};
 use super::fields::{from_model, plain};
 use super::format::{gib_number, parameters};
 use super::part::Part;
+use super::plots::{self, Plots};
 use super::tabs::{self, Listed, Nodes, Runs, Tab};
 use crate::accuracy;
 use crate::api::Issue;
@@ -20,6 +22,7 @@ use crate::api::{
     Answer, Assumed, Capacity, EngineId, INPUTS, InferenceAnswer, Input, InputId, InputKind, ModelReport,
     Request, Section, ServerId, Task,
 };
+use crate::units::Bytes;
 
 /// Everything that the page remembers.
 #[derive(Clone, Debug, Store)]
@@ -30,6 +33,8 @@ pub struct Page {
     pub tab: Tab,
     /// What in the link was not understood.
     pub notes: Vec<Issue>,
+    /// The number that is taken apart.
+    pub explained: Option<String>,
 }
 
 impl Page {
@@ -43,6 +48,7 @@ impl Page {
             request,
             tab: Tab::default(),
             notes: Vec::new(),
+            explained: None,
         }
     }
 }
@@ -83,6 +89,10 @@ pub struct Form {
     pub nodes: Part<Nodes>,
     /// What follows the answer in the training tab.
     pub advice: Part<Advice>,
+    /// The plots.
+    pub plots: Part<Plots>,
+    /// Explanations.
+    pub explain: Part<Explain>,
     /// The list of measured runs in the accuracy tab.
     pub records: Part<Listed>,
     /// The measured runs.
@@ -93,6 +103,17 @@ pub struct Form {
     pub served: Memo<Option<Arc<InferenceAnswer>>>,
     /// The last valid model, also where the rest of the question is not valid.
     pub model: Memo<Option<Arc<ModelReport>>>,
+    /// What the last changed input did to the need.
+    pub effect: Memo<Option<Change>>,
+}
+
+/// What a change of one input did to the expected need.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change {
+    /// The input.
+    pub input: InputId,
+    /// The need before its first change in a row, and now.
+    pub need: (Bytes, Bytes),
 }
 
 /// Makes the store and the answer available to everything below.
@@ -141,6 +162,7 @@ pub fn provide(page: Page) -> Form {
         })
     });
     let model = Memo::new(move |_| known.with(|known| known.model.clone()));
+    let effect = effect(page, current, serving);
     let form = Form {
         page,
         current,
@@ -148,14 +170,77 @@ pub fn provide(page: Page) -> Form {
         inference,
         nodes: Part::new(tabs::load_nodes),
         advice: Part::new(load_advice),
+        plots: Part::new(plots::load),
+        explain: Part::new(explain::load),
         records: Part::new(tabs::load_records),
         runs: Runs::new(),
         serving,
         served,
         model,
+        effect,
     };
     provide_context(form);
     form
+}
+
+/// The question, its tab and its need, when it was last answered, and the change that led there.
+#[derive(Clone, PartialEq)]
+struct Followed {
+    request: Request,
+    tab: Tab,
+    need: Bytes,
+    change: Option<Change>,
+}
+
+/// Follows the answers: where two questions in a row differ in one input, what that did to the need. Several changes of the same
+/// input in a row are one.
+fn effect(page: Store<Page>, current: Memo<Current>, serving: Memo<Serving>) -> Memo<Option<Change>> {
+    let followed: Memo<Option<Followed>> = Memo::new(move |last: Option<&Option<Followed>>| {
+        let last = last.cloned().flatten();
+        let tab = page.tab().get();
+        let need = match tab {
+            Tab::Inference => serving.with(|answer| answer.as_ref().ok().map(|answer| answer.need)),
+            _ => current.with(|answer| answer.as_ref().ok().map(|answer| answer.need)),
+        };
+        let Some(need) = need.map(|need| need.expected_bytes) else {
+            return last;
+        };
+        let request = page.request().get();
+        let before = last.filter(|last| last.tab == tab);
+        let change = before.and_then(|before| {
+            let input = only_change(&before.request, &request);
+            match (input, before.change) {
+                // Nothing was changed: what was told stays.
+                (None, change) if before.request == request => change,
+                (Some(input), Some(change)) if change.input == input => Some(Change {
+                    input,
+                    need: (change.need.0, need),
+                }),
+                (Some(input), _) => Some(Change {
+                    input,
+                    need: (before.need, need),
+                }),
+                (None, _) => None,
+            }
+        });
+        Some(Followed {
+            request,
+            tab,
+            need,
+            change,
+        })
+    });
+    Memo::new(move |_| followed.with(|followed| followed.as_ref().and_then(|followed| followed.change)))
+}
+
+/// The input in which two questions differ, where it is only one.
+pub fn only_change(one: &Request, other: &Request) -> Option<InputId> {
+    let mut changed = InputId::ALL
+        .iter()
+        .copied()
+        .filter(|id| one.get(*id) != other.get(*id));
+    let first = changed.next()?;
+    changed.next().is_none().then_some(first)
 }
 
 /// The inputs that name where an architecture comes from.
@@ -203,7 +288,7 @@ impl Form {
 
     /// The inference engine that is chosen, where what is typed names one.
     pub fn server(self) -> Option<ServerId> {
-        self.chosen(InputId::ServerType).and_then(ServerId::from_key)
+        self.choice(InputId::ServerType).and_then(ServerId::from_key)
     }
 
     /// What is typed for an input.
@@ -242,11 +327,11 @@ impl Form {
 
     /// The engine that is chosen, where what is typed names one.
     pub fn engine(self) -> Option<EngineId> {
-        self.chosen(InputId::EngineType).and_then(EngineId::from_key)
+        self.choice(InputId::EngineType).and_then(EngineId::from_key)
     }
 
     /// The value of a choice that holds, where what is typed names one.
-    fn chosen(self, id: InputId) -> Option<&'static str> {
+    pub fn choice(self, id: InputId) -> Option<&'static str> {
         self.page.request().with(|request| api::chosen(request, id))
     }
 

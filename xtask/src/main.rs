@@ -44,6 +44,7 @@ cargo xtask COMMAND
   accuracy                                  compare with the measured runs, and write the committed figures anew
   exporters [--source NAME=PATH]             load every export with its framework, and write the committed table anew
   bench                                     how long one answer takes natively
+  bench page [--write]                      how long an edit of the page in dist/ takes until it is painted
   tools                                     bring every tool the commands above need, and say where it is
 
 Tools are kept per user and version in <cache>/gpu-mem-calc/tools; <cache> is $XDG_CACHE_HOME or ~/.cache.";

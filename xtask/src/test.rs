@@ -82,12 +82,28 @@ pub fn page(specs: &[&str]) -> Result<()> {
     })
 }
 
-/// How long one answer takes natively.
+/// How long one answer takes natively; with `page`, how long it takes in the browser from an edit to the painted answer.
 pub fn bench(options: &[&str]) -> Result<()> {
+    if let ["page", rest @ ..] = options {
+        return paint(rest);
+    }
     let mut arguments = vec!["bench", "--locked", "--bench", "answer"];
     if !options.is_empty() {
         arguments.push("--");
         arguments.extend_from_slice(options);
     }
     step("benchmarks", || run(&mut cargo(&arguments)))
+}
+
+/// From an edit to the painted answer, on the page in `dist/`, against the committed limits; `--write` commits the figures.
+fn paint(options: &[&str]) -> Result<()> {
+    let browser = browser::find_or_bring()?;
+    npm::packages()?;
+    step("edits in the browser", || {
+        let mut node = command("node", &["tests/e2e/paint.mjs"]);
+        node.args(options);
+        node.env("DIST", place::dist());
+        node.env("CHROMIUM", &browser.chromium);
+        run(&mut node)
+    })
 }

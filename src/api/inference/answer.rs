@@ -129,7 +129,7 @@ fn spare_cache(estimate: &Estimate) -> Bytes {
 }
 
 /// The four groups; what is not weights, cache or temporaries is overhead, so that they add up to the need.
-fn breakdown(estimate: &Estimate) -> InferenceBreakdown {
+pub fn breakdown(estimate: &Estimate) -> InferenceBreakdown {
     let weights = part(estimate, PartId::Weights);
     let cache = part(estimate, PartId::KvCache) + part(estimate, PartId::State);
     let activations = part(estimate, PartId::Activations);

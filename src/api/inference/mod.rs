@@ -2,6 +2,7 @@
 
 mod answer;
 mod cards;
+mod curve;
 mod formats;
 mod job;
 mod llama_cpp;
@@ -16,6 +17,7 @@ mod transformers;
 mod usage;
 mod vllm;
 
+pub(super) use curve::base as curve_base;
 pub(super) use job::{device, job as question};
 pub use side_by_side::side_by_side;
 

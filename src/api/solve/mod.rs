@@ -166,25 +166,11 @@ impl Question {
             request.clear(InputId::NumGpus);
         }
         let job = job(&request, Strictness::default())?;
-        let mesh = job.mesh;
-        let step = match unknown {
-            Unknown::MicroBatch => 1,
-            Unknown::Gpus => {
-                let copy = mesh
-                    .tensor
-                    .saturating_mul(mesh.pipeline)
-                    .saturating_mul(mesh.context);
-                // Nodes of a shape are taken whole.
-                let node = job.speed.shape.map_or(1, |shape| shape.gpus);
-                common(copy, node)
-            }
-            Unknown::SequenceLength if mesh.context > 1 => mesh.context.saturating_mul(2),
-            Unknown::SequenceLength => 1,
-        };
+        let step = step_of(&job, unknown.input());
         let question = Self {
             unknown,
             request,
-            step: step.max(1),
+            step,
         };
         Ok(question)
     }
@@ -210,6 +196,25 @@ impl Question {
             usable_bytes: Bytes::ZERO,
         })
     }
+}
+
+/// The step between the values of an input that a job can take.
+pub fn step_of(job: &Job, input: InputId) -> u64 {
+    let mesh = job.mesh;
+    let step = match input {
+        InputId::NumGpus => {
+            let copy = mesh
+                .tensor
+                .saturating_mul(mesh.pipeline)
+                .saturating_mul(mesh.context);
+            // Nodes of a shape are taken whole.
+            let node = job.speed.shape.map_or(1, |shape| shape.gpus);
+            common(copy, node)
+        }
+        InputId::SeqLength if mesh.context > 1 => mesh.context.saturating_mul(2),
+        _ => 1,
+    };
+    step.max(1)
 }
 
 /// The least number that both divide.

@@ -3,6 +3,7 @@
 
 use leptos::prelude::*;
 
+use super::super::explain::figure;
 use super::super::format::{exact, gib, gib_number, percent, share};
 use super::groups::{self, ShownGroup};
 use crate::api::{Answer, Component};
@@ -18,10 +19,8 @@ struct Part<'a> {
 /// The groups whose parts are shown.
 pub type Opened = RwSignal<Vec<&'static str>>;
 
-/// The breakdown of the expected need.
-pub fn breakdown(answer: &Answer, opened: Opened) -> AnyView {
-    let capacity = answer.capacity.usable_bytes;
-    let parts = groups::ALL.map(|group| {
+fn parts(answer: &Answer) -> [Part<'_>; groups::ALL.len()] {
+    groups::ALL.map(|group| {
         let components: Vec<_> = answer
             .components
             .iter()
@@ -32,26 +31,37 @@ pub fn breakdown(answer: &Answer, opened: Opened) -> AnyView {
             bytes: components.iter().map(|part| part.bytes).sum(),
             components,
         }
-    });
-    let total = answer.total_memory_per_gpu_bytes;
+    })
+}
+
+/// A piece of a bar: class of its colour, name, bytes.
+pub type Piece = (String, &'static str, Bytes);
+
+/// The expected need as one bar against the usable capacity, with the names of its pieces.
+pub fn bar(pieces: &[Piece], total: Bytes, capacity: Bytes) -> AnyView {
     let scale = total.max(capacity);
-    let bars = parts
+    let bars = pieces
         .iter()
-        .filter(|part| part.bytes > Bytes::ZERO)
-        .map(|part| {
+        .filter(|(_, _, bytes)| *bytes > Bytes::ZERO)
+        .map(|(class, name, bytes)| {
             view! {
                 <div
-                    class=format!("stack-part group-{}", part.group.key)
-                    style=format!("width:{}", share(part.bytes, scale))
-                    title=format!("{}: {}", part.group.label, gib(part.bytes))
+                    class=format!("stack-part {class}")
+                    style=format!("width:{}", share(*bytes, scale))
+                    title=format!("{name}: {}", gib(*bytes))
                 ></div>
             }
         })
         .collect_view();
-    let rows = parts.iter().map(|part| rows(part, total, opened)).collect_view();
+    let names = pieces
+        .iter()
+        .filter(|(_, _, bytes)| *bytes > Bytes::ZERO)
+        .map(|(class, name, bytes)| {
+            view! { <li><span class=format!("swatch {class}")></span>{*name} <b>{gib_number(*bytes)}</b></li> }
+        })
+        .collect_view();
     view! {
-        <section class="panel" aria-labelledby="breakdown-title">
-            <h2 id="breakdown-title">"What takes the memory"</h2>
+        <div>
             <div class="stack-frame" aria-hidden="true">
                 <div class="stack">{bars}</div>
                 <span class="capacity-mark" style=format!("left:{}", share(capacity, scale))></span>
@@ -64,6 +74,33 @@ pub fn breakdown(answer: &Answer, opened: Opened) -> AnyView {
                     format!("{} usable", gib(capacity))
                 }}</span>
             </div>
+            <ul class="legend stack-legend" aria-label="What takes the memory, in GiB">{names}</ul>
+        </div>
+    }
+    .into_any()
+}
+
+/// The bar of a training answer.
+pub fn of_training(answer: &Answer) -> AnyView {
+    let pieces: Vec<Piece> = parts(answer)
+        .iter()
+        .map(|part| (format!("group-{}", part.group.key), part.group.label, part.bytes))
+        .collect();
+    bar(
+        &pieces,
+        answer.total_memory_per_gpu_bytes,
+        answer.capacity.usable_bytes,
+    )
+}
+
+/// The breakdown of the expected need.
+pub fn breakdown(answer: &Answer, opened: Opened) -> AnyView {
+    let parts = parts(answer);
+    let total = answer.total_memory_per_gpu_bytes;
+    let rows = parts.iter().map(|part| rows(part, total, opened)).collect_view();
+    view! {
+        <section class="panel" aria-labelledby="breakdown-title">
+            <h2 id="breakdown-title">"What takes the memory"</h2>
             <table class="breakdown-table" id="breakdown-table">
                 <caption class="visually-hidden">"Memory of the fullest GPU by group at the binding instant"</caption>
                 <thead>
@@ -77,7 +114,7 @@ pub fn breakdown(answer: &Answer, opened: Opened) -> AnyView {
                 <tfoot>
                     <tr>
                         <th scope="row">"Expected need"</th>
-                        <td class="number" title=exact(total)>{gib_number(total)}</td>
+                        <td class="number" title=exact(total)>{figure::words("need", gib_number(total))}</td>
                         <td class="number">"100 %"</td>
                     </tr>
                 </tfoot>
@@ -134,7 +171,9 @@ fn rows(part: &Part<'_>, total: Bytes, opened: Opened) -> AnyView {
         <tbody>
             <tr data-group=key data-bytes=part.bytes.get().to_string()>
                 <th scope="row">{head}</th>
-                <td class="number" title=exact(part.bytes)>{gib_number(part.bytes)}</td>
+                <td class="number" title=exact(part.bytes)>
+                    {figure::words(format!("group-{key}"), gib_number(part.bytes))}
+                </td>
                 <td class="number">{percent(part.bytes, total)}</td>
             </tr>
             {components}
@@ -154,7 +193,9 @@ fn row(component: &Component, total: Bytes, is_open: Memo<bool>) -> AnyView {
             <th scope="row" title=format!("{} ({})", component.formula, component.source)>
                 {component.label.clone()}
             </th>
-            <td class="number soft" title=exact(component.bytes)>{gib_number(component.bytes)}</td>
+            <td class="number soft" title=exact(component.bytes)>
+                {figure::words(format!("line-{}", component.id), gib_number(component.bytes))}
+            </td>
             <td class="number soft">{percent(component.bytes, total)}</td>
         </tr>
     }

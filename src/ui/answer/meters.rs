@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::super::explain::figure;
 use super::super::format::{exact, gib, gib_number, share};
 use crate::api::{Meters, Range};
 use crate::units::Bytes;
@@ -50,12 +51,15 @@ pub fn meters(meters: &Meters, capacity: Bytes) -> AnyView {
     view! {
         <div class="meters" id="meters">
             {bars}
-            <p class="meters-scale">
-                "Solid to the lower bound, hatched to the upper bound, white mark: expected. Line: "
-                {gib(capacity)} " usable. Reserved and device are those of a roomy card: where memory is short, the \
-                 allocator gives back what it only keeps. So the verdict judges the need: allocated, its fragmentation, \
-                 and what lies outside the allocator."
-            </p>
+            <details class="meters-scale">
+                <summary>"How to read the meters"</summary>
+                <p>
+                    "Solid to the lower bound, hatched to the upper bound, white mark: expected. Line: "
+                    {gib(capacity)} " usable. Reserved and device are those of a roomy card: where memory is short, the \
+                     allocator gives back what it only keeps. So the verdict judges the need: allocated, its fragmentation, \
+                     and what lies outside the allocator."
+                </p>
+            </details>
         </div>
     }
     .into_any()
@@ -98,7 +102,7 @@ fn bar(meter: &Shown, capacity: Bytes, scale: Bytes) -> AnyView {
                 <span class="capacity-mark" style=format!("left:{}", share(capacity, scale))></span>
             </div>
             <span class="meter-value" title=exact(expected)>
-                <b>{gib(expected)}</b>
+                <b>{figure::figure(format!("meter-{}", meter.key), expected)}</b>
                 <small>{range}</small>
             </span>
         </div>

@@ -2,11 +2,9 @@
 
 mod advice;
 mod breakdown;
-mod chart;
 mod fixes;
-mod groups;
+pub mod groups;
 mod host;
-mod instants;
 mod issues;
 mod ledger;
 mod meters;
@@ -17,7 +15,7 @@ mod solvers;
 mod stages;
 mod travelling;
 mod validation;
-mod verdict;
+pub mod verdict;
 
 pub use advice::{Advice, load as load_advice};
 pub use serving::serving;
@@ -26,7 +24,7 @@ pub use travelling::travelling;
 use leptos::prelude::*;
 
 use super::state::use_form;
-use crate::api::Answer;
+use crate::api::{Answer, Task};
 
 /// The answer column.
 pub fn answer() -> AnyView {
@@ -54,10 +52,40 @@ pub fn answer() -> AnyView {
                 .map(|answer| issues::warnings(form, &answer.warnings))
         })
     };
+    let plots = move || {
+        has.get().then(|| {
+            form.plots.view(move |plots| {
+                let instants = move || {
+                    form.answer.with(|answer| {
+                        let answer = answer.as_deref()?;
+                        Some((plots.instants)(&answer.instants, answer.capacity.usable_bytes))
+                    })
+                };
+                let ranks = move || form.answer.with(|answer| answer.as_deref().map(plots.ranks));
+                view! {
+                    <section class="panel" aria-labelledby="instants-heading">
+                        <h2 id="instants-heading">"One step, instant by instant"</h2>
+                        {instants}
+                    </section>
+                    {(plots.curves)(form, Task::Training)}
+                    {ranks}
+                }
+                .into_any()
+            })
+        })
+    };
     // The ledger keeps its own state (opened rows, chosen instant), so it is built once and follows the answer.
     let solved = move || {
         has.get()
             .then(|| form.advice.view(move |sections| sections(form)))
+    };
+    let explained = move || {
+        has.get().then(|| {
+            form.explain.view(move |explain| {
+                view! { {(explain.learn)(form, Task::Training)} {(explain.rules)(form, Task::Training)} }
+                    .into_any()
+            })
+        })
     };
     let table = move || has.get().then(|| ledger::ledger(form.answer));
     let empty = move || {
@@ -77,9 +105,11 @@ pub fn answer() -> AnyView {
             {issues::errors(form)}
             {part(verdict::glance)}
             {parts}
-            {part(|answer| instants::instants(&answer.instants, answer.capacity.usable_bytes))}
             {solved}
+            {plots}
+            {part(verdict::whole)}
             {warnings}
+            {explained}
             {table}
         </div>
         {verdict::spoken(form)}
@@ -90,11 +120,12 @@ pub fn answer() -> AnyView {
 /// The verdict that a phone keeps at the bottom.
 pub fn pinned() -> AnyView {
     let form = use_form();
+    let open = RwSignal::new(false);
     let strip = move || {
         form.answer.with(|answer| {
             answer
                 .as_deref()
-                .map(|answer| verdict::pinned(answer, form.stale()))
+                .map(|answer| verdict::pinned(answer, form.stale(), open))
         })
     };
     view! { {strip} }.into_any()

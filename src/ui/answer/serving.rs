@@ -2,10 +2,11 @@
 
 use leptos::prelude::*;
 
-use super::super::format::{decimal, exact, gib, gib_number, grouped, share};
+use super::super::explain::figure;
+use super::super::format::{decimal, exact, gib, gib_number, grouped};
 use super::super::state::use_form;
-use super::{fixes, issues, meters, side_by_side, travelling, validation, verdict};
-use crate::api::InferenceAnswer;
+use super::{breakdown, fixes, issues, meters, side_by_side, travelling, validation, verdict};
+use crate::api::{InferenceAnswer, Task};
 use crate::units::Bytes;
 
 use Column::{Number, Words};
@@ -40,6 +41,41 @@ pub fn serving() -> AnyView {
         })
     };
     let changes = move || has.get().then(|| fixes::of_inference(form));
+    let plots = move || {
+        has.get().then(|| {
+            form.plots.view(move |plots| {
+                let instants = move || {
+                    form.served.with(|answer| {
+                        let answer = answer.as_deref()?;
+                        Some((plots.instants)(&answer.instants, answer.capacity.usable_bytes))
+                    })
+                };
+                view! {
+                    {(plots.curves)(form, Task::Inference)}
+                    <section class="panel" aria-labelledby="instants-heading">
+                        <h2 id="instants-heading">"From loading to the last token"</h2>
+                        {instants}
+                    </section>
+                }
+                .into_any()
+            })
+        })
+    };
+    let explained = move || {
+        has.get().then(|| {
+            form.explain.view(move |explain| {
+                view! { {(explain.learn)(form, Task::Inference)} {(explain.rules)(form, Task::Inference)} }.into_any()
+            })
+        })
+    };
+    let opened = RwSignal::new(false);
+    let pinned = move || {
+        form.served.with(|answer| {
+            answer
+                .as_deref()
+                .map(|answer| pinned(answer, form.stale(), opened))
+        })
+    };
     let spoken = Memo::new(move |_| {
         form.serving.with(|current| match current {
             Ok(answer) => format!(
@@ -56,20 +92,22 @@ pub fn serving() -> AnyView {
         {empty}
         <div class="answer-details" class:stale=move || form.stale()>
             {issues::errors(form)}
+            {part(glance)}
             {part(capacity)}
-            {part(travelling::served)}
+            {changes}
+            {plots}
             {part(parts)}
+            {part(travelling::served)}
             {part(cards)}
             {part(sharing)}
             {side_by_side::side_by_side(form)}
-            {part(instants)}
             {part(start_up)}
-            {part(glance)}
-            {changes}
             {warnings}
+            {explained}
             {part(ledger)}
         </div>
         <div class="visually-hidden" role="status" id="spoken-answer">{move || spoken.get()}</div>
+        {pinned}
     }
     .into_any()
 }
@@ -99,7 +137,7 @@ fn strip(answer: &InferenceAnswer, stale: bool) -> AnyView {
                 <h2 class="verdict-badge">{verdict::sign(answer.verdict)} {verdict::title(answer.verdict)}</h2>
                 <p class="verdict-need" title=exact(answer.need.expected_bytes)>
                     <small>"needs "</small>
-                    {verdict::need(answer.need)}
+                    {figure::words("need", verdict::need(answer.need))}
                     <small>{format!(" of {} per GPU", gib(answer.capacity.usable_bytes))}</small>
                 </p>
             </div>
@@ -159,78 +197,72 @@ fn capacity(answer: &InferenceAnswer) -> AnyView {
 fn colour(id: &str) -> &'static str {
     match id {
         "weights" => "group-model_params",
-        "kv_cache" | "state" => "group-optimizer_states",
+        "kv_cache" | "state" => "group-kv_cache",
         "activations" => "group-activations",
         _ => "group-overhead",
     }
 }
 
+/// The need as one bar.
+fn bar(answer: &InferenceAnswer) -> AnyView {
+    let breakdown = &answer.breakdown;
+    let pieces = [
+        ("group-model_params", "Weights", breakdown.model_params_bytes),
+        ("group-kv_cache", "Keys and values", breakdown.kv_cache_bytes),
+        ("group-activations", "Temporaries", breakdown.activations_bytes),
+        ("group-overhead", "Overhead", breakdown.overhead_bytes),
+    ]
+    .map(|(class, name, bytes)| (class.to_owned(), name, bytes));
+    breakdown::bar(
+        &pieces,
+        answer.total_memory_per_gpu_bytes,
+        answer.capacity.usable_bytes,
+    )
+}
+
+/// The strip that a phone keeps at the bottom.
+fn pinned(answer: &InferenceAnswer, stale: bool, open: RwSignal<bool>) -> AnyView {
+    let figures = [
+        ("Allocated", answer.meters.allocated),
+        ("Reserved", answer.meters.reserved),
+        ("Device", answer.meters.device),
+    ];
+    let words = format!("The engine may use {} of this GPU.", gib(answer.budget_bytes));
+    verdict::sheet(
+        (answer.verdict, answer.need, answer.capacity.usable_bytes),
+        stale,
+        open,
+        (bar(answer), &figures, Some(words)),
+    )
+}
+
 fn parts(answer: &InferenceAnswer) -> AnyView {
-    let capacity = answer.capacity.usable_bytes;
-    let total: Bytes = answer.parts.iter().map(|part| part.bytes.expected_bytes).sum();
-    let scale = total.max(capacity);
-    let shown = || {
-        answer
-            .parts
-            .iter()
-            .filter(|part| part.bytes.high_bytes > Bytes::ZERO)
-    };
-    let bars = shown()
+    let rows = answer
+        .parts
+        .iter()
+        .filter(|part| part.bytes.high_bytes > Bytes::ZERO)
         .map(|part| {
-            view! {
-                <div
-                    class=format!("stack-part {}", colour(part.id))
-                    style=format!("width:{}", share(part.bytes.expected_bytes, scale))
-                    title=format!("{}: {}", part.label, gib(part.bytes.expected_bytes))
-                ></div>
-            }
-        })
-        .collect_view();
-    let rows = shown()
-        .map(|part| {
+            let expected = figure::words(format!("part-{}", part.id), gib_number(part.bytes.expected_bytes));
             view! {
                 <tr>
-                    <th scope="row" title=part.source.clone()>{part.label}</th>
+                    <th scope="row" title=part.source.clone()><span class=format!("swatch {}", colour(part.id))></span> " " {part.label}</th>
                     <td class="number">{gib_number(part.bytes.low_bytes)}</td>
-                    <td class="number" title=exact(part.bytes.expected_bytes)>{gib_number(part.bytes.expected_bytes)}</td>
+                    <td class="number" title=exact(part.bytes.expected_bytes)>{expected}</td>
                     <td class="number">{gib_number(part.bytes.high_bytes)}</td>
                 </tr>
             }
         })
         .collect_view()
         .into_any();
-    view! {
-        <section class="panel" aria-labelledby="breakdown-title">
-            <h2 id="breakdown-title">"What takes the memory"</h2>
-            <div class="stack-frame" aria-hidden="true">
-                <div class="stack">{bars}</div>
-                <span class="capacity-mark" style=format!("left:{}", share(capacity, scale))></span>
-            </div>
-            {table("breakdown", &[Words("On the fullest GPU"), Number("low"), Number("GiB"), Number("high")], rows)}
-        </section>
-    }
-    .into_any()
-}
-
-fn instants(answer: &InferenceAnswer) -> AnyView {
-    let rows = answer
-        .instants
-        .iter()
-        .map(|instant| {
-            let mark = instant.binding.then_some(" (tightest)");
-            view! {
-                <tr>
-                    <th scope="row">{instant.label.clone()} {mark}</th>
-                    <td class="number" title=exact(instant.allocated_bytes)>{gib_number(instant.allocated_bytes)}</td>
-                </tr>
-            }
-        })
-        .collect_view()
-        .into_any();
     panel(
-        "instants",
-        "From loading to the last token",
-        &[Words("Instant"), Number("GiB allocated")],
+        "breakdown",
+        "What takes the memory",
+        &[
+            Words("On the fullest GPU"),
+            Number("low"),
+            Number("GiB"),
+            Number("high"),
+        ],
         rows,
         None,
     )
@@ -326,13 +358,44 @@ fn start_up(answer: &InferenceAnswer) -> AnyView {
 
 fn glance(answer: &InferenceAnswer) -> AnyView {
     view! {
-        <section class=format!("panel glance {}", verdict::tone(answer.verdict)) aria-labelledby="meters-title">
-            <h2 id="meters-title">"Three meters"</h2>
+        <section class=format!("panel glance {}", verdict::tone(answer.verdict)) aria-labelledby="glance-title">
+            <h2 id="glance-title">"At a glance"</h2>
+            {bar(answer)}
+            {binding(answer)}
+            {taken(answer)}
             {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
             {validation::line(&answer.validation, None)}
         </section>
     }
     .into_any()
+}
+
+/// Which instant decides.
+fn binding(answer: &InferenceAnswer) -> Option<AnyView> {
+    let instant = answer.instants.iter().find(|instant| instant.binding)?;
+    Some(
+        view! {
+            <p class="binding" id="binding-instant">
+                "Tightest at "
+                {figure::words(format!("instant-{}", instant.id), instant.label.clone())}
+                {format!(": {} allocated.", gib(instant.allocated_bytes))}
+            </p>
+        }
+        .into_any(),
+    )
+}
+
+/// Why an engine with a pool fills the card.
+fn taken(answer: &InferenceAnswer) -> Option<AnyView> {
+    let pool = answer.pool.as_ref()?;
+    let text = format!(
+        "The engine takes {} of the card whatever is asked: what it does not need for weights and temporaries, {}, becomes room for {} cached tokens. The requests that are asked need {}.",
+        gib(answer.budget_bytes),
+        gib(pool.bytes.expected_bytes),
+        grouped(pool.tokens),
+        gib(answer.need.expected_bytes),
+    );
+    Some(view! { <p id="why-so-much">{text}</p> }.into_any())
 }
 
 fn ledger(answer: &InferenceAnswer) -> AnyView {
@@ -344,7 +407,9 @@ fn ledger(answer: &InferenceAnswer) -> AnyView {
                 <tr>
                     <th scope="row" title=part.source.clone()>{part.label.clone()}</th>
                     <td>{part.formula.clone()}</td>
-                    <td class="number" title=exact(part.bytes)>{gib_number(part.bytes)}</td>
+                    <td class="number" title=exact(part.bytes)>
+                        {figure::words(format!("line-{}", part.id), gib_number(part.bytes))}
+                    </td>
                 </tr>
             }
         })

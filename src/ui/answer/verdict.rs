@@ -2,12 +2,13 @@
 
 use leptos::prelude::*;
 
+use super::super::explain::figure;
 use super::super::format::{exact, gib, gib_number, grouped};
 use super::super::state::Form;
 use super::host::host;
 use super::ranks::ranks;
 use super::stages::stages;
-use super::{meters, validation};
+use super::{breakdown, meters, validation};
 use crate::api::{Answer, ModelSource, Range, Verdict};
 use crate::units::Bytes;
 
@@ -77,7 +78,7 @@ pub fn strip(answer: &Answer, stale: bool) -> AnyView {
                 <h2 class="verdict-badge">{sign(answer.verdict)} {title(answer.verdict)}</h2>
                 <p class="verdict-need" title=exact(answer.need.expected_bytes)>
                     <small>"needs "</small>
-                    {need(answer.need)}
+                    {figure::words("need", need(answer.need))}
                     <small>{format!(" of {} per GPU", gib(capacity))}</small>
                 </p>
                 <p class="verdict-brief" aria-hidden="true">
@@ -95,18 +96,47 @@ pub fn strip(answer: &Answer, stale: bool) -> AnyView {
     .into_any()
 }
 
-/// The three meters, and what else the answer says at a glance.
+/// What a reader sees first: the bar, the instant that binds, the three meters, and how far it is checked.
 pub fn glance(answer: &Answer) -> AnyView {
     view! {
-        <section class=format!("panel glance {}", tone(answer.verdict)) aria-labelledby="meters-title">
-            <h2 id="meters-title">"Three meters"</h2>
+        <section class=format!("panel glance {}", tone(answer.verdict)) aria-labelledby="glance-title">
+            <h2 id="glance-title">"At a glance"</h2>
+            {breakdown::of_training(answer)}
+            {binding(answer)}
             {meters::meters(&answer.meters, answer.capacity.usable_bytes)}
+            {batch(answer)}
+            {validation::line(&answer.validation, Some(&answer.evidence))}
+            {notes(answer)}
+        </section>
+    }
+    .into_any()
+}
+
+/// Which instant decides.
+fn binding(answer: &Answer) -> Option<AnyView> {
+    let instant = answer.instants.iter().find(|instant| instant.binding)?;
+    Some(
+        view! {
+            <p class="binding" id="binding-instant">
+                "Tightest at "
+                {figure::words(format!("instant-{}", instant.id), instant.label.clone())}
+                {format!(": {} allocated.", gib(instant.allocated_bytes))}
+            </p>
+        }
+        .into_any(),
+    )
+}
+
+/// The whole job: all GPUs, host memory, ranks and stages, and what was asked.
+pub fn whole(answer: &Answer) -> AnyView {
+    view! {
+        <section class="panel glance" aria-labelledby="whole-title">
+            <h2 id="whole-title">"The whole job"</h2>
             {totals(answer)}
             {host(answer.host.as_ref())}
             {ranks(answer)}
             {stages(&answer.stages)}
             {facts(answer)}
-            {validation::line(&answer.validation, Some(&answer.evidence))}
         </section>
     }
     .into_any()
@@ -168,6 +198,17 @@ fn facts(answer: &Answer) -> AnyView {
         nodes.unwrap_or_default(),
         grouped(answer.global_batch_size),
     );
+    view! {
+        <ul class="verdict-facts">
+            <li>{job}</li>
+            <li title=capacity.source.clone()>{gpu}</li>
+        </ul>
+    }
+    .into_any()
+}
+
+/// The micro-batch that would fit, and why the interval is wide.
+fn batch(answer: &Answer) -> Option<AnyView> {
     let batch = match (
         answer.recommended_batch_size,
         &answer.recommended_batch_size_reason,
@@ -176,52 +217,99 @@ fn facts(answer: &Answer) -> AnyView {
         (None, Some(reason)) => Some(reason.clone()),
         (None, None) => None,
     };
-    let wide = (answer.model.source == ModelSource::ParameterCount).then_some(
-        "Only a parameter count is known: the interval is wide because the architecture is assumed.",
-    );
-    let notes = (!answer.warnings.is_empty()).then(|| {
-        let text = match answer.warnings.len() {
-            1 => "1 note on this answer".to_owned(),
-            count => format!("{count} notes on this answer"),
-        };
+    let wide = (answer.model.source == ModelSource::ParameterCount).then(|| {
+        "Only a parameter count is known: the interval is wide because the architecture is assumed."
+            .to_owned()
+    });
+    let lines: Vec<String> = batch.into_iter().chain(wide).collect();
+    (!lines.is_empty()).then(|| {
+        let lines = lines
+            .into_iter()
+            .map(|line| view! { <li><b>{line}</b></li> })
+            .collect_view();
+        view! { <ul class="verdict-facts">{lines}</ul> }.into_any()
+    })
+}
+
+/// The way to the notes on the answer.
+fn notes(answer: &Answer) -> Option<AnyView> {
+    let text = match answer.warnings.len() {
+        0 => return None,
+        1 => "1 note on this answer".to_owned(),
+        count => format!("{count} notes on this answer"),
+    };
+    Some(
         view! {
-            <li>
+            <p class="accuracy-line">
                 <a href="#warnings" on:click=|event| {
                     event.prevent_default();
                     super::super::dom::reveal("warnings");
                 }>{text}</a>
-            </li>
+            </p>
         }
-    });
-    view! {
-        <ul class="verdict-facts">
-            <li>{job}</li>
-            <li title=capacity.source.clone()>{gpu}</li>
-            {batch.map(|batch| view! { <li><b>{batch}</b></li> })}
-            {wide.map(|wide| view! { <li><b>{wide}</b></li> })}
-            {notes}
-        </ul>
-    }
-    .into_any()
+        .into_any(),
+    )
 }
 
-/// The strip at the bottom of a phone; it leads to the answer.
-pub fn pinned(answer: &Answer, stale: bool) -> AnyView {
+/// The strip at the bottom of a phone; it opens to the bar and the meters, and leads to the answer.
+pub fn pinned(answer: &Answer, stale: bool, open: RwSignal<bool>) -> AnyView {
+    let brief = [
+        ("Allocated", answer.meters.allocated),
+        ("Reserved", answer.meters.reserved),
+        ("Device", answer.meters.device),
+    ];
+    let binding = answer.instants.iter().find(|instant| instant.binding);
+    let words = binding.map(|instant| format!("Tightest at {}.", instant.label));
+    let bar = breakdown::of_training(answer);
+    sheet(
+        (answer.verdict, answer.need, answer.capacity.usable_bytes),
+        stale,
+        open,
+        (bar, &brief, words),
+    )
+}
+
+/// A strip that opens: verdict, need and capacity; below it, when open, a bar, figures with their names, and a sentence.
+pub fn sheet(
+    (verdict, need_of_it, capacity): (Verdict, Range, Bytes),
+    stale: bool,
+    open: RwSignal<bool>,
+    (bar, figures, words): (AnyView, &[(&'static str, Range)], Option<String>),
+) -> AnyView {
     let stale = stale.then_some(" (previous input)");
+    let figures = figures
+        .iter()
+        .map(|(name, value)| view! { <li>{format!("{name} ")} <b>{gib(value.expected_bytes)}</b></li> })
+        .collect_view();
     view! {
-        <a class=format!("pinned {}", tone(answer.verdict)) href="#answer" id="pinned" on:click=|event| {
-            event.prevent_default();
-            super::super::dom::reveal("answer");
-        }>
-            {sign(answer.verdict)}
-            <span class="pinned-text">
-                <span>{title(answer.verdict)} {stale}</span>
-                <span class="pinned-need">
-                    {format!("{} of {}", need(answer.need), gib_number(answer.capacity.usable_bytes))}
+        <div class=format!("pinned {}", tone(verdict)) id="pinned">
+            <div class="pinned-sheet" id="pinned-sheet" hidden=move || !open.get()>
+                {bar}
+                <ul class="verdict-facts">{figures}</ul>
+                {words.map(|words| view! { <p>{words}</p> })}
+                <a href="#answer" on:click=move |event| {
+                    event.prevent_default();
+                    open.set(false);
+                    super::super::dom::reveal("answer");
+                }>"Go to the whole answer"</a>
+            </div>
+            <button
+                type="button"
+                class="pinned-strip"
+                aria-controls="pinned-sheet"
+                aria-expanded=move || if open.get() { "true" } else { "false" }
+                on:click=move |_| open.update(|open| *open = !*open)
+            >
+                {sign(verdict)}
+                <span class="pinned-text">
+                    <span>{title(verdict)} {stale}</span>
+                    <span class="pinned-need">
+                        {format!("{} of {}", need(need_of_it), gib_number(capacity))}
+                    </span>
                 </span>
-            </span>
-            <span class="pinned-more">"Answer"</span>
-        </a>
+                <span class="pinned-more">{move || if open.get() { "Less" } else { "More" }}</span>
+            </button>
+        </div>
     }
     .into_any()
 }

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::super::format::difference;
 use super::super::state::use_form;
 use super::control;
 use super::messages::messages;
@@ -60,6 +61,7 @@ pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
             >
                 <span aria-hidden="true">"?"</span>
             </button>
+            {effect(id)}
             {move || changed.get().then(|| view! {
                 <button
                     type="button"
@@ -72,6 +74,7 @@ pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
                 </button>
             })}
         </div>
+        <p class="field-brief" aria-hidden="true">{brief(input)}</p>
         {control}
         <p class="field-help" id=help_id hidden=move || !help_open.get()>
             {input.help}
@@ -80,6 +83,21 @@ pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
         {messages(id)}
     }
     .into_any()
+}
+
+/// What the last change of this input did to the need.
+fn effect(id: InputId) -> impl IntoView {
+    let form = use_form();
+    let own = Memo::new(move |_| form.effect.get().filter(|change| change.input == id));
+    move || {
+        let (before, now) = own.get()?.need;
+        let (class, words) = match difference(before, now) {
+            Some(words) if now > before => ("field-effect field-effect-more", words),
+            Some(words) => ("field-effect field-effect-less", words),
+            None => ("field-effect", "same need".to_owned()),
+        };
+        Some(view! { <span class=class title="What this change does to the need of one GPU">{words}</span> })
+    }
 }
 
 /// The label with the unit for a screen reader and the mark of what is not built yet.
@@ -101,6 +119,21 @@ pub fn label(input: &'static Input, dom_id: &str) -> AnyView {
         <label class="field-label" for=dom_id.to_owned()>{input.label} {unit} {planned} {no_effect}</label>
     }
     .into_any()
+}
+
+/// The help in one line, and what holds when the input is left open.
+fn brief(input: &'static Input) -> String {
+    let first = input
+        .help
+        .split_inclusive(". ")
+        .next()
+        .unwrap_or(input.help)
+        .trim_end();
+    match input.default {
+        InputDefault::Fixed(value) => format!("{first} Default: {value}."),
+        InputDefault::Derived(from) => format!("{first} Default: {from}."),
+        InputDefault::None => first.to_owned(),
+    }
 }
 
 /// Where the default comes from, and the source of the rule.
@@ -133,17 +166,22 @@ pub fn described_by(input: &'static Input) -> Signal<String> {
 
 /// Opens the group in which a control stands, scrolls to it and moves the focus there.
 pub fn reveal_input(dom_id: &str) {
-    let inside = document()
-        .query_selector(&format!("[data-inputs~='{dom_id}']"))
-        .ok()
-        .flatten();
-    if let Some(group) = inside {
-        let _ = group.set_attribute("open", "");
-    }
+    let open = |selector: &str| {
+        if let Some(details) = document().query_selector(selector).ok().flatten() {
+            let _ = details.set_attribute("open", "");
+        }
+    };
+    let turn = std::time::Duration::from_millis(30);
     let dom_id = dom_id.to_owned();
-    // The group builds its fields when it opens; they stand in the page one turn later.
+    // All settings build their groups, and a group its fields, when they open; they stand in the page one turn later.
+    if document().get_element_by_id(&dom_id).is_none() {
+        open("#all-settings");
+    }
     set_timeout(
-        move || super::super::dom::reveal(&dom_id),
-        std::time::Duration::from_millis(30),
+        move || {
+            open(&format!("[data-inputs~='{dom_id}']"));
+            set_timeout(move || super::super::dom::reveal(&dom_id), turn);
+        },
+        turn,
     );
 }

@@ -4,6 +4,7 @@ use leptos::ev::Event;
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 
+use super::super::dom;
 use super::super::state::{Form, PageStoreFields, use_form};
 use super::super::tabs::{NODES, Tab};
 use super::field::{control_id, field};
@@ -56,9 +57,50 @@ const GROUPS: [FormGroup; FormGroup::ALL.len()] = [
     FormGroup::Traffic,
 ];
 
-/// Every group that holds more than the essential questions.
+/// Where it is remembered that all settings are shown.
+const SHOWN: &str = "gpu-mem-calc.settings";
+
+/// All settings: closed for a newcomer, and remembered. Every group that holds more than the essential questions; they are built when
+/// they are first shown.
 pub fn groups() -> AnyView {
-    GROUPS.into_iter().map(group).collect_view().into_any()
+    let form = use_form();
+    let remembered = dom::stored(SHOWN).is_some();
+    let built = RwSignal::new(remembered);
+    let on_toggle = move |event: Event| {
+        if let Some(open) = is_open(&event) {
+            dom::store(SHOWN, open.then_some("open"));
+            if open {
+                built.set(true);
+            }
+        }
+    };
+    let set = move || {
+        let count = form.page.request().with(|request| {
+            GROUPS
+                .iter()
+                .flat_map(|group| Input::of_group(*group))
+                .filter(|input| !ESSENTIAL.contains(&input.id) && request.has(input.id))
+                .count()
+        });
+        (count > 0).then(|| view! { <span class="tag">{format!("{count} set")}</span> })
+    };
+    let all = move || built.get().then(|| GROUPS.into_iter().map(group).collect_view());
+    view! {
+        <details class="all-settings" id="all-settings" open=remembered on:toggle=on_toggle>
+            <summary>
+                <span>"All settings"</span>
+                <span class="group-state">{set}</span>
+            </summary>
+            <div class="groups">{all}</div>
+        </details>
+    }
+    .into_any()
+}
+
+/// Whether the element of a toggle event is open now.
+fn is_open(event: &Event) -> Option<bool> {
+    let details = event.target()?.dyn_into::<web_sys::Element>().ok()?;
+    Some(details.has_attribute("open"))
 }
 
 /// The inputs of a group that mean something to the engine, basic ones first.
@@ -131,10 +173,7 @@ fn group(group: FormGroup) -> AnyView {
         })
     };
     let on_toggle = move |event: Event| {
-        let details = event
-            .target()
-            .and_then(|target| target.dyn_into::<web_sys::Element>().ok());
-        if details.is_some_and(|details| details.has_attribute("open")) {
+        if is_open(&event) == Some(true) {
             built.set(true);
         }
     };

@@ -6,6 +6,7 @@ mod field;
 mod gpu;
 mod group;
 mod messages;
+mod method;
 
 pub use combobox::{Choice, Combobox};
 pub use control::from_model;
@@ -13,3 +14,4 @@ pub use field::{control_id, described_by, field, framed, label, reveal_input};
 pub use gpu::gpu;
 pub use group::groups;
 pub use messages::{fixes, message, plain};
+pub use method::method;

@@ -23,7 +23,7 @@ const SETUP: [InputId; 6] = [
 /// What the part holds.
 fn content() -> InferencePart {
     InferencePart {
-        view: || columns("Serving on", &SETUP, serving()),
+        view: || columns("Serving on", &SETUP, ().into_any(), serving()),
         answer: |request| accuracy::calculate_inference(request, Strictness::default()),
     }
 }

@@ -92,7 +92,7 @@ impl Tab {
 }
 
 /// The page of a question: the model, what it runs on, all settings; the answer beside them.
-fn columns(title: &'static str, inputs: &[InputId], answer: AnyView) -> AnyView {
+fn columns(title: &'static str, inputs: &[InputId], more: AnyView, answer: AnyView) -> AnyView {
     let fields = inputs.iter().map(|id| field(*id)).collect_view();
     view! {
         <div class="columns">
@@ -101,9 +101,9 @@ fn columns(title: &'static str, inputs: &[InputId], answer: AnyView) -> AnyView 
                 <section class="panel" aria-labelledby="setup-title">
                     <h2 id="setup-title">{title}</h2>
                     <div class="field-grid">{gpu()} {fields}</div>
+                    {more}
                 </section>
-                <h2 class="settings-title">"All settings"</h2>
-                <div class="groups">{groups()}</div>
+                {groups()}
             </section>
             <section class="answer" id="answer" tabindex="-1" aria-label="Answer">
                 {answer}
@@ -119,6 +119,7 @@ pub fn TabPanels() -> impl IntoView {
     let form = use_form();
     form.inference.load_when_idle();
     form.nodes.load_when_idle();
+    form.explain.load_when_idle();
     let page = form.page;
     let shown = Memo::new(move |_| page.tab().get());
     let panels = Tab::ALL.map(|tab| {

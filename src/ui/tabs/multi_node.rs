@@ -24,7 +24,7 @@ pub const SETUP: [InputId; 7] = [
 pub type Nodes = fn() -> AnyView;
 
 fn content() -> AnyView {
-    columns("Training across nodes of", &SETUP, travelling())
+    columns("Training across nodes of", &SETUP, ().into_any(), travelling())
 }
 
 part!(nodes holds Nodes: content);

@@ -299,7 +299,7 @@ fn figure(form: Form, choice: Choice, chosen: Memo<Vec<usize>>) -> impl IntoView
                 on:pointermove=on_pointer
                 on:keydown=on_key
             >
-                <div class="chart-drawing" inner_html=drawing></div>
+                <div class="plot-drawing" inner_html=drawing></div>
                 {move || range.get().map(scatter_labels::labels)}
                 {ring}
             </div>

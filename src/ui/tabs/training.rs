@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::super::answer::{answer, pinned};
+use super::super::fields::method;
 use super::columns;
 use crate::api::InputId;
 
@@ -16,5 +17,5 @@ const SETUP: [InputId; 4] = [
 
 /// The training tab.
 pub fn training() -> AnyView {
-    view! { {columns("Training on", &SETUP, answer())} {pinned()} }.into_any()
+    view! { {columns("Training on", &SETUP, method(), answer())} {pinned()} }.into_any()
 }

@@ -51,8 +51,11 @@ async function start() {
   return { site, browser };
 }
 
-/** Opens the page in a context of its own and waits until it is there. `place` is put behind the page's address. */
-export async function openPage({ width = 1440, height = 900, scheme = "light", place = "", ready = "h1" } = {}) {
+/**
+ * Opens the page in a context of its own and waits until it is there. `place` is put behind the page's address. All settings are
+ * shown, as to a reader who has opened them once; a `newcomer` sees the essential questions.
+ */
+export async function openPage({ width = 1440, height = 900, scheme = "light", place = "", ready = "h1", newcomer = false } = {}) {
   started ??= start();
   const { site, browser } = await started;
   const context = await browser.newContext({
@@ -61,6 +64,7 @@ export async function openPage({ width = 1440, height = 900, scheme = "light", p
     reducedMotion: "reduce",
     permissions: ["clipboard-read", "clipboard-write"],
   });
+  if (!newcomer) await context.addInitScript(() => localStorage.setItem("gpu-mem-calc.settings", "open"));
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
   const faults = [];
