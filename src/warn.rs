@@ -87,6 +87,14 @@ impl Issue {
         self
     }
 
+    /// With a correction that can be applied as it is: a value of an input, by its key.
+    #[must_use]
+    pub fn with_fix(mut self, key: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.fixes
+            .push(std::iter::once((key.to_string(), value.into())).collect());
+        self
+    }
+
     /// Whether it prevents an answer.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

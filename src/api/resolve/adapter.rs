@@ -9,6 +9,7 @@ use crate::training::{
     Adapter, BaseFormat, LogProbabilities, Modules, Objective, Precision, Targets, Widened,
 };
 use crate::units::DType;
+use crate::warn::Issue;
 
 /// The adapters; `None` where all weights train.
 pub fn adapter(
@@ -100,10 +101,13 @@ fn refuse(
     }
     let version = given.choice(InputId::FsdpVersion);
     if engine == EngineId::Fsdp && base.is_quantised() && version != Some("1") {
-        report.error(
-            "not_available_yet",
-            InputId::BaseFormat,
-            "Quantised weights under FSDP2 are not built yet; they are under FSDP1.",
+        report.add(
+            Issue::error(
+                "not_available_yet",
+                InputId::BaseFormat.key(),
+                "Quantised weights under FSDP2 are not built yet; they are under FSDP1.",
+            )
+            .with_fix(InputId::FsdpVersion.key(), "1"),
         );
     }
     if engine == EngineId::Fsdp && base == BaseFormat::Int8 && version == Some("1") {

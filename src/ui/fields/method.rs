@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use serde_json::Value;
 
 use super::super::state::use_form;
-use crate::api::InputId;
+use crate::api::{EngineId, InputId};
 
 /// A way to train: its name, its title, and what it sets.
 struct Method {
@@ -51,6 +51,10 @@ pub fn method() -> AnyView {
             let press = move |_| {
                 form.set(InputId::Adapter, own.0.map(Value::from));
                 form.set(InputId::BaseFormat, own.1.map(Value::from));
+                // FSDP2 cannot hold 4-bit weights as yet; FSDP1 can.
+                if own.1.is_some() && form.engine() == Some(EngineId::Fsdp) {
+                    form.set(InputId::FsdpVersion, Some("1".into()));
+                }
             };
             view! {
                 <button
