@@ -47,7 +47,7 @@ pub use import::{Compared, Imported, import, request_from_text};
 pub use inference::{calculate_inference, calculate_inference_with, side_by_side, validate_inference};
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
-pub use models::{ModelEntry, models, search_models};
+pub use models::{ModelEntry, bring_families, model_name, models, search_models};
 pub use network::{multi_node, multi_node_with};
 pub use part::{chosen, part};
 pub use presets::{Preset, PresetState, preset, preset_request, presets};

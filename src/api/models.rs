@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 
 use crate::model::catalogue::{self, Confidence, Entry};
+use crate::model::import;
 use crate::units::Count;
 
 /// A model of the catalogue.
@@ -50,7 +51,19 @@ impl ModelEntry {
     }
 }
 
-/// Every model of the catalogue in its order.
+/// The name of a model of the catalogue without the organisation, by its id.
+pub fn model_name(id: &str) -> Option<&'static str> {
+    let entry = catalogue::all().iter().find(|entry| entry.id == id)?;
+    Some(entry.short_name())
+}
+
+/// Brings the families of models that are not always at hand; true when they are.
+pub fn bring_families() -> bool {
+    import::bring();
+    import::at_hand()
+}
+
+/// Every model of the catalogue in its order. All families must be at hand ([`bring_families`]).
 pub fn models() -> &'static [ModelEntry] {
     static ENTRIES: OnceLock<Vec<ModelEntry>> = OnceLock::new();
     ENTRIES.get_or_init(|| catalogue::all().iter().filter_map(ModelEntry::new).collect())

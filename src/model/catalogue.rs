@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Network;
-use super::import::{Imported, SharedImport, network_from_config};
+use super::import::{Imported, SharedImport, at_hand, network_from_config, waits};
 
 /// How far the shape fields of an entry can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,10 @@ impl Entry {
 
     /// The same, imported once and shared by all who ask.
     pub fn shared(&self) -> Option<Arc<SharedImport>> {
+        // What is not at hand yet is asked for again.
+        if waits(&self.config) {
+            return None;
+        }
         self.shared
             .get_or_init(|| SharedImport::of(Arc::new(self.config.clone())).ok().map(Arc::new))
             .clone()
@@ -178,6 +182,9 @@ pub const TYPICAL: &[&str] = &[
 /// The model of [`TYPICAL`] whose total is nearest to a parameter count, by ratio.
 pub fn nearest(count: u64) -> Option<&'static Entry> {
     static TOTALS: OnceLock<Vec<(u64, &'static Entry)>> = OnceLock::new();
+    if !at_hand() {
+        return None;
+    }
     let totals = TOTALS.get_or_init(|| {
         TYPICAL
             .iter()

@@ -24,6 +24,11 @@ fn App() -> impl IntoView {
             page.explain.load();
         }
     });
+    // Says to whoever watches the page that more is to come.
+    let waiting = move || {
+        let more = page.families.get().is_none() || page.presets.get().is_none();
+        more.then(|| view! { <span class="part-waiting" hidden></span> })
+    };
     let dialog = move || page.explain.get().map(|explain| (explain.dialog)(page));
     view! {
         <a class="skip-link" href="#main" on:click=|event| {
@@ -33,6 +38,7 @@ fn App() -> impl IntoView {
         <Header />
         <TabPanels />
         <Footer />
+        {waiting}
         {dialog}
     }
     .into_any()

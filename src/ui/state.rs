@@ -8,10 +8,11 @@ use leptos::prelude::*;
 use reactive_stores::Store;
 use serde_json::{Map, Value};
 
-use super::answer::{Advice, load_advice};
+use super::answer::{Advice, Details, load_advice, load_details};
 use super::explain::{self, Explain};
-use super::fields::{from_model, plain};
+use super::fields::{Settings, from_model, load_settings, plain};
 use super::format::{gib_number, parameters};
+use super::model::{Presets, load_families, load_presets};
 use super::part::Part;
 use super::plots::{self, Plots};
 use super::tabs::{self, Listed, Nodes, Runs, Tab};
@@ -89,6 +90,14 @@ pub struct Form {
     pub nodes: Part<Nodes>,
     /// What follows the answer in the training tab.
     pub advice: Part<Advice>,
+    /// What stands below the first answer in the training tab.
+    pub details: Part<Details>,
+    /// All settings.
+    pub settings: Part<Settings>,
+    /// The options of the menu of presets.
+    pub presets: Part<Presets>,
+    /// The families of models that the first answer does not need: true when they are at hand.
+    pub families: Part<bool>,
     /// The plots.
     pub plots: Part<Plots>,
     /// Explanations.
@@ -119,7 +128,10 @@ pub struct Change {
 /// Makes the store and the answer available to everything below.
 pub fn provide(page: Page) -> Form {
     let page = Store::new(page);
+    let families = Part::new(load_families);
     let current: Memo<Current> = Memo::new(move |_| {
+        // A model of a family that is not at hand is answered when it is.
+        families.get();
         page.request().with(|request| {
             accuracy::calculate(&api::part(request, Task::Training), Strictness::default())
                 .map(Arc::new)
@@ -131,6 +143,7 @@ pub fn provide(page: Page) -> Form {
         let Some(part) = inference.get() else {
             return Err(Arc::default());
         };
+        families.get();
         page.request().with(|request| {
             (part.answer)(&api::part(request, Task::Inference))
                 .map(Arc::new)
@@ -150,6 +163,7 @@ pub fn provide(page: Page) -> Form {
     let about_model = Memo::new(move |_| page.request().with(about_model));
     // A model whose source was changed is another one: nothing of the last is shown for it.
     let known: Memo<Known> = Memo::new(move |last: Option<&Known>| {
+        families.get();
         about_model.with(|request| {
             let source = SOURCES.map(|id| request.get(id).cloned());
             let model = match api::model_report(request, false) {
@@ -170,6 +184,10 @@ pub fn provide(page: Page) -> Form {
         inference,
         nodes: Part::new(tabs::load_nodes),
         advice: Part::new(load_advice),
+        details: Part::new(load_details),
+        settings: Part::new(load_settings),
+        presets: Part::new(load_presets),
+        families,
         plots: Part::new(plots::load),
         explain: Part::new(explain::load),
         records: Part::new(tabs::load_records),

@@ -1,11 +1,12 @@
 // What a reader does on the page, through visible controls only, and what the page then says.
-import { same as equal } from "./lib/harness.mjs";
+import { same as equal, settled } from "./lib/harness.mjs";
 
 export const controlId = (key) => key.replace(/[._]/g, "-");
 
 /** The control of an input, its group opened where it stands in one. */
 export async function control(page, key) {
   const id = controlId(key);
+  await openSettings(page, id);
   const group = page.locator(`details[data-inputs~="${id}"]`);
   if ((await group.count()) > 0 && (await group.getAttribute("open")) === null) {
     await group.locator("summary").click();
@@ -13,6 +14,15 @@ export async function control(page, key) {
   const found = page.locator(`#${id}`);
   await found.waitFor({ state: "visible" });
   return found;
+}
+
+/** Shows all settings where a control stands among them. */
+async function openSettings(page, id) {
+  await settled(page);
+  const settings = page.locator("#all-settings");
+  if ((await page.locator(`#${id}`).count()) > 0 || (await settings.getAttribute("open")) !== null) return;
+  await settings.locator("> summary").click();
+  await settled(page);
 }
 
 /** Takes a line of a searchable choice by typing and Enter. */
@@ -66,7 +76,8 @@ export async function enter(page, request) {
 }
 
 /** What the page says: verdict, totals, meters and ledger, in exact bytes. */
-export function answer(page) {
+export async function answer(page) {
+  await settled(page);
   return page.evaluate(() => {
     const verdict = document.querySelector("#verdict");
     if (!verdict) return null;
@@ -115,7 +126,8 @@ export function fromCommandLine(json) {
 }
 
 /** Everything that a change can show: the answer, the warnings and the errors. */
-export function outcome(page) {
+export async function outcome(page) {
+  await settled(page);
   return page.evaluate(() => {
     const text = (selector) => [...document.querySelectorAll(selector)].map((element) => element.textContent).join("\n");
     const bytes = [...document.querySelectorAll("[data-bytes], [data-meter]")].map((element) => JSON.stringify({ ...element.dataset }));

@@ -27,6 +27,7 @@ use crate::units::DType;
 use crate::warn::Issue;
 
 pub use edit::{Edited, base_config, edit, read_fields};
+pub use families::{at_hand, bring};
 pub use field::Field;
 pub use observe::observe;
 
@@ -87,6 +88,13 @@ pub fn network_from_config(config: &Value) -> Result<Imported, Vec<Issue>> {
         )]);
     };
     let c = Config::new(file);
+    if waits(config) {
+        return Err(vec![Issue::error(
+            "loading",
+            "model",
+            "What is known about this family of models is being loaded.",
+        )]);
+    }
     let model_type = family(&c);
     let build = families::find(&model_type);
     if build.is_none() {
@@ -114,6 +122,16 @@ pub fn network_from_config(config: &Value) -> Result<Imported, Vec<Issue>> {
         generic: build.is_none(),
         weight_format,
     })
+}
+
+/// Whether a configuration is of a family that is known, and not at hand yet.
+pub fn waits(config: &Value) -> bool {
+    let Value::Object(file) = config else {
+        return false;
+    };
+    let c = Config::new(file);
+    let (whole, text) = (c.outer().word(&["model_type"], ""), c.word(&["model_type"], ""));
+    families::waits(&whole) || families::waits(&text)
 }
 
 /// Every `model_type` that is known.

@@ -12,6 +12,8 @@ use crate::api::{Input, Issue, Task};
 pub fn errors(form: Form) -> AnyView {
     let shown = move |issues: &Arc<Vec<Issue>>| panel(form, "errors", "Not valid", issues);
     let errors = move || match form.task() {
+        // What waits for a family is answered when that is at hand.
+        _ if form.families.get().is_none() => None,
         Task::Training => form.current.with(|current| current.as_ref().err().map(shown)),
         Task::Inference => form.serving.with(|current| current.as_ref().err().map(shown)),
     };

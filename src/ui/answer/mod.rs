@@ -2,6 +2,7 @@
 
 mod advice;
 mod breakdown;
+mod details;
 mod fixes;
 pub mod groups;
 mod host;
@@ -18,6 +19,7 @@ mod validation;
 pub mod verdict;
 
 pub use advice::{Advice, load as load_advice};
+pub use details::{Details, load as load_details};
 pub use serving::serving;
 pub use travelling::travelling;
 
@@ -39,11 +41,19 @@ pub fn answer() -> AnyView {
         move |view: fn(&Answer) -> AnyView| move || form.answer.with(|answer| answer.as_deref().map(view));
     let opened = RwSignal::new(Vec::new());
     let parts = move || {
-        form.answer.with(|answer| {
-            answer
-                .as_deref()
-                .map(|answer| breakdown::breakdown(answer, opened))
+        has.get().then(|| {
+            form.details.view(move |details| {
+                let table = move || {
+                    form.answer
+                        .with(|answer| Some((details.breakdown)(answer.as_deref()?, opened)))
+                };
+                view! { {table} }.into_any()
+            })
         })
+    };
+    let whole = move || {
+        let details = form.details.get()?;
+        form.answer.with(|answer| answer.as_deref().map(details.whole))
     };
     let warnings = move || {
         form.answer.with(|answer| {
@@ -87,7 +97,10 @@ pub fn answer() -> AnyView {
             })
         })
     };
-    let table = move || has.get().then(|| ledger::ledger(form.answer));
+    let table = move || {
+        let details = form.details.get()?;
+        has.get().then(|| (details.ledger)(form.answer))
+    };
     let empty = move || {
         (!has.get()).then(|| {
             view! {
@@ -107,7 +120,7 @@ pub fn answer() -> AnyView {
             {parts}
             {solved}
             {plots}
-            {part(verdict::whole)}
+            {whole}
             {warnings}
             {explained}
             {table}

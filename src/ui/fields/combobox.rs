@@ -74,8 +74,8 @@ fn search(choices: &[Choice], text: &str) -> Vec<usize> {
 pub fn Combobox(
     /// Id of the input element; the list's ids derive from it.
     id: &'static str,
-    /// All lines, in order of groups.
-    choices: Arc<Vec<Choice>>,
+    /// All lines, in order of groups; made when they are first shown.
+    choices: Memo<Arc<Vec<Choice>>>,
     /// The stored value.
     #[prop(into)]
     value: Signal<String>,
@@ -96,15 +96,17 @@ pub fn Combobox(
     let typed = RwSignal::new(None::<String>);
     let open = RwSignal::new(false);
     let active = RwSignal::new(0_usize);
-    let all = choices.clone();
-    let found = Memo::new(move |_| typed.with(|typed| search(&all, typed.as_deref().unwrap_or_default())));
+    let found = Memo::new(move |_| {
+        let all = choices.get();
+        typed.with(|typed| search(&all, typed.as_deref().unwrap_or_default()))
+    });
     let close = move || {
         open.set(false);
         typed.set(None);
     };
-    let all = choices.clone();
     let show = move || {
         if !open.get_untracked() {
+            let all = choices.get_untracked();
             let current = value.get_untracked();
             let at = found.with_untracked(|found| {
                 found
@@ -115,16 +117,14 @@ pub fn Combobox(
             open.set(true);
         }
     };
-    let all = choices.clone();
     let take = move |position: usize| {
+        let all = choices.get_untracked();
         let taken = found.with_untracked(|found| found.get(position).copied());
         if let Some(choice) = taken.and_then(|index| all.get(index)) {
             on_choose.run(choice.value.clone());
         }
         close();
     };
-    let show_on_key = show.clone();
-    let take_on_key = take.clone();
     let on_key = move |event: KeyboardEvent| {
         let last = found.with_untracked(Vec::len).saturating_sub(1);
         let at = active.get_untracked();
@@ -146,14 +146,14 @@ pub fn Combobox(
                 }
             }
             "ArrowDown" | "ArrowUp" => {
-                show_on_key();
+                show();
                 active.get_untracked()
             }
             "PageDown" if was_open => (at + page).min(last),
             "PageUp" if was_open => at.saturating_sub(page),
             "Enter" if was_open => {
                 event.prevent_default();
-                take_on_key(at);
+                take(at);
                 return;
             }
             "Escape" if was_open => {
@@ -167,9 +167,8 @@ pub fn Combobox(
         active.set(to);
         reveal(id, to);
     };
-    let show_on_click = show.clone();
     let text = move || typed.get().unwrap_or_else(|| shown.get());
-    let list = move || found.with(|found| lines(id, &choices, found, value, active, take.clone()));
+    let list = move || found.with(|found| lines(id, &choices.get(), found, value, active, take));
     view! {
         <div class="combobox">
             <input
@@ -201,7 +200,7 @@ pub fn Combobox(
                     if let Some(input) = input {
                         input.select();
                     }
-                    show_on_click();
+                    show();
                 }
                 on:keydown=on_key
                 on:blur=move |_| close()
@@ -217,7 +216,7 @@ pub fn Combobox(
                 hidden=move || !open.get()
                 on:mousedown=|event| event.prevent_default()
             >
-                {move || open.get().then(|| list.clone()())}
+                {move || open.get().then(list)}
             </div>
             <div class="visually-hidden" role="status">
                 {move || (open.get() && typed.get().is_some()).then(|| {
@@ -236,14 +235,13 @@ fn lines(
     found: &[usize],
     value: Signal<String>,
     active: RwSignal<usize>,
-    take: impl Fn(usize) + Clone + Send + 'static,
+    take: impl Fn(usize) + Copy + Send + 'static,
 ) -> AnyView {
     if found.is_empty() {
         return view! { <p class="combobox-empty">"Nothing found"</p> }.into_any();
     }
     let mut groups: Vec<(String, Vec<AnyView>)> = Vec::new();
     for (position, choice) in found.iter().filter_map(|index| choices.get(*index)).enumerate() {
-        let take = take.clone();
         let own = choice.value.clone();
         let line = view! {
             <div

@@ -15,6 +15,8 @@ use crate::api::InputId;
 
 /// The value of the line that stands for a card that is not in the table.
 const CUSTOM: &str = "custom";
+/// Its name.
+const NOT_LISTED: &str = "Another GPU: type its memory";
 /// The memory in GiB with which a card that is not in the table starts.
 const TO_START_FROM: u64 = 80;
 /// Id of the choice; the same as [`control_id`] gives for its input.
@@ -24,7 +26,7 @@ const ID: &str = "hardware-gpu";
 pub fn gpu() -> AnyView {
     let form = use_form();
     let input = InputId::Gpu.input();
-    let choices = Arc::new(choices());
+    let choices = Memo::new(|_| Arc::new(choices()));
     let typed = form.typed(InputId::Gpu);
     let size = form.typed(InputId::GpuMemoryGb);
     let custom = Memo::new(move |_| typed.with(Option::is_none) && size.with(Option::is_some));
@@ -37,13 +39,15 @@ pub fn gpu() -> AnyView {
             .or_else(|| form.answer.with(|answer| answer.as_deref()?.capacity.gpu.clone()))
             .unwrap_or_default()
     });
-    let names = choices.clone();
     let shown = Signal::derive(move || {
         let value = value.get();
-        names
-            .iter()
-            .find(|choice| choice.value == value)
-            .map_or(value, |choice| choice.label.clone())
+        match value.as_str() {
+            CUSTOM => NOT_LISTED.to_owned(),
+            _ => api::gpus()
+                .iter()
+                .find(|gpu| gpu.id == value)
+                .map_or(value, |gpu| gpu.name.clone()),
+        }
     });
     let on_choose = Callback::new(move |value: String| {
         if value == CUSTOM {
@@ -102,7 +106,7 @@ fn choices() -> Vec<Choice> {
         .collect();
     choices.push(Choice {
         value: CUSTOM.to_owned(),
-        label: "Another GPU: type its memory".to_owned(),
+        label: NOT_LISTED.to_owned(),
         detail: String::new(),
         group: "Not in the list".to_owned(),
         search: "another custom other typed own size gib".to_owned(),

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 
 use super::super::dom;
+use super::super::part::part;
 use super::super::state::{Form, PageStoreFields, use_form};
 use super::super::tabs::{NODES, Tab};
 use super::field::{control_id, field};
@@ -84,7 +85,7 @@ pub fn groups() -> AnyView {
         });
         (count > 0).then(|| view! { <span class="tag">{format!("{count} set")}</span> })
     };
-    let all = move || built.get().then(|| GROUPS.into_iter().map(group).collect_view());
+    let all = move || built.get().then(|| form.settings.view(|groups| groups()));
     view! {
         <details class="all-settings" id="all-settings" open=remembered on:toggle=on_toggle>
             <summary>
@@ -96,6 +97,15 @@ pub fn groups() -> AnyView {
     }
     .into_any()
 }
+
+/// What the part holds: the groups.
+pub type Settings = fn() -> AnyView;
+
+fn all() -> AnyView {
+    GROUPS.into_iter().map(group).collect_view().into_any()
+}
+
+part!(settings holds Settings: all);
 
 /// Whether the element of a toggle event is open now.
 fn is_open(event: &Event) -> Option<bool> {

@@ -10,25 +10,30 @@ use super::super::format::parameters;
 use super::super::state::Form;
 use crate::api::{self, INPUTS, InputId, ModelEntry, Request};
 
+/// The name of the line for an architecture of one's own.
+const OWN: &str = "None: type the fields";
 /// Id of the choice, as its input names it.
 const ID: &str = "model-id";
 
 /// The searchable list.
 pub fn choice(form: Form, described_by: Signal<String>) -> AnyView {
-    let choices = Arc::new(choices());
+    let choices = Memo::new(move |_| {
+        // The list counts every model, so it waits for all families.
+        let at_hand = form.families.get() == Some(true);
+        Arc::new(if at_hand { choices() } else { Vec::new() })
+    });
     let typed = form.typed(InputId::ModelId);
     let imported = form.typed(InputId::HfConfig);
     let value = Signal::derive(move || typed.get().map(|value| plain(&value)).unwrap_or_default());
-    let names = choices.clone();
     let shown = Signal::derive(move || {
         if imported.with(Option::is_some) {
             return "Imported config.json".to_owned();
         }
         let value = value.get();
-        names
-            .iter()
-            .find(|choice| choice.value == value)
-            .map_or(value, |choice| choice.label.clone())
+        match value.as_str() {
+            "" => OWN.to_owned(),
+            id => api::model_name(id).map_or(value, str::to_owned),
+        }
     });
     let on_choose = Callback::new(move |id: String| {
         let mut request = form.page_request();
@@ -74,7 +79,7 @@ pub fn forget_model(request: &mut Request) {
 fn choices() -> Vec<Choice> {
     let own = Choice {
         value: String::new(),
-        label: "None: type the fields".to_owned(),
+        label: OWN.to_owned(),
         detail: String::new(),
         group: "Your own".to_owned(),
         search: "none own custom type fields architecture".to_owned(),

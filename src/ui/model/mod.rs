@@ -2,8 +2,12 @@
 
 mod catalogue;
 mod facts;
+mod families;
 mod import;
 mod presets;
+
+pub use families::load as load_families;
+pub use presets::{Presets, load as load_presets};
 
 use leptos::ev;
 use leptos::prelude::*;

@@ -2,12 +2,16 @@
 
 use leptos::prelude::*;
 
+use super::super::part::part;
 use super::super::state::{Page, use_form};
 use crate::api::{self, Preset, PresetState};
 
-/// The menu of presets and the button that restores every default.
-pub fn presets() -> AnyView {
-    let form = use_form();
+/// What the part holds: the options of the menu of presets, each with its verdict, which takes a calculation.
+pub type Presets = fn() -> AnyView;
+
+part!(presets holds Presets: options);
+
+fn options() -> AnyView {
     let options = api::presets()
         .iter()
         .map(|preset| {
@@ -18,6 +22,16 @@ pub fn presets() -> AnyView {
             }
         })
         .collect_view();
+    options.into_any()
+}
+
+/// The menu of presets and the button that restores every default.
+pub fn presets() -> AnyView {
+    let form = use_form();
+    form.presets.load_when_idle();
+    // A preset's model may be of any family.
+    let options =
+        move || (form.families.get() == Some(true)).then(|| form.presets.get().map(|options| options()));
     let element = NodeRef::<leptos::html::Select>::new();
     let start = move |_| {
         let Some(element) = element.get() else { return };

@@ -117,9 +117,12 @@ fn columns(title: &'static str, inputs: &[InputId], more: AnyView, answer: AnyVi
 #[component]
 pub fn TabPanels() -> impl IntoView {
     let form = use_form();
+    // A link may name a model of any family, so these come first.
+    form.families.load();
     form.inference.load_when_idle();
     form.nodes.load_when_idle();
     form.explain.load_when_idle();
+    form.settings.load_when_idle();
     let page = form.page;
     let shown = Memo::new(move |_| page.tab().get());
     let panels = Tab::ALL.map(|tab| {

@@ -84,13 +84,18 @@ export async function openPage({ width = 1440, height = 900, scheme = "light", p
   opened.getStore().push({ context, page, faults });
   await page.goto(site.address + place);
   await page.waitForSelector(ready);
+  await settled(page);
   return page;
 }
+
+/** Waits until no part of the page is being loaded. */
+export const settled = (page) => page.waitForFunction(() => !document.querySelector(".part-waiting"));
 
 /** Reloads a page and waits until it is there again. */
 export async function reload(page) {
   await page.reload();
   await page.waitForSelector("h1");
+  await settled(page);
 }
 
 /** The address of the page, for links that leave and come back. */
