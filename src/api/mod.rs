@@ -4,6 +4,7 @@
 mod answer;
 mod arithmetic;
 mod between;
+pub mod embedding;
 pub mod evidence;
 mod explain;
 mod export;

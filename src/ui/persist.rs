@@ -17,7 +17,8 @@ pub fn initial() -> Page {
     read(&dom::fragment())
 }
 
-fn read(fragment: &str) -> Page {
+/// The page for which a fragment stands: `tab=` names the tab, the rest is the question.
+pub fn read(fragment: &str) -> Page {
     if fragment.is_empty() {
         return Page::start();
     }
@@ -35,7 +36,8 @@ fn read(fragment: &str) -> Page {
     }
 }
 
-fn write(request: &Request, tab: Tab) -> String {
+/// The fragment that stands for a page.
+pub fn write(request: &Request, tab: Tab) -> String {
     let question = share::to_fragment(request);
     match tab {
         // An empty fragment would mean the question of a newcomer, not an empty question.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::answer::{Advice, load_advice};
 use super::fields::{from_model, plain};
 use super::format::{gib_number, parameters};
+use super::layout::{EmbedDialog, load_embed};
 use super::part::Part;
 use super::tabs::{self, Listed, Nodes, Runs, Tab};
 use crate::accuracy;
@@ -85,6 +86,8 @@ pub struct Form {
     pub advice: Part<Advice>,
     /// The list of measured runs in the accuracy tab.
     pub records: Part<Listed>,
+    /// The lines that show the question in a document of the reader's.
+    pub embed: Part<EmbedDialog>,
     /// The measured runs.
     pub runs: Runs,
     /// The answer to the inference question as it stands; no answer and no issue before the tab is loaded.
@@ -149,6 +152,7 @@ pub fn provide(page: Page) -> Form {
         nodes: Part::new(tabs::load_nodes),
         advice: Part::new(load_advice),
         records: Part::new(tabs::load_records),
+        embed: Part::new(load_embed),
         runs: Runs::new(),
         serving,
         served,

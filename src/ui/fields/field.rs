@@ -133,11 +133,7 @@ pub fn described_by(input: &'static Input) -> Signal<String> {
 
 /// Opens the group in which a control stands, scrolls to it and moves the focus there.
 pub fn reveal_input(dom_id: &str) {
-    let inside = document()
-        .query_selector(&format!("[data-inputs~='{dom_id}']"))
-        .ok()
-        .flatten();
-    if let Some(group) = inside {
+    if let Some(group) = super::super::dom::first(&format!("[data-inputs~='{dom_id}']")) {
         let _ = group.set_attribute("open", "");
     }
     let dom_id = dom_id.to_owned();
