@@ -6,6 +6,7 @@ mod answer;
 mod arithmetic;
 mod between;
 mod curve;
+pub mod embedding;
 pub mod evidence;
 mod explain;
 mod export;

@@ -4,10 +4,23 @@
 //! and text stand as they are; objects, and text that could be mistaken for something else, stand as JSON behind a `~`,
 //! so that every request comes back exactly.
 
+//! A link may begin with a preset, whose values hold where the link gives none: `preset=llama2-7b&b=4`.
+//!
+//! Links are kept in documents for years, so every one that was ever written is read. The form above is version 1, which a
+//! link need not name; a later one would be named in front, as `version=2`, and read beside it. `tests/links` holds links of each.
+
 use serde_json::Value;
 
+use super::presets::preset_request;
 use crate::request::{INPUTS, Input, Request, json_invalid};
 use crate::warn::Issue;
+
+/// The version of the links that are written.
+const VERSION: u32 = 1;
+
+/// Keys of a link that are no input.
+const VERSION_KEY: &str = "version";
+const PRESET_KEY: &str = "preset";
 
 /// The fragment (without `#`) that stands for the request. Unknown keys are not carried.
 pub fn to_fragment(request: &Request) -> String {
@@ -30,6 +43,17 @@ pub fn from_fragment(fragment: &str) -> (Request, Vec<Issue>) {
         .filter(|part| !part.is_empty())
     {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        if key == VERSION_KEY {
+            issues.extend(version_issue(value));
+            continue;
+        }
+        if key == PRESET_KEY {
+            match preset_request(&unescape(value)) {
+                Ok(preset) => request = over(preset, &request),
+                Err(issue) => issues.push(Issue::warning(issue.code, PRESET_KEY, issue.message)),
+            }
+            continue;
+        }
         let Some(input) = Input::by_url(key) else {
             issues.push(Issue::warning(
                 "unknown_field",
@@ -44,6 +68,30 @@ pub fn from_fragment(fragment: &str) -> (Request, Vec<Issue>) {
         }
     }
     (request, issues)
+}
+
+/// What is wrong with the version that a link names.
+fn version_issue(value: &str) -> Option<Issue> {
+    let known = value
+        .parse::<u32>()
+        .is_ok_and(|version| (1..=VERSION).contains(&version));
+    (!known).then(|| {
+        Issue::warning(
+            "link_version",
+            VERSION_KEY,
+            format!("This link is of version {value}, which this calculator does not know; it may be newer. It was read as version {VERSION}."),
+        )
+    })
+}
+
+/// One question with the values of another over its own.
+fn over(mut request: Request, other: &Request) -> Request {
+    for input in INPUTS {
+        if let Some(value) = other.get(input.id) {
+            request.set(input.id, value.clone());
+        }
+    }
+    request
 }
 
 fn write(value: &Value) -> String {

@@ -6,18 +6,23 @@ use leptos::wasm_bindgen::JsCast;
 use leptos::web_sys::HtmlElement;
 
 use super::layout::{Footer, Header};
-use super::state::PageStoreFields;
+use super::state::{Form, Page, PageStoreFields};
 use super::tabs::TabPanels;
-use super::{persist, state};
+use super::{dom, persist, state};
 
-/// Id of the element of the host document that the page fills.
-const MARK: &str = "app";
+/// The element of the page's own document that the page fills. Documents of others mark none.
+const MARK: &str = "[data-gpu-mem-calc='page']";
 
-/// The whole page.
+/// The whole page, with its state in the address.
 #[component]
 fn App() -> impl IntoView {
     let page = state::provide(persist::initial());
     persist::keep_in_address(page);
+    frame(page)
+}
+
+/// What is seen of the page.
+fn frame(page: Form) -> impl IntoView {
     // The part is asked for when a number is opened, if it is not there by then.
     Effect::new(move |_| {
         if page.page.explained().with(Option::is_some) {
@@ -35,7 +40,7 @@ fn App() -> impl IntoView {
     view! {
         <a class="skip-link" href="#main" on:click=|event| {
             event.prevent_default();
-            super::dom::focus("main");
+            dom::focus("main");
         }>"Skip to the calculator"</a>
         <Header />
         <TabPanels />
@@ -49,7 +54,9 @@ fn App() -> impl IntoView {
 /// Fills the marked element of the document, where there is one; what stood in it until now is removed.
 pub fn start() {
     let marked = document()
-        .get_element_by_id(MARK)
+        .query_selector(MARK)
+        .ok()
+        .flatten()
         .and_then(|element| element.dyn_into::<HtmlElement>().ok());
     if let Some(element) = marked {
         mount(element).forget();
@@ -58,6 +65,21 @@ pub fn start() {
 
 /// Fills an element with the page; dropping the handle takes it away again.
 pub fn mount(element: HtmlElement) -> UnmountHandle<impl Mountable> {
-    element.set_inner_html("");
+    element.set_text_content(None);
     mount_to(element, App)
+}
+
+/// Fills an element of somebody else's document with the page of a question, which `made` gets a hold of.
+pub fn mount_inside(
+    element: HtmlElement,
+    page: Page,
+    made: impl FnOnce(Form) + 'static,
+) -> UnmountHandle<impl Mountable> {
+    element.set_text_content(None);
+    dom::follow_use(&element);
+    mount_to(element, move || {
+        let form = state::provide(page);
+        made(form);
+        frame(form)
+    })
 }

@@ -1,10 +1,93 @@
 //! The few places that touch the browser directly: storage, address, root attributes, focus, clipboard.
+//!
+//! A page that stands in a document of others touches neither their storage nor their address, and finds its elements in
+//! the shadow root that was used last.
+
+use std::cell::RefCell;
 
 use leptos::prelude::window;
-use leptos::wasm_bindgen::JsValue;
+use leptos::wasm_bindgen::closure::Closure;
+use leptos::wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Element, HtmlElement, ShadowRoot};
+
+/// How pages stand in their document.
+#[derive(Debug, Default)]
+struct Place {
+    /// Put before the names of the page's files; empty where they lie beside the document.
+    base: String,
+    /// Whether the document is somebody else's.
+    embedded: bool,
+    /// The shadow root that the reader used last.
+    in_use: Option<ShadowRoot>,
+}
+
+thread_local! {
+    static PLACE: RefCell<Place> = RefCell::default();
+}
+
+/// From now on the pages stand in a document of others, and their files lie at `base`.
+pub fn embed(base: &str) {
+    PLACE.with_borrow_mut(|place| {
+        base.clone_into(&mut place.base);
+        place.embedded = true;
+    });
+}
+
+/// Whether the document is somebody else's.
+pub fn embedded() -> bool {
+    PLACE.with_borrow(|place| place.embedded)
+}
+
+/// The address of one of the page's files. A document that carries its files itself names them by links.
+pub fn file(name: &str) -> String {
+    let carried = window()
+        .document()
+        .and_then(|document| {
+            document
+                .query_selector(&format!("link[data-file='{name}']"))
+                .ok()
+                .flatten()
+        })
+        .and_then(|link| link.get_attribute("href"));
+    carried.unwrap_or_else(|| PLACE.with_borrow(|place| format!("{}{name}", place.base)))
+}
+
+/// Remembers that the reader uses the shadow root in which an element stands, each time they do.
+pub fn follow_use(element: &HtmlElement) {
+    let Ok(root) = element.get_root_node().dyn_into::<ShadowRoot>() else {
+        return;
+    };
+    let target = element.clone();
+    let used = Closure::<dyn Fn()>::new(move || {
+        PLACE.with_borrow_mut(|place| place.in_use = Some(root.clone()));
+    });
+    for event in ["pointerdown", "focusin"] {
+        let _ = target.add_event_listener_with_callback(event, used.as_ref().unchecked_ref());
+    }
+    // The listeners live as long as their element, which owns them through the browser.
+    used.forget();
+}
+
+/// The element with this id: of the shadow root in use, or of the document.
+pub fn find(id: &str) -> Option<HtmlElement> {
+    first(&format!("[id='{id}']"))?.dyn_into().ok()
+}
+
+/// The first element that a selector names: of the shadow root in use, or of the document.
+pub fn first(selector: &str) -> Option<Element> {
+    let root = PLACE.with_borrow(|place| place.in_use.clone());
+    let inside = root.filter(|root| root.is_connected());
+    match inside {
+        Some(root) => root.query_selector(selector).ok().flatten(),
+        None => window().document()?.query_selector(selector).ok().flatten(),
+    }
+}
 
 /// A value of the local storage, where there is one and storage is allowed.
 pub fn stored(key: &str) -> Option<String> {
+    if embedded() {
+        return None;
+    }
     window()
         .local_storage()
         .ok()
@@ -16,6 +99,9 @@ pub fn stored(key: &str) -> Option<String> {
 
 /// Writes or removes a value of the local storage; a browser that forbids storage is left alone.
 pub fn store(key: &str, value: Option<&str>) {
+    if embedded() {
+        return;
+    }
     if let Some(storage) = window().local_storage().ok().flatten() {
         // A full or forbidden storage only means that the choice is not remembered.
         let _ = match value {
@@ -68,13 +154,19 @@ pub fn address() -> String {
     window().location().href().unwrap_or_default()
 }
 
+/// The folder of the page: its address up to the last `/`.
+pub fn folder() -> String {
+    let address = address();
+    let path = address.split(['#', '?']).next().unwrap_or_default();
+    path.rfind('/')
+        .and_then(|end| path.get(..=end))
+        .unwrap_or_default()
+        .to_owned()
+}
+
 /// Moves the keyboard focus to the element with this id.
 pub fn focus(id: &str) {
-    use leptos::wasm_bindgen::JsCast;
-    let element = window()
-        .document()
-        .and_then(|document| document.get_element_by_id(id));
-    if let Some(element) = element.and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok()) {
+    if let Some(element) = find(id) {
         let _ = element.focus();
     }
 }
@@ -86,10 +178,10 @@ pub fn copy(text: &str) {
 
 /// Scrolls to the element with this id and moves the focus there.
 pub fn reveal(id: &str) {
-    if let Some(element) = leptos::prelude::document().get_element_by_id(id) {
+    if let Some(element) = find(id) {
         element.scroll_into_view();
+        let _ = element.focus();
     }
-    focus(id);
 }
 
 /// Saves an address as a file of this name, as a click on a link does.

@@ -18,7 +18,8 @@ pub fn initial() -> Page {
     read(&dom::fragment())
 }
 
-fn read(fragment: &str) -> Page {
+/// The page for which a fragment stands: `tab=` names the tab, the rest is the question.
+pub fn read(fragment: &str) -> Page {
     if fragment.is_empty() {
         return Page::start();
     }
@@ -43,7 +44,8 @@ fn part_of_name(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.')
 }
 
-fn write(request: &Request, tab: Tab, explained: Option<&str>) -> String {
+/// The fragment that stands for a page.
+pub fn write(request: &Request, tab: Tab, explained: Option<&str>) -> String {
     let question = share::to_fragment(request);
     let mut parts = Vec::new();
     // An empty fragment would mean the question of a newcomer, not an empty question.

@@ -12,6 +12,7 @@ use super::answer::{Advice, Details, load_advice, load_details};
 use super::explain::{self, Explain};
 use super::fields::{Settings, from_model, load_settings, plain};
 use super::format::{gib_number, parameters};
+use super::layout::{EmbedDialog, load_embed};
 use super::model::{Presets, load_families, load_presets};
 use super::part::Part;
 use super::plots::{self, Plots};
@@ -104,6 +105,8 @@ pub struct Form {
     pub explain: Part<Explain>,
     /// The list of measured runs in the accuracy tab.
     pub records: Part<Listed>,
+    /// The lines that show the question in a document of the reader's.
+    pub embed: Part<EmbedDialog>,
     /// The measured runs.
     pub runs: Runs,
     /// The answer to the inference question as it stands; no answer and no issue before the tab is loaded.
@@ -191,6 +194,7 @@ pub fn provide(page: Page) -> Form {
         plots: Part::new(plots::load),
         explain: Part::new(explain::load),
         records: Part::new(tabs::load_records),
+        embed: Part::new(load_embed),
         runs: Runs::new(),
         serving,
         served,

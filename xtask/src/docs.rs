@@ -10,13 +10,15 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, 
 use crate::place;
 
 /// The pages in the order of the list that each shows, by the name of their file.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 9] = [
     "index",
     "training",
     "inference",
     "multi-node",
     "engines",
     "exports",
+    "embedding",
+    "hosting",
     "sources",
 ];
 
@@ -39,16 +41,15 @@ table{border-collapse:collapse;width:100%;font-size:var(--text-md)}
 th,td{text-align:left;vertical-align:top;padding:var(--space-2);border-bottom:1px solid var(--line)}
 ";
 
-/// Runs after each build of the page (`Trunk.toml`), which says in which folder the build stands.
-pub fn hook() -> Result<()> {
-    let site = std::env::var_os("TRUNK_STAGING_DIR").map_or_else(place::dist, PathBuf::from);
+/// Writes both into a site.
+pub fn put(site: &Path) -> Result<()> {
     write(&site.join("docs"))?;
     fs::write(site.join("records.jsonl"), records()?).context("writing records.jsonl")
 }
 
 /// All measured runs as one file, which the page loads when its accuracy tab is opened. Lines that carry a question of the
 /// project's own stand behind options and are no runs to list.
-fn records() -> Result<String> {
+pub fn records() -> Result<String> {
     let folder = place::root().join("tests/measured");
     let mut files = fs::read_dir(&folder)
         .with_context(|| format!("reading {}", folder.display()))?
@@ -92,6 +93,68 @@ fn title(markdown: &str) -> &str {
     first.unwrap_or_default()
 }
 
+/// All pages in one document, for where there is only one file; their places are those of the pages with the page's name in
+/// front.
+pub fn whole() -> Result<String> {
+    let (mut list, mut body) = (String::new(), String::new());
+    for name in PAGES {
+        let markdown = source(name)?;
+        list.push_str(&format!("<li><a href=\"#{name}\">{}</a></li>", title(&markdown)));
+        body.push_str(&format!("<section id=\"{name}\">\n"));
+        let own = events(&markdown).into_iter().map(|event| match event {
+            Event::Start(Tag::Link {
+                link_type,
+                dest_url,
+                title,
+                id,
+            }) => {
+                let dest_url = CowStr::from(place_in_whole(name, &dest_url));
+                Event::Start(Tag::Link {
+                    link_type,
+                    dest_url,
+                    title,
+                    id,
+                })
+            }
+            Event::Start(Tag::Heading {
+                level,
+                id: Some(id),
+                classes,
+                attrs,
+            }) => {
+                let id = Some(CowStr::from(format!("{name}-{id}")));
+                Event::Start(Tag::Heading {
+                    level,
+                    id,
+                    classes,
+                    attrs,
+                })
+            }
+            other => other,
+        });
+        html::push_html(&mut body, own);
+        body.push_str("</section>\n");
+    }
+    Ok(framed("GPU Memory Calculator", &list, &body))
+}
+
+/// `engines.html#ddp` on any page becomes `#engines-ddp`, and `#ddp` on that page too; what leads elsewhere stays.
+fn place_in_whole(page: &str, link: &str) -> String {
+    if link.contains("://") {
+        return link.to_owned();
+    }
+    let (file, place) = link.split_once('#').unwrap_or((link, ""));
+    let file = file
+        .strip_suffix(".html")
+        .filter(|file| !file.is_empty())
+        .unwrap_or(page);
+    if place.is_empty() {
+        format!("#{file}")
+    } else {
+        format!("#{file}-{place}")
+    }
+}
+
 fn page(name: &str) -> Result<String> {
     let markdown = source(name)?;
     let mut list = String::from("<li><a href=\"../index.html\">Calculator</a></li>");
@@ -109,14 +172,23 @@ fn page(name: &str) -> Result<String> {
     }
     let mut body = String::new();
     html::push_html(&mut body, events(&markdown).into_iter());
-    Ok(format!(
+    Ok(framed(
+        &format!("{} - GPU Memory Calculator", title(&markdown)),
+        &list,
+        &body,
+    ))
+}
+
+/// A document of the documentation. It runs no script and asks no address.
+fn framed(title: &str, list: &str, body: &str) -> String {
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n\
-         <title>{} - GPU Memory Calculator</title>\n<style>{TOKENS}{STYLE}</style>\n</head>\n<body>\n\
-         <nav aria-label=\"Documentation\"><ul>{list}</ul></nav>\n<main>\n{body}</main>\n</body>\n</html>\n",
-        title(&markdown)
-    ))
+         <title>{title}</title>\n<style>{TOKENS}{STYLE}</style>\n</head>\n<body>\n\
+         <nav aria-label=\"Documentation\"><ul>{list}</ul></nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
+    )
 }
 
 /// The Markdown with links that lead to the pages, an id for each heading, and tables that scroll by themselves.
@@ -219,6 +291,20 @@ mod tests {
                 }
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn every_link_in_the_whole_leads_to_a_place_in_it() -> Result<()> {
+        let whole = whole()?;
+        let mut links = 0;
+        for piece in whole.split("href=\"#").skip(1) {
+            let place = piece.split('"').next().unwrap_or_default();
+            assert!(whole.contains(&format!("id=\"{place}\"")), "{place}");
+            links += 1;
+        }
+        assert!(links > PAGES.len());
+        assert!(!whole.contains(".html#"));
         Ok(())
     }
 

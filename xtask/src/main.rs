@@ -13,12 +13,16 @@ mod browser;
 mod budget;
 mod coverage;
 mod docs;
+mod embed;
+mod embeddings;
 mod exporters;
 mod npm;
 mod page;
 mod parts;
 mod place;
 mod ready;
+mod single;
+mod site;
 mod size;
 mod step;
 mod styles;
@@ -37,6 +41,8 @@ cargo xtask COMMAND
 
   serve [--release] [-- OPTIONS OF TRUNK]   build the page and serve it on this machine, rebuilding on a change
   build [--debug]                           build the page into dist/
+  embeddings                                build documentation with the usual generators, and open the built page in each
+  single-file                               build the page as one HTML file that opens without a server
   test                                      every test: native, in the browser, on the built page
   test native | browser | page              one of the three
   ready                                     format, clippy for both targets, every test, size budget
@@ -89,6 +95,8 @@ fn dispatch() -> Result<()> {
         ("test", ["browser"]) => test::browser(),
         ("test", ["page", specs @ ..]) => test::page(specs),
         ("ready", []) => ready::ready(),
+        ("embeddings", []) => embeddings::check(),
+        ("single-file", []) => single::build().map(|_| ()),
         ("size", []) => size::check(),
         ("coverage", []) => coverage::check(),
         ("bench", options) => test::bench(options),
@@ -96,8 +104,7 @@ fn dispatch() -> Result<()> {
         ("accuracy", []) => accuracy::refresh(),
         ("exporters", options) => exporters::load(options),
         ("trunk-hook", []) => trunk::hook(),
-        ("trunk-docs", []) => docs::hook(),
-        ("trunk-parts", []) => parts::hook().and_then(|()| styles::hook()),
+        ("trunk-site", []) => site::hook(),
         ("" | "help" | "--help" | "-h", _) => {
             println!("{HELP}");
             Ok(())

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use wasm_encoder::{Module, RawSection};
@@ -20,17 +20,15 @@ const BINARY: &str = "page";
 /// What the name of each file begins with in the splitting tool.
 const PREFIX: &str = "split_";
 
-/// Runs after each build of the page (`Trunk.toml`).
-pub fn hook() -> Result<()> {
-    let site = std::env::var_os("TRUNK_STAGING_DIR").map_or_else(place::dist, PathBuf::from);
-    let release = std::env::var("TRUNK_PROFILE").is_ok_and(|profile| profile == "release");
+/// Cuts the module that was built last, in the profile of the page that is published or in that of development.
+pub fn put(site: &Path, release: bool) -> Result<()> {
     let profile = if release { "wasm-release" } else { "debug" };
     let linked = place::target()
         .join(tools::WASM)
         .join(profile)
         .join(BINARY)
         .with_extension("wasm");
-    cut(&linked, &site)
+    cut(&linked, site)
 }
 
 /// Cuts the linked module and puts its files into the site, under the name that Trunk gave the whole.
@@ -68,7 +66,7 @@ fn cut(linked: &Path, site: &Path) -> Result<()> {
 }
 
 /// The name, with its hash, that Trunk gave the module.
-fn name_in(site: &Path) -> Result<String> {
+pub fn name_in(site: &Path) -> Result<String> {
     let entries = fs::read_dir(site).with_context(|| format!("reading {}", site.display()))?;
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();

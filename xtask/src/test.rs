@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::page::{self, Profile};
 use crate::step::{cargo, command, run, step};
-use crate::{browser, npm, place, tools};
+use crate::{browser, npm, place, single, tools};
 
 /// Every test.
 pub fn all() -> Result<()> {
@@ -71,12 +71,14 @@ pub fn page(specs: &[&str]) -> Result<()> {
         ]))
     })?;
     page::build(Profile::Release)?;
+    let single = single::build()?;
     step("tests of the built page", || {
         let mut node = command("node", &["tests/e2e/run.mjs"]);
         node.args(specs);
         node.env("DIST", place::dist());
         node.env("CHROMIUM", &browser.chromium);
         node.env("GPU_MEM_CALC", place::target().join("debug/gpu-mem-calc"));
+        node.env("SINGLE_FILE", &single);
         node.env("SCREENSHOTS", place::root().join("target/screenshots"));
         run(&mut node)
     })

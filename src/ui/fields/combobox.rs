@@ -6,7 +6,9 @@ use std::sync::Arc;
 use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
-use leptos::web_sys::{HtmlElement, HtmlInputElement};
+use leptos::web_sys::HtmlInputElement;
+
+use super::super::dom;
 
 /// One line of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,14 +281,9 @@ fn lines(
 
 /// Scrolls the list, and nothing else, until the line is visible.
 fn reveal(id: &str, position: usize) {
-    let element = |id: &str| {
-        document()
-            .get_element_by_id(id)
-            .and_then(|element| element.dyn_into::<HtmlElement>().ok())
-    };
     let (Some(list), Some(line)) = (
-        element(&format!("{id}-list")),
-        element(&format!("{id}-option-{position}")),
+        dom::find(&format!("{id}-list")),
+        dom::find(&format!("{id}-option-{position}")),
     ) else {
         return;
     };

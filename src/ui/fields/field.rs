@@ -167,14 +167,14 @@ pub fn described_by(input: &'static Input) -> Signal<String> {
 /// Opens the group in which a control stands, scrolls to it and moves the focus there.
 pub fn reveal_input(dom_id: &str) {
     let open = |selector: &str| {
-        if let Some(details) = document().query_selector(selector).ok().flatten() {
+        if let Some(details) = super::super::dom::first(selector) {
             let _ = details.set_attribute("open", "");
         }
     };
     let turn = std::time::Duration::from_millis(30);
     let dom_id = dom_id.to_owned();
     // All settings build their groups, and a group its fields, when they open; they stand in the page one turn later.
-    if document().get_element_by_id(&dom_id).is_none() {
+    if super::super::dom::find(&dom_id).is_none() {
         open("#all-settings");
     }
     set_timeout(

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::super::dom;
 use super::super::tabs::TabList;
 use super::help::HelpLink;
 use super::share::ShareButton;
@@ -10,10 +11,16 @@ use super::theme::ThemeButton;
 /// The bar at the top of the page.
 #[component]
 pub fn Header() -> impl IntoView {
+    // A document of others has its own title, and this is a part of it.
+    let (bar, title) = if dom::embedded() {
+        (Some("group"), Some("presentation"))
+    } else {
+        (None, None)
+    };
     view! {
-        <header class="header">
+        <header class="header" role=bar aria-label=bar.map(|_| "GPU Memory Calculator")>
             <div class="header-row">
-                <h1 class="brand">
+                <h1 class="brand" role=title>
                     <svg viewBox="0 0 24 24" aria-hidden="true">
                         <rect x="2" y="4" width="20" height="16" rx="3" fill="var(--accent)" />
                         <rect x="5" y="8" width="6" height="8" rx="1" fill="var(--accent-text)" />
@@ -26,7 +33,7 @@ pub fn Header() -> impl IntoView {
                 <div class="header-actions">
                     <HelpLink />
                     <ShareButton />
-                    <ThemeButton />
+                    {(!dom::embedded()).then(|| view! { <ThemeButton /> })}
                 </div>
             </div>
         </header>

@@ -4,14 +4,26 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
-use super::super::dom;
+use super::super::state::{PageStoreFields, use_form};
+use super::super::{dom, persist};
 
 /// Copies the link to this question.
 #[component]
 pub fn ShareButton() -> impl IntoView {
     let copied = RwSignal::new(false);
+    let page = use_form().page;
     let copy = move |_| {
-        dom::copy(&dom::address());
+        // Where the document is somebody else's, the question stands in an address of the calculator's own.
+        let link = if dom::embedded() {
+            let tab = page.tab().get_untracked();
+            let question = page
+                .request()
+                .with_untracked(|request| persist::write(request, tab, None));
+            format!("{}#{question}", dom::file(""))
+        } else {
+            dom::address()
+        };
+        dom::copy(&link);
         copied.set(true);
         set_timeout(move || copied.set(false), Duration::from_secs(4));
     };

@@ -147,5 +147,7 @@ pub fn TabPanels() -> impl IntoView {
         }
         .into_any()
     });
-    view! { <main id="main" tabindex="-1">{panels.collect_view()}</main> }.into_any()
+    // A document of others has a main part of its own.
+    let role = super::dom::embedded().then_some("group");
+    view! { <main id="main" tabindex="-1" role=role>{panels.collect_view()}</main> }.into_any()
 }

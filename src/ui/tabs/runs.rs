@@ -10,11 +10,12 @@ use leptos::task::spawn_local;
 use leptos::wasm_bindgen::JsCast;
 use leptos::web_sys::Response;
 
+use super::super::dom;
 use crate::accuracy::record::{Record, read};
 use crate::accuracy::{Case, cases};
 
 /// The file of the site that holds all records.
-const FILE: &str = "./records.jsonl";
+const FILE: &str = "records.jsonl";
 /// Records that are predicted before the page gets its turn.
 const SLICE: usize = 20;
 /// Slices after which the list is shown anew.
@@ -116,7 +117,9 @@ impl Work {
 
 /// The text of the file; nothing where it could not be had.
 async fn fetched() -> Option<String> {
-    let answer = JsFuture::from(window().fetch_with_str(FILE)).await.ok()?;
+    let answer = JsFuture::from(window().fetch_with_str(&dom::file(FILE)))
+        .await
+        .ok()?;
     let answer: Response = answer.dyn_into().ok()?;
     if !answer.ok() {
         return None;

@@ -22,6 +22,9 @@ const COMMAND_LINE = process.env.GPU_MEM_CALC ?? join(ROOT, "target/debug/gpu-me
 export const WIDTHS = [1440, 768, 360];
 export const SCHEMES = ["light", "dark"];
 
+/** The folder of the built page. */
+export const BUILT = DIST;
+
 const AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
 
 const tests = [];
@@ -52,22 +55,31 @@ async function start() {
 }
 
 /**
- * Opens the page in a context of its own and waits until it is there. `place` is put behind the page's address. All settings are
- * shown, as to a reader who has opened them once; a `newcomer` sees the essential questions.
+ * Opens the page in a context of its own and waits until it is there. `place` is put behind the page's address. `site` is
+ * the address of another server or file; `kept` lets the page keep its files; `expected` are faults that the test looks for
+ * itself, as a pattern; `options` go to the browser. All settings are shown, as to a reader who has opened them once; a
+ * `newcomer` sees the essential questions.
  */
-export async function openPage({ width = 1440, height = 900, scheme = "light", place = "", ready = "h1", newcomer = false } = {}) {
+export async function openPage({
+  width = 1440, height = 900, scheme = "light", place = "", ready = "h1", site: other, kept = false, expected, options = {},
+  newcomer = false,
+} = {}) {
   started ??= start();
-  const { site, browser } = await started;
+  const { site: own, browser } = await started;
+  const site = other ? { address: other } : own;
   const context = await browser.newContext({
     viewport: { width, height },
     colorScheme: scheme,
     reducedMotion: "reduce",
-    permissions: ["clipboard-read", "clipboard-write"],
+    permissions: site.address.startsWith("file:") ? [] : ["clipboard-read", "clipboard-write"],
+    serviceWorkers: kept ? "allow" : "block",
+    ...options,
   });
   if (!newcomer) await context.addInitScript(() => localStorage.setItem("gpu-mem-calc.settings", "open"));
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
   const faults = [];
+  if (expected) faults.push = (fault) => (expected.test(fault) ? faults.length : Array.prototype.push.call(faults, fault));
   page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => faults.push(`thrown: ${error.stack ?? error}`));
   page.on("requestfailed", (request) => {

@@ -12,13 +12,34 @@ const TYPES = {
   ".md": "text/plain; charset=utf-8",
   ".png": "image/png",
   ".svg": "image/svg+xml",
+  ".webmanifest": "application/manifest+json",
   ".wasm": "application/wasm",
 };
 
-/** Serves `folder` below `base`; returns the address of the page and a function that stops the server. */
-export async function serve(folder, base = "/docs/calc/") {
+/**
+ * Serves `folder` below `base`; returns the address of the page and a function that stops the server. `more` holds documents
+ * beside it, by path, as text or as `{ text, type, headers }`; it is asked first at each request, and may change. What lies
+ * outside `base` is asked of `beside`, which gives the content of a path. Answers carry `headers`; `asked` gets each path.
+ */
+export async function serve(folder, base = "/docs/calc/", { more = {}, beside, headers = {}, asked = [] } = {}) {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
+    asked.push(pathname);
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    const own = more[pathname];
+    if (own !== undefined) {
+      const { text = own, type = TYPES[extname(pathname)] ?? TYPES[".html"], headers: named = {} } = own;
+      response.writeHead(200, { "content-type": type, ...named });
+      response.end(text);
+      return;
+    }
+    if (beside && !pathname.startsWith(base)) {
+      const path = decodeURIComponent(pathname.endsWith("/") ? `${pathname}index.html` : pathname);
+      const content = await beside(path).catch(() => undefined);
+      response.writeHead(content ? 200 : 404, { "content-type": TYPES[extname(path)] ?? "application/octet-stream" });
+      response.end(content);
+      return;
+    }
     const inside = pathname.startsWith(base) ? normalize(decodeURIComponent(pathname.slice(base.length))) : "..";
     if (inside === ".." || inside.startsWith(`..${sep}`)) {
       response.writeHead(404).end();

@@ -1,0 +1,83 @@
+// Starts the calculator's module; says so where it cannot start; keeps the page for use without a network.
+// The build puts the name of the module in place of the first import, and a hash into this file's name.
+import init from "./MODULE.js";
+
+/** Shows a line at the top of the page with a button, built without markup from text. */
+function notice(id, text, action, act) {
+  document.getElementById(id)?.remove();
+  const line = document.createElement("div");
+  line.id = id;
+  line.className = "notice";
+  line.setAttribute("role", "status");
+  const words = document.createElement("p");
+  words.textContent = text;
+  line.append(words);
+  if (action) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button";
+    button.textContent = action;
+    button.addEventListener("click", () => act(line));
+    line.append(button);
+  }
+  document.body.prepend(line);
+}
+
+/** Why the module did not start, as far as can be told, in words for a reader. */
+function reason(error) {
+  if (typeof WebAssembly !== "object") return "This browser has no WebAssembly, or it is switched off.";
+  if (error instanceof WebAssembly.CompileError && /Content Security Policy|unsafe-eval/i.test(String(error))) {
+    return "The policy of this site forbids WebAssembly: its script-src needs 'wasm-unsafe-eval'.";
+  }
+  return `The calculator could not be loaded (${error?.message ?? error}).`;
+}
+
+// In a frame, the document around it may ask for the height: it sends one message, and gets each change of height.
+if (window.parent !== window) {
+  addEventListener("message", (event) => {
+    if (event.source !== window.parent || event.data?.type !== "gpu-mem-calc:height?") return;
+    const tell = () => event.source.postMessage(
+      { type: "gpu-mem-calc:height", height: Math.ceil(document.documentElement.getBoundingClientRect().height) },
+      // A document without an origin of its own (a file) can only be answered without naming one; a height is no secret.
+      event.origin === "null" ? "*" : event.origin,
+    );
+    document.documentElement.classList.add("framed");
+    new ResizeObserver(tell).observe(document.documentElement);
+    tell();
+  });
+}
+
+try {
+  await init({ module_or_path: new URL("./MODULE_bg.wasm", import.meta.url) });
+} catch (error) {
+  notice(
+    "not-started",
+    `${reason(error)} Your question is kept in the address. The same answers come from the command line, gpu-mem-calc.`,
+    "Try again",
+    () => location.reload(),
+  );
+  throw error;
+}
+
+// Kept for use without a network, where the browser allows it: over https or on this machine, and not in a frame of others.
+if ("serviceWorker" in navigator && window.parent === window && location.protocol !== "file:") {
+  const keep = async () => {
+    const registration = await navigator.serviceWorker.register(new URL("./sw.js", import.meta.url));
+    const offer = () => {
+      // The first version of all replaces nothing.
+      if (!registration.waiting || !navigator.serviceWorker.controller) return;
+      notice("update", "A new version of the calculator is ready. Your question is kept.", "Load it", (line) => {
+        line.remove();
+        navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
+        registration.waiting?.postMessage("take over");
+      });
+    };
+    registration.addEventListener("updatefound", () =>
+      registration.installing?.addEventListener("statechange", offer));
+    offer();
+  };
+  // A browser that forbids storage, or a site that does not serve the file, leaves the page as it is: it works online.
+  const later = () => setTimeout(() => keep().catch(() => {}), 1000);
+  if (document.readyState === "complete") later();
+  else addEventListener("load", later, { once: true });
+}
