@@ -11,19 +11,26 @@
 mod accuracy;
 mod browser;
 mod budget;
+mod cost;
 mod coverage;
 mod docs;
 mod exporters;
+mod fuzz;
 mod npm;
+mod package;
 mod page;
 mod parts;
 mod place;
 mod ready;
+mod report;
+mod sbom;
 mod size;
 mod step;
 mod test;
 mod tools;
 mod trunk;
+mod types;
+mod written;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -37,12 +44,19 @@ cargo xtask COMMAND
   serve [--release] [-- OPTIONS OF TRUNK]   build the page and serve it on this machine, rebuilding on a change
   build [--debug]                           build the page into dist/
   test                                      every test: native, in the browser, on the built page
-  test native | browser | page              one of the three
+  test native | browser | page | package    one of the four
+  package                                   build and pack the npm package
+  schemas | vectors                         write the schemas of the answers, the conformance vectors anew
   ready                                     format, clippy for both targets, every test, size budget
   size                                      sizes of dist/ against the committed budget
   coverage                                  line coverage of the core against the committed budget
   accuracy                                  compare with the measured runs, and write the committed figures anew
-  exporters [--source NAME=PATH]             load every export with its framework, and write the committed table anew
+  exporters every-push                      load the exports of six targets with their frameworks
+  exporters [--source NAME=PATH]            load every export with its framework, and write the committed table anew
+  cost                                      instructions of five answers against the committed budget
+  report                                    sizes, cost, accuracy, vectors in one table
+  sbom                                      what is published, crate by crate, as CycloneDX
+  fuzz [--seconds N] [TARGET ...] [FILE ...] each target of tests/fuzz for a minute, or one on files
   bench                                     how long one answer takes natively
   tools                                     bring every tool the commands above need, and say where it is
 
@@ -86,12 +100,21 @@ fn dispatch() -> Result<()> {
         ("test", ["native"]) => test::native(),
         ("test", ["browser"]) => test::browser(),
         ("test", ["page", specs @ ..]) => test::page(specs),
+        ("test", ["package"]) => package::test(),
+        ("package", []) => package::build().map(|_| ()),
+        ("schemas", []) => written::schemas(),
+        ("vectors", []) => written::vectors(),
         ("ready", []) => ready::ready(),
         ("size", []) => size::check(),
         ("coverage", []) => coverage::check(),
         ("bench", options) => test::bench(options),
         ("tools", []) => tools::bring_all(),
         ("accuracy", []) => accuracy::refresh(),
+        ("cost", []) => cost::check(),
+        ("report", []) => report::print(),
+        ("sbom", []) => sbom::write(),
+        ("fuzz", options) => fuzz::fuzz(options),
+        ("exporters", ["every-push"]) => exporters::every_push(),
         ("exporters", options) => exporters::load(options),
         ("trunk-hook", []) => trunk::hook(),
         ("trunk-docs", []) => docs::hook(),
