@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// What kind of evidence stands behind a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// Read in the engine's source code.
@@ -36,6 +37,7 @@ impl Evidence {
 
 /// Where something comes from, in words that a reader can follow up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Citation {
     /// What kind of evidence it is.
     pub evidence: Evidence,

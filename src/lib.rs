@@ -4,6 +4,7 @@
 
 pub mod accuracy;
 pub mod api;
+pub mod calls;
 pub mod cite;
 pub mod hardware;
 pub mod inference;

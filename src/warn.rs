@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// Whether an answer can still be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The answer is given; the reader must know this.
@@ -14,6 +15,7 @@ pub enum Severity {
 
 /// One warning or error, bound to the input at `path`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Issue {
     /// Warning or error.
     pub severity: Severity,

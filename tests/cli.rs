@@ -251,13 +251,13 @@ fn errors_are_json_where_json_is_asked_for() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_code_1() {
+fn a_file_that_cannot_be_read_is_code_2() {
     refused(
         &["calculate", "--config", "/no/such/file.json"],
-        1,
+        2,
         "/no/such/file.json",
     );
-    refused(&["accuracy", "/no/such/file.jsonl"], 1, "/no/such/file.jsonl");
+    refused(&["accuracy", "/no/such/file.jsonl"], 2, "/no/such/file.jsonl");
 }
 
 #[test]
@@ -265,10 +265,10 @@ fn a_file_that_cannot_be_read_is_code_1() {
 fn what_does_not_fit_is_answered_and_can_fail() {
     let too_large = ["calculate", "--model", "llama-3-70b", "--gpu", "l4"];
     assert!(ok(&too_large).contains("does not fit"));
-    let output = run(&[&too_large[..], &["--fail-if-does-not-fit"]].concat());
-    assert_eq!(output.status.code(), Some(3));
-    let output = run(&[&too_large[..], &["--fail-if-oom"]].concat());
-    assert_eq!(output.status.code(), Some(3));
+    for flag in ["--check", "--fail-if-does-not-fit", "--fail-if-oom"] {
+        let output = run(&[&too_large[..], &[flag]].concat());
+        assert_eq!(output.status.code(), Some(1), "{flag}");
+    }
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn an_output_file_is_written_once_unless_forced() {
     ok(&command);
     let written = std::fs::read_to_string(path).expect("the file");
     assert!(serde_json::from_str::<Value>(&written).is_ok());
-    refused(&command, 1, "--force");
+    refused(&command, 2, "--force");
     ok(&[&command[..], &["--force"]].concat());
 }
 

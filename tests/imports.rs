@@ -10,7 +10,6 @@
 use std::path::Path;
 
 use gpu_mem_calc::api::{self, InputId, Request};
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn request(value: &Value) -> Request {
@@ -248,40 +247,4 @@ fn yaml_is_read_as_json_is() {
         api::request_from_text("nonsense").unwrap_err().code,
         "json_invalid"
     );
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
-
-    /// Bytes are replaced, removed and doubled, and pieces of other samples put in.
-    #[test]
-    fn no_mutated_sample_panics_or_stays_unexplained(
-        which in 0usize..1000,
-        other in 0usize..1000,
-        cuts in prop::collection::vec((0usize..4000, 0usize..4, any::<char>()), 1..6),
-    ) {
-        use std::sync::OnceLock;
-        static SAMPLES: OnceLock<Vec<String>> = OnceLock::new();
-        let all = SAMPLES.get_or_init(|| samples().into_iter().map(|(_, text, _)| text).collect());
-        let mut text: Vec<char> = all[which % all.len()].chars().collect();
-        for (place, kind, char) in cuts {
-            let place = place % (text.len() + 1);
-            match kind {
-                0 if place < text.len() => text[place] = char,
-                1 if place < text.len() => drop(text.remove(place)),
-                2 => text.insert(place, char),
-                _ => text.truncate(place),
-            }
-            if kind == 3 {
-                text.extend(all[other % all.len()].chars().skip(place % 50).take(80));
-            }
-        }
-        let text: String = text.into_iter().collect();
-        let import = api::import(&text, &Request::new()).import;
-        let says = !import.found.is_empty()
-            || !import.assumed.is_empty()
-            || !import.not_understood.is_empty()
-            || !import.issues.is_empty();
-        prop_assert!(says, "{}", text);
-    }
 }

@@ -19,6 +19,7 @@ use crate::warn::Issue;
 
 /// A format of an export, as it is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ExportFormat {
     /// Its name: `accelerate`.
     pub name: &'static str,

@@ -10,6 +10,7 @@ use crate::warn::Issue;
 
 /// A measured quantity beside the predicted one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Compared {
     /// Key of the part.
     pub part: &'static str,
@@ -23,6 +24,7 @@ pub struct Compared {
 
 /// An import, applied to a question.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Imported {
     /// What the text says.
     #[serde(flatten)]

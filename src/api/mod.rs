@@ -32,10 +32,11 @@ mod solve;
 
 pub use crate::cite::{Citation, Evidence};
 pub use crate::hardware::{
-    Gpu, MemorySetup, NodeShape, find as find_gpu, gpus, links, nearest as nearest_gpus, nodes,
+    Gpu, Link, MemorySetup, NodeShape, find as find_gpu, gpus, links, nearest as nearest_gpus, nodes,
 };
 pub use crate::interop::export::Export;
-pub use crate::interop::import::{Found, Import, Measured};
+pub use crate::interop::import::{Found, Import, Measured, import as read_text, yaml as read_yaml};
+pub use crate::interop::yaml_text;
 pub use crate::request::*;
 pub use crate::warn::{Issue, Severity};
 pub use account::{Account, account, account_served};

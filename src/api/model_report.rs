@@ -12,6 +12,7 @@ use crate::warn::Issue;
 
 /// Equal layers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LayerGroup {
     /// Which layers, counted from zero: "0-2, 5".
     pub layers: String,
@@ -31,6 +32,7 @@ pub struct LayerGroup {
 
 /// One weight tensor, or equal ones of equal layers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TensorRow {
     /// Where: "layers 0-31", "input", "output", the name of a tower, or "next-token layers".
     pub place: String,
@@ -50,6 +52,7 @@ pub struct TensorRow {
 
 /// The report on a model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelReport {
     /// Source, counts and fields.
     #[serde(flatten)]

@@ -10,6 +10,7 @@ use crate::units::Count;
 
 /// A model of the catalogue.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelEntry {
     /// Id: `llama-3.1-8b`.
     pub id: &'static str,

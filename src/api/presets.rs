@@ -26,6 +26,7 @@ const FILES: [&str; 10] = [
 
 /// A complete request under a name.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Preset {
     /// Id: `llama2-7b`.
     pub id: String,

@@ -34,6 +34,7 @@ fn request_schema() -> Value {
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:gpu-mem-calc:schema:1:request",
         "title": "GPU Memory Calculator: request",
         "description": "What can be asked. Every section and every field is optional; null means not given.",
         "type": "object",

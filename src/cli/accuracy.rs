@@ -13,13 +13,16 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::table::{Align, Table};
+use crate::terminal::Progress;
 use crate::{output, sources};
 
 /// Runs the command.
 pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
+    let progress = Progress::new(given);
     let (mut records, mut worked, mut traced) = (Vec::new(), Vec::new(), Vec::new());
     for path in given.get_many::<String>("files").into_iter().flatten() {
         for file in files(path)? {
+            progress.say(&format!("reading {file}"));
             if file.ends_with(".json") {
                 worked.push(worked_request(&file)?);
             } else {
@@ -40,7 +43,9 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
         output::write(given, &markdown(&records))?;
         return Ok(ExitCode::SUCCESS);
     }
+    progress.say(&format!("predicting {} records", records.len()));
     let report = compare(&records);
+    drop(progress);
     let worst = given.get_one::<usize>("worst").copied();
     let text = match output::format(given) {
         "json" => json(&report, worst)?,

@@ -4,14 +4,16 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command};
 use gpu_mem_calc::api::{INPUTS, Input, InputDefault, InputId, InputKind, Level, Task};
 
+use crate::output;
+
 /// The whole command line.
 pub fn command() -> Command {
     Command::new("gpu-mem-calc")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Will this LLM train or run on these GPUs, what takes the memory, and at which instant is it tightest?")
         .after_help(
-            "Exit codes: 0 answered; 1 a file could not be read or written; 2 bad input; \
-             3 does not fit (with --fail-if-does-not-fit).\n\
+            "Exit codes: 0 answered; 1 does not fit (only with --check); 2 bad input or usage, or a file that cannot be \
+             read or written.\n\
              Example: gpu-mem-calc calculate --hf-config config.json --engine fsdp --gpus 16 --gpu h100-sxm-80gb",
         )
         .subcommand_required(true)
@@ -25,7 +27,16 @@ pub fn command() -> Command {
         .subcommand(fixes())
         .subcommand(validate())
         .subcommand(model())
-        .subcommand(list("presets", "List the built-in training setups").args(inputs()))
+        .arg(switch("quiet", "Print results and errors only: no notes, no progress").short('q').global(true))
+        .subcommand(
+            Command::new("presets")
+                .about("List the built-in training setups")
+                .after_help("Example: gpu-mem-calc presets --format table")
+                .arg(format_of(&["list", "table", "json", "yaml", "csv", "markdown"]).default_value("list"))
+                .arg(output_file())
+                .arg(force())
+                .args(inputs()),
+        )
         .subcommand(
             list("gpus", "List the GPUs with the memory that a program gets of them")
                 .arg(Arg::new("search").help("Only GPUs whose id or name contains this"))
@@ -38,14 +49,37 @@ pub fn command() -> Command {
         )
         .subcommand(
             Command::new("schema")
-                .about("Print the JSON Schema of a request")
+                .about("Print the JSON Schema of a request, of an error, or of the answer of a call")
+                .after_help("Example: gpu-mem-calc schema calculate")
                 .arg(Arg::new("name").help("Which schema; without a name that of a request"))
-                .arg(output())
+                .arg(output_file())
                 .arg(force()),
         )
         .subcommand(export())
         .subcommand(import())
         .subcommand(accuracy())
+        .subcommand(
+            Command::new("completions")
+                .about("Print the completions of a shell")
+                .after_help("Example: gpu-mem-calc completions bash > /etc/bash_completion.d/gpu-mem-calc")
+                .arg(
+                    Arg::new("shell")
+                        .required(true)
+                        .value_name("SHELL")
+                        .value_parser(clap::value_parser!(clap_complete::Shell))
+                        .help("Which shell"),
+                )
+                .arg(output_file())
+                .arg(force()),
+        )
+        .subcommand(
+            Command::new("man")
+                .about("Print the manual page")
+                .after_help("Example: gpu-mem-calc man calculate | man -l -")
+                .arg(Arg::new("command").value_name("COMMAND").help("Of this command; of the program without it"))
+                .arg(output_file())
+                .arg(force()),
+        )
 }
 
 fn import() -> Command {
@@ -61,8 +95,9 @@ fn import() -> Command {
                 .value_name("FILE")
                 .help("A file, or - for standard input"),
         )
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(save_config())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(inputs())
 }
@@ -89,7 +124,7 @@ fn export() -> Command {
                 .help("The same as the argument"),
         )
         .args(sources())
-        .arg(output())
+        .arg(output_file())
         .arg(force())
         .arg(switch(
             "list",
@@ -105,11 +140,13 @@ fn calculate() -> Command {
             "Example: gpu-mem-calc calculate --model llama-3.1-8b --engine fsdp --gpus 8 --batch-size 2 --format json",
         )
         .args(sources())
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(judgement())
         .arg(switch("ledger", "Print every tensor of the ledger in the table, not only the largest"))
+        .arg(switch("explain", "Also explain each part with its formula, its numbers and its source"))
+        .arg(save_config())
         .arg(switch("max-batch", "Answer at the largest micro-batch that fits, and say which it is"))
         .args(inputs())
 }
@@ -122,8 +159,8 @@ fn multinode() -> Command {
              Example: gpu-mem-calc multinode --model llama-3.1-8b --engine fsdp --node-shape dgx-h100 --nodes 2",
         )
         .args(sources())
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(judgement())
         .args(inputs())
@@ -144,8 +181,8 @@ fn solve() -> Command {
                 .help("What is looked for; all of them where it is not given"),
         )
         .args(sources())
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(judgement())
         .args(inputs())
@@ -159,8 +196,8 @@ fn fixes() -> Command {
              Example: gpu-mem-calc fixes --model llama-3.1-8b --batch-size 4 --gpu rtx-4090-24gb",
         )
         .args(sources())
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(judgement())
         .args(inputs())
@@ -171,8 +208,8 @@ fn explain() -> Command {
         .about("Explain an answer: each part with its formula, the numbers put in, the result and the source")
         .after_help("Example: gpu-mem-calc explain --model llama-3.1-8b --engine fsdp --gpus 8")
         .args(sources())
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(inputs())
 }
@@ -184,8 +221,8 @@ fn inference() -> Command {
             "Example: gpu-mem-calc inference --model llama-3.1-8b --batch-size 8 --seq 4096 --gpu l40s",
         )
         .args(sources())
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(judgement())
         .arg(switch(
@@ -230,8 +267,8 @@ fn quick() -> Command {
                 .value_name("PARAMS")
                 .help("Billions of parameters (7), or a count with a suffix (7B, 500M)"),
         )
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(judgement())
         .arg(switch(
@@ -251,7 +288,7 @@ fn validate() -> Command {
                 .help("A request; - for standard input"),
         )
         .args(sources())
-        .arg(format_of(&["table", "json"]))
+        .arg(format_of(output::FORMATS))
         .arg(strict())
         .args(inputs())
 }
@@ -266,8 +303,8 @@ fn model() -> Command {
                 .help("Id, Hugging Face name or alias of a model of the catalogue"),
         )
         .arg(switch("tensors", "List every weight tensor"))
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(inputs())
 }
@@ -291,20 +328,26 @@ fn accuracy() -> Command {
                 .value_parser(clap::value_parser!(usize))
                 .help("Also list so many of the worst predictions"),
         )
-        .arg(output())
+        .arg(output_file())
         .arg(force())
 }
 
 fn list(name: &'static str, about: &'static str) -> Command {
     Command::new(name)
         .about(about)
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .after_help(format!("Example: gpu-mem-calc {name} --format csv"))
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
 }
 
-fn sources() -> [Arg; 2] {
+fn sources() -> [Arg; 3] {
     [
+        Arg::new("set")
+            .long("set")
+            .value_name("KEY=VALUE")
+            .action(ArgAction::Append)
+            .help("Set an input by its key, for example training.batch_size=4; may stand several times"),
         Arg::new("config")
             .short('c')
             .long("config")
@@ -329,7 +372,7 @@ fn format_of(values: &'static [&'static str]) -> Arg {
         .help("How to print the result")
 }
 
-fn output() -> Arg {
+fn output_file() -> Arg {
     Arg::new("output")
         .short('o')
         .long("output")
@@ -341,6 +384,13 @@ fn force() -> Arg {
     switch("force", "Overwrite the file of --output")
 }
 
+fn save_config() -> Arg {
+    Arg::new("save-config")
+        .long("save-config")
+        .value_name("FILE")
+        .help("Also save the question, as YAML under the ending .yaml, else as JSON")
+}
+
 fn strict() -> Arg {
     switch("strict", "Refuse unknown keys and inputs that have no effect")
 }
@@ -348,11 +398,8 @@ fn strict() -> Arg {
 fn judgement() -> [Arg; 2] {
     [
         strict(),
-        switch(
-            "fail-if-does-not-fit",
-            "Exit with code 3 when the verdict is \"does not fit\"",
-        )
-        .visible_alias("fail-if-oom"),
+        switch("check", "Exit with code 1 when the verdict is \"does not fit\"")
+            .visible_aliases(["fail-if-does-not-fit", "fail-if-oom"]),
     ]
 }
 

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::accuracy;
-use gpu_mem_calc::api::{Answer, Backing, HostNeed, Request, StageRow, Strictness, Verdict};
+use gpu_mem_calc::api::{self, Answer, Backing, HostNeed, Request, StageRow, Strictness, Verdict};
 use gpu_mem_calc::units::Bytes;
+use serde_json::json;
 
 use crate::failure::{self, Failure};
 use crate::parts::{heading, instants, ledger, meters, notes, totals};
 use crate::table::{Align, Table, gib};
-use crate::{output, solve, sources};
+use crate::{explain, output, solve, sources};
 
 /// Runs the command.
 pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -19,6 +20,7 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
 
 /// Answers a request as the flags want it printed and judged.
 pub fn answer(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure> {
+    sources::save(given, request)?;
     if sources::switch(given, "max-batch") {
         return solve::max_batch(given, request);
     }
@@ -30,11 +32,25 @@ pub fn answer(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure
     if strict && answer.warnings.iter().any(failure::is_without_effect) {
         return Err(Failure::Input(answer.warnings));
     }
-    let text = match output::format(given) {
-        "json" => output::json(&answer)?,
-        _ => table(&answer, sources::switch(given, "ledger")),
+    let explained = match sources::switch(given, "explain") {
+        true => Some(api::explain(request).map_err(Failure::Input)?),
+        false => None,
     };
-    output::write(given, &text)?;
+    let table = || {
+        let table = table(&answer, sources::switch(given, "ledger"));
+        match &explained {
+            Some(explanation) => format!("{table}\n{}", explain::text(explanation)),
+            None => table,
+        }
+    };
+    match &explained {
+        Some(explanation) => {
+            let both = json!({"answer": answer, "explanation": explanation});
+            output::answer(given, &both, table)?;
+        }
+        None if output::is_sheet(given) => output::sheet(given, request)?,
+        None => output::answer(given, &answer, table)?,
+    }
     let failed = answer.verdict == Verdict::DoesNotFit;
     Ok(failure::judged(given, failed))
 }

@@ -11,15 +11,12 @@ use crate::{output, sources};
 /// Runs the command.
 pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     let explanation = api::explain(&sources::request(given)?).map_err(Failure::Input)?;
-    let text = match output::format(given) {
-        "json" => output::json(&explanation)?,
-        _ => text(&explanation),
-    };
-    output::write(given, &text)?;
+    output::answer(given, &explanation, || text(&explanation))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(explanation: &Explanation) -> String {
+/// The parts with their formulas, for a person.
+pub fn text(explanation: &Explanation) -> String {
     let mut text = format!(
         "{}\n{}\n\n",
         explanation.engine_name, explanation.formula_description

@@ -1,7 +1,6 @@
 //! `export`: a question as the file of a framework. Notes go to standard error as well, so that they are seen where the
 //! file is not read.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -36,8 +35,7 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     let export = api::export(wanted, &request).map_err(Failure::Input)?;
     output::write(given, &export.text)?;
     for note in &export.notes {
-        // Notes only; a closed standard error loses nothing that is not in the file, or told by JSON itself.
-        let _ = writeln!(std::io::stderr().lock(), "note: {note}");
+        output::tell(given, &format!("note: {note}\n"));
     }
     Ok(ExitCode::SUCCESS)
 }

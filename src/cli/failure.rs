@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::sources;
 
-/// The exit code of an answer: 3 where it does not fit and the flags ask for a failure then.
+/// The exit code of an answer: 1 where it does not fit and `--check` asks for a failure then.
 pub fn judged(given: &ArgMatches, does_not_fit: bool) -> ExitCode {
-    if does_not_fit && sources::switch(given, "fail-if-does-not-fit") {
-        ExitCode::from(3)
+    if does_not_fit && sources::switch(given, "check") {
+        ExitCode::from(1)
     } else {
         ExitCode::SUCCESS
     }
@@ -34,12 +34,9 @@ impl Failure {
         Self::Input(vec![Issue::error("invalid_config", "", message)])
     }
 
-    /// 1 for files, 2 for input.
-    pub fn code(&self) -> ExitCode {
-        match self {
-            Self::Io(_) => ExitCode::from(1),
-            Self::Input(_) => ExitCode::from(2),
-        }
+    /// 2, whatever is wrong: 1 is the verdict of `--check`, which a script must be able to tell from a mistake.
+    pub fn code() -> ExitCode {
+        ExitCode::from(2)
     }
 
     /// Writes the failure to standard error: one line per issue, or one JSON object.

@@ -17,11 +17,7 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
         false => api::training_fixes(&request),
     };
     let found = found.map_err(Failure::Input)?;
-    let text = match output::format(given) {
-        "json" => output::json(&found)?,
-        _ => table(&found),
-    };
-    output::write(given, &text)?;
+    output::answer(given, &found, || table(&found))?;
     Ok(failure::judged(given, found.verdict == Verdict::DoesNotFit))
 }
 

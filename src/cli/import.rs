@@ -19,17 +19,12 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     if !imported.import.issues.is_empty() {
         return Err(Failure::Input(imported.import.issues));
     }
-    let text = match output::format(given) {
-        "json" => {
-            let mut value = json!(imported);
-            if let Some(fields) = value.as_object_mut() {
-                fields.insert("request".to_owned(), imported.request.to_json());
-            }
-            output::json(&value)?
-        }
-        _ => table(&imported),
-    };
-    output::write(given, &text)?;
+    let mut value = json!(imported);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("request".to_owned(), imported.request.to_json());
+    }
+    output::answer(given, &value, || table(&imported))?;
+    sources::save(given, &imported.request)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -28,11 +28,12 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     if strict && answer.warnings.iter().any(failure::is_without_effect) {
         return Err(Failure::Input(answer.warnings));
     }
-    let text = match output::format(given) {
-        "json" => output::json(&answer)?,
-        _ => table(&answer, sources::switch(given, "ledger")),
-    };
-    output::write(given, &text)?;
+    match output::is_sheet(given) {
+        true => output::sheet(given, &request)?,
+        false => output::answer(given, &answer, || {
+            table(&answer, sources::switch(given, "ledger"))
+        })?,
+    }
     let failed = answer.verdict == Verdict::DoesNotFit;
     Ok(failure::judged(given, failed))
 }
@@ -40,11 +41,7 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
 /// Every engine's answer.
 fn side_by_side(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure> {
     let all = api::side_by_side(request);
-    let text = match output::format(given) {
-        "json" => output::json(&all)?,
-        _ => engines(&all),
-    };
-    output::write(given, &text)?;
+    output::answer(given, &all, || engines(&all))?;
     let fits = |row: &ServerRow| {
         let answer = row.answer.as_ref();
         answer.is_some_and(|answer| answer.verdict != Verdict::DoesNotFit)

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use gpu_mem_calc::api::{self, Gpu, MemorySetup, Preset, PresetState};
+use gpu_mem_calc::calls;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -12,24 +13,30 @@ use crate::{output, sources};
 
 /// `presets`.
 pub fn presets(given: &ArgMatches) -> Result<ExitCode, Failure> {
-    let presets = api::presets();
-    let text = match output::format(given) {
-        "json" => output::json(&presets.iter().map(with_state).collect::<Vec<_>>())?,
-        _ => {
-            let mut rows = Table::headed(&[
-                ("id", Align::Left),
-                ("name", Align::Left),
-                ("state", Align::Left),
-                ("description", Align::Left),
-            ]);
-            for preset in presets {
-                let state = words(&preset.state());
-                rows.row([&preset.id, &preset.display_name, &state, &preset.description]);
-            }
-            rows.text(0)
+    let mut presets: Vec<&Preset> = api::presets().iter().collect();
+    presets.sort_by(|left, right| left.id.cmp(&right.id));
+    if output::format(given) == "list" {
+        let mut rows = Table::plain(&[Align::Left, Align::Left]);
+        presets
+            .iter()
+            .for_each(|preset| rows.row([&preset.id, &preset.display_name]));
+        output::write(given, &rows.text(0))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let data: Vec<Value> = presets.iter().map(|preset| with_state(preset)).collect();
+    output::answer(given, &data, || {
+        let mut rows = Table::headed(&[
+            ("id", Align::Left),
+            ("name", Align::Left),
+            ("state", Align::Left),
+            ("description", Align::Left),
+        ]);
+        for preset in &presets {
+            let state = words(&preset.state());
+            rows.row([&preset.id, &preset.display_name, &state, &preset.description]);
         }
-    };
-    output::write(given, &text)?;
+        rows.text(0)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -66,11 +73,8 @@ pub fn gpus(given: &ArgMatches) -> Result<ExitCode, Failure> {
         .iter()
         .filter(|gpu| matches(wanted, [gpu.id.as_str(), gpu.name.as_str()].into_iter()))
         .collect();
-    let text = match output::format(given) {
-        "json" => output::json(&gpus.iter().map(|gpu| with_capacity(gpu)).collect::<Vec<_>>())?,
-        _ => gpu_table(&gpus),
-    };
-    output::write(given, &text)?;
+    let data: Vec<Value> = gpus.iter().map(|gpu| with_capacity(gpu)).collect();
+    output::answer(given, &data, || gpu_table(&gpus))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -125,37 +129,33 @@ pub fn models(given: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(words) => api::search_models(words),
         None => api::models().iter().collect(),
     };
-    let text = match output::format(given) {
-        "json" => output::json(&models)?,
-        _ => {
-            let mut rows = Table::headed(&[
-                ("id", Align::Left),
-                ("family", Align::Left),
-                ("parameters", Align::Right),
-                ("Hugging Face", Align::Left),
+    output::answer(given, &models, || {
+        let mut rows = Table::headed(&[
+            ("id", Align::Left),
+            ("family", Align::Left),
+            ("parameters", Align::Right),
+            ("Hugging Face", Align::Left),
+        ]);
+        for model in &models {
+            rows.row([
+                model.id.to_owned(),
+                model.family.to_owned(),
+                count(model.total_parameters.get()),
+                model.hf_id.to_owned(),
             ]);
-            for model in models {
-                rows.row([
-                    model.id.to_owned(),
-                    model.family.to_owned(),
-                    count(model.total_parameters.get()),
-                    model.hf_id.to_owned(),
-                ]);
-            }
-            rows.text(0)
         }
-    };
-    output::write(given, &text)?;
+        rows.text(0)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// `schema`.
 pub fn schema(given: &ArgMatches) -> Result<ExitCode, Failure> {
     let name = sources::text(given, "name").unwrap_or("request");
-    let schema = api::schema(name).ok_or_else(|| {
+    let schema = calls::schema(name).ok_or_else(|| {
         Failure::usage(format!(
             "There is no schema {name}; there are: {}.",
-            api::SCHEMAS.join(", ")
+            calls::schema_names().join(", ")
         ))
     })?;
     output::write(given, &output::json(&schema)?)?;

@@ -1,8 +1,8 @@
 //! The native command line `gpu-mem-calc`: a thin shell that turns flags and files into a request and prints the answer.
 //!
 //! Flags are generated from the input registry, so a new input has its flag at once. Results go to standard output, errors
-//! to standard error. Exit codes: 0 answered, 1 a file could not be read or written, 2 bad input, 3 does not fit and
-//! `--fail-if-does-not-fit` was given.
+//! to standard error. Exit codes: 0 answered; 1 does not fit, and `--check` was given; 2 bad input or usage, or a file that
+//! could not be read or written.
 
 mod accuracy;
 mod args;
@@ -19,9 +19,12 @@ mod multinode;
 mod output;
 mod parts;
 mod quick;
+mod shell;
 mod solve;
 mod sources;
 mod table;
+mod tabular;
+mod terminal;
 mod validate;
 
 use std::process::ExitCode;
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             failure.report(output::wants_json(&matches));
-            failure.code()
+            Failure::code()
         }
     }
 }
@@ -59,6 +62,8 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("export", given)) => export::run(given),
         Some(("import", given)) => import::run(given),
         Some(("accuracy", given)) => accuracy::run(given),
+        Some(("completions", given)) => shell::completions(given),
+        Some(("man", given)) => shell::man(given),
         _ => Err(Failure::usage("No command was given; see --help.")),
     }
 }

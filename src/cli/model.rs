@@ -17,11 +17,7 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     }
     sources::flags(given, &mut request)?;
     let report = api::model_report(&request, sources::switch(given, "tensors")).map_err(Failure::Input)?;
-    let text = match output::format(given) {
-        "json" => output::json(&report)?,
-        _ => table(&report),
-    };
-    output::write(given, &text)?;
+    output::answer(given, &report, || table(&report))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,11 +1,17 @@
-//! Where results go: standard output, or the file of `--output`.
+//! How results are printed and where they go: a table, JSON, YAML, CSV or Markdown; standard output, or the file of
+//! `--output`.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use clap::ArgMatches;
+use gpu_mem_calc::api;
 
 use crate::failure::Failure;
+use crate::{sources, tabular};
+
+/// What `--format` takes where a result is a table for a person and data for programs.
+pub const FORMATS: &[&str] = &["table", "json", "yaml", "csv", "markdown"];
 
 /// Whether `--format json` (or jsonl) was given to any command.
 pub fn wants_json(matches: &ArgMatches) -> bool {
@@ -20,6 +26,46 @@ pub fn format(given: &ArgMatches) -> &str {
         .ok()
         .flatten()
         .map_or("table", String::as_str)
+}
+
+/// Writes a result as `--format` wants it.
+pub fn answer(
+    given: &ArgMatches,
+    value: &impl serde::Serialize,
+    table: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let text = match format(given) {
+        "json" => json(value)?,
+        "yaml" => api::yaml_text(&data(value)?),
+        "csv" => tabular::csv(&data(value)?),
+        "markdown" => tabular::markdown(&data(value)?),
+        _ => table(),
+    };
+    write(given, &text)
+}
+
+/// Whether the answer to a question is wanted as a sheet of its quantities.
+pub fn is_sheet(given: &ArgMatches) -> bool {
+    matches!(format(given), "csv" | "markdown")
+}
+
+/// The quantities of an answer as the export of that name has them.
+pub fn sheet(given: &ArgMatches, request: &api::Request) -> Result<(), Failure> {
+    let export = api::export(format(given), request).map_err(Failure::Input)?;
+    write(given, &export.text)
+}
+
+/// A result as JSON data.
+pub fn data(value: &impl serde::Serialize) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::Io(error.to_string()))
+}
+
+/// Says something on standard error that is no result, unless `--quiet`.
+pub fn tell(given: &ArgMatches, words: &str) {
+    if !sources::switch(given, "quiet") {
+        // A closed standard error loses nothing that is not in the result.
+        let _ = std::io::stderr().lock().write_all(words.as_bytes());
+    }
 }
 
 /// Writes a result, ending in one line break, to where the user wants it.
@@ -39,7 +85,8 @@ pub fn write(given: &ArgMatches, text: &str) -> Result<(), Failure> {
     }
 }
 
-fn to_file(given: &ArgMatches, path: &str, text: &str) -> Result<(), Failure> {
+/// Writes a file, unless it is there and `--force` was not given.
+pub fn to_file(given: &ArgMatches, path: &str, text: &str) -> Result<(), Failure> {
     let force = given.try_get_one::<bool>("force").ok().flatten().copied();
     if Path::new(path).exists() && force != Some(true) {
         return Err(Failure::Io(format!(
@@ -47,9 +94,7 @@ fn to_file(given: &ArgMatches, path: &str, text: &str) -> Result<(), Failure> {
         )));
     }
     std::fs::write(path, text).map_err(|error| Failure::Io(format!("{path}: {error}")))?;
-    let note = format!("written to {path}\n");
-    // A note only; a closed standard error loses nothing.
-    let _ = std::io::stderr().lock().write_all(note.as_bytes());
+    tell(given, &format!("written to {path}\n"));
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use gpu_mem_calc::api::{
 };
 use gpu_mem_calc::units::Bytes;
 
-use crate::failure;
 use crate::table::{Align, Table, count, gib};
+use crate::{failure, terminal};
 
 /// Rows of the ledger that are shown unless all are asked for.
 const SHOWN: usize = 12;
@@ -23,7 +23,7 @@ pub fn heading(
         count(model.total_parameters.get()),
         count(model.active_parameters.get()),
         if gpus == 1 { "" } else { "s" },
-        verdict.words(),
+        terminal::verdict(verdict),
         span(need),
         gib(capacity.usable_bytes),
         capacity.name,

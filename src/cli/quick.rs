@@ -11,6 +11,9 @@ use crate::{calculate, sources};
 /// Numbers below this mean billions.
 const BILLIONS_BELOW: f64 = 1e6;
 
+/// What holds unless a flag says otherwise: the sequence and the micro-batch of the original's command.
+const FIXED: [(InputId, u64); 2] = [(InputId::SeqLength, 2048), (InputId::BatchSize, 1)];
+
 /// Runs the command.
 pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut request = Request::new();
@@ -21,6 +24,9 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
         _ => words.to_owned(),
     };
     request.set(InputId::NumParameters, count);
+    for (id, value) in FIXED {
+        request.set(id, value);
+    }
     sources::flags(given, &mut request)?;
     calculate::answer(given, &request)
 }

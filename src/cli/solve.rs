@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::{self, Failure};
 use crate::table::{Align, Table, count};
+use crate::terminal::Progress;
 use crate::{calculate, output, parts, sources};
 
 /// The unknown that is a card and not a number.
@@ -32,7 +33,9 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     };
     let mut solutions = Vec::new();
     let mut cards = None;
+    let progress = Progress::new(given);
     for word in asked {
+        progress.say(&format!("solving for {word}"));
         match Unknown::from_key(word) {
             Some(unknown) => solutions.push(api::solve(&request, unknown).map_err(Failure::Input)?),
             None => cards = Some(api::smallest_card(&request).map_err(Failure::Input)?),
@@ -40,11 +43,9 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     }
     let found = solutions.iter().all(|solution| solution.value.is_some())
         && cards.as_ref().is_none_or(|cards| cards.value.is_some());
-    let text = match output::format(given) {
-        "json" => output::json(&json(&solutions, cards.as_ref())?)?,
-        _ => table(&solutions, cards.as_ref()),
-    };
-    output::write(given, &text)?;
+    drop(progress);
+    let data = json(&solutions, cards.as_ref())?;
+    output::answer(given, &data, || table(&solutions, cards.as_ref()))?;
     let failed = !found;
     Ok(failure::judged(given, failed))
 }
@@ -52,18 +53,14 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
 /// Runs `calculate --max-batch`: the answer at the largest micro-batch that fits.
 pub fn max_batch(given: &ArgMatches, request: &Request) -> Result<ExitCode, Failure> {
     let result = accuracy::optimize_batch_size(request).map_err(Failure::Input)?;
-    let text = match output::format(given) {
-        "json" => output::json(&result)?,
-        _ => {
-            let first = match (result.max_batch_size, &result.reason) {
-                (Some(batch), _) => format!("Largest micro-batch that fits: {batch}\n\n"),
-                (None, Some(reason)) => format!("{reason}\n\n"),
-                (None, None) => String::new(),
-            };
-            first + &calculate::table(&result.memory_result, sources::switch(given, "ledger"))
-        }
-    };
-    output::write(given, &text)?;
+    output::answer(given, &result, || {
+        let first = match (result.max_batch_size, &result.reason) {
+            (Some(batch), _) => format!("Largest micro-batch that fits: {batch}\n\n"),
+            (None, Some(reason)) => format!("{reason}\n\n"),
+            (None, None) => String::new(),
+        };
+        first + &calculate::table(&result.memory_result, sources::switch(given, "ledger"))
+    })?;
     let failed = result.memory_result.verdict == Verdict::DoesNotFit;
     Ok(failure::judged(given, failed))
 }

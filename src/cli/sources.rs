@@ -7,6 +7,7 @@ use gpu_mem_calc::api::{self, INPUTS, Input, InputId, InputKind, Issue, Request}
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::output;
 
 /// The text of a file, or of standard input for "-".
 pub fn read(path: &str) -> Result<String, Failure> {
@@ -27,8 +28,31 @@ pub fn request(given: &ArgMatches) -> Result<Request, Failure> {
         (None, Some(name)) => api::preset_request(name).map_err(|issue| Failure::Input(vec![issue]))?,
         (None, None) => Request::new(),
     };
+    settings(given, &mut request)?;
     flags(given, &mut request)?;
     Ok(request)
+}
+
+/// Sets what `--set key=value` names: a key of the registry or one of its aliases.
+fn settings(given: &ArgMatches, request: &mut Request) -> Result<(), Failure> {
+    let all = given.try_get_many::<String>("set").ok().flatten();
+    for setting in all.into_iter().flatten() {
+        let Some((key, word)) = setting.split_once('=') else {
+            return Err(Failure::usage(format!(
+                "--set {setting}: write it as key=value, for example training.batch_size=4."
+            )));
+        };
+        let Some(input) = Input::by_key(key.trim()) else {
+            let words = format!("There is no input {}.", key.trim());
+            return Err(Failure::Input(vec![Issue::error(
+                "unknown_field",
+                key.trim(),
+                words,
+            )]));
+        };
+        request.set(input.id, value(input, word.trim())?);
+    }
+    Ok(())
 }
 
 /// A request from a file.
@@ -44,6 +68,21 @@ pub fn flags(given: &ArgMatches, request: &mut Request) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Saves the request where `--save-config` wants it: as YAML under such a name, else as JSON.
+pub fn save(given: &ArgMatches, request: &Request) -> Result<(), Failure> {
+    let Some(path) = text(given, "save-config") else {
+        return Ok(());
+    };
+    let value = request.to_json();
+    let yaml = [".yaml", ".yml"].iter().any(|end| path.ends_with(end));
+    let written = if yaml {
+        api::yaml_text(&value)
+    } else {
+        format!("{value:#}\n")
+    };
+    output::to_file(given, path, &written)
 }
 
 /// A text argument; `None` where the command does not have it or it was not given.

@@ -24,18 +24,13 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     let valid = !issues
         .iter()
         .any(|issue| issue.is_error() || strict && failure::is_without_effect(issue));
-    let text = match output::format(given) {
-        "json" => {
-            let errors: Vec<&str> = issues
-                .iter()
-                .filter(|issue| issue.is_error())
-                .map(|issue| issue.message.as_str())
-                .collect();
-            output::json(&json!({"valid": valid, "errors": errors, "issues": issues}))?
-        }
-        _ => table(&issues, valid),
-    };
-    output::write(given, &text)?;
+    let errors: Vec<&str> = issues
+        .iter()
+        .filter(|issue| issue.is_error())
+        .map(|issue| issue.message.as_str())
+        .collect();
+    let result = json!({"valid": valid, "errors": errors, "issues": issues});
+    output::answer(given, &result, || table(&issues, valid))?;
     Ok(if valid {
         ExitCode::SUCCESS
     } else {

@@ -22,6 +22,7 @@ pub struct MemorySetup {
 
 /// Where a capacity comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// Typed by the user.
@@ -42,6 +43,7 @@ pub enum Basis {
 
 /// What a program can have of one GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Capacity {
     /// Lower bound.
     pub low: Bytes,

@@ -8,6 +8,7 @@ use crate::units::Bytes;
 
 /// A range of sizes that differ between drivers or firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Span {
     /// The smallest that was seen.
     pub low: Bytes,
@@ -17,6 +18,7 @@ pub struct Span {
 
 /// Error correction that takes a sixteenth of the memory of a GDDR6 board and can be switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Ecc {
     /// The state in which the totals of the table were read, which is how the board usually runs.
     pub usual: bool,
@@ -24,6 +26,7 @@ pub struct Ecc {
 
 /// A part of a card that appears as a card of its own (MIG).
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Slice {
     /// Id of the whole card.
     pub parent: String,
@@ -35,6 +38,7 @@ pub struct Slice {
 
 /// One accelerator. Missing figures are unknown, never zero.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Gpu {
     /// Stable key: `h100-sxm-80gb`, `h100-sxm-80gb-mig-3g.40gb`.
     pub id: String,

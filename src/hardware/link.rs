@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a link joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkKind {
     /// GPUs of a node or rack.
@@ -18,6 +19,7 @@ pub enum LinkKind {
 
 /// One link. Missing figures are unknown, never zero.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Link {
     /// Stable key: `nvlink-4-h100-h200-h20`.
     pub id: String,

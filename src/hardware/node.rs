@@ -11,6 +11,7 @@ const NODES: &str = include_str!("../../assets/hardware/nodes.json");
 
 /// A node as it is sold or rented.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NodeShape {
     /// Stable key: `dgx-h100`.

@@ -10,3 +10,5 @@ mod toml;
 mod toml_in;
 mod yaml;
 mod yaml_in;
+
+pub use yaml::emit as yaml_text;

@@ -8,6 +8,7 @@ use crate::units::{Bytes, DType};
 
 /// The groups of the breakdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
     /// Weights that stay, and gathered or cast copies of them.
@@ -26,6 +27,7 @@ pub enum Group {
 
 /// A symbol of a formula with the value that was put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Symbol {
     /// As it stands in the formula: `T`, `h`, `f`.
     pub name: &'static str,
@@ -44,6 +46,7 @@ impl Symbol {
 
 /// Equal tensors and their lifetime.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Entry {
     /// Stable key: `weights`, `logits_fp32`, `saved.mlp.gate_up`.
     pub id: &'static str,

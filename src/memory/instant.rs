@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// A named instant, in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum InstantId {
     /// Weights are on the device, nothing else.
@@ -135,6 +136,7 @@ impl InstantId {
 
 /// An instant with a label that names the layer where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Instant {
     /// Which instant.
     pub id: InstantId,

@@ -8,6 +8,7 @@ use crate::units::Bytes;
 
 /// An expected number of bytes with the bounds between which it is stated to lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Interval {
     /// Lower bound.
     pub low: Bytes,

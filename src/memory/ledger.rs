@@ -9,6 +9,7 @@ use crate::units::Bytes;
 
 /// Every tensor of one rank over one step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Ledger {
     /// The entries, in the order weights, gradients, optimizer, activations, overhead.
     pub entries: Vec<Entry>,

@@ -11,6 +11,7 @@ use super::import::{Imported, SharedImport, at_hand, network_from_config, waits}
 
 /// How far the shape fields of an entry can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
     /// From a public copy of the model's own `config.json`.
@@ -23,6 +24,7 @@ pub enum Confidence {
 
 /// One model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Entry {
     /// Short id: `llama-2-7b`.
     pub id: String,

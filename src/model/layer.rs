@@ -8,6 +8,7 @@ use crate::units::Count;
 
 /// How far a query looks back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Span {
     /// All earlier positions.
@@ -20,6 +21,7 @@ pub enum Span {
 
 /// The kind of a norm: what it computes decides what it saves for backward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NormKind {
     /// RMSNorm with weight, computed in fp32, cast back, then multiplied by the weight (Llama).
@@ -32,6 +34,7 @@ pub enum NormKind {
 
 /// A norm at one place of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Norm {
     /// What it computes.
     pub kind: NormKind,
@@ -41,6 +44,7 @@ pub struct Norm {
 
 /// Norms on queries and keys before attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum QkNorm {
     /// None.
@@ -53,6 +57,7 @@ pub enum QkNorm {
 
 /// Softmax attention with separate keys and values.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Attention {
     /// Query heads.
     pub heads: u64,
@@ -86,6 +91,7 @@ pub struct Attention {
 
 /// Multi-head latent attention (DeepSeek).
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Latent {
     /// Query heads.
     pub heads: u64,
@@ -107,6 +113,7 @@ pub struct Latent {
 
 /// What mixes positions in a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mixer {
     /// No mixer (a layer that is only a feed-forward).
@@ -172,6 +179,7 @@ pub enum Mixer {
 
 /// A dense feed-forward.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Dense {
     /// Inner width.
     pub width: u64,
@@ -185,6 +193,7 @@ pub struct Dense {
 
 /// The shared experts of a MoE layer, all together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SharedExpert {
     /// Inner width of all shared experts together.
     pub width: u64,
@@ -194,6 +203,7 @@ pub struct SharedExpert {
 
 /// A mixture of experts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Moe {
     /// Routed experts with weights.
     pub experts: u64,
@@ -219,6 +229,7 @@ pub struct Moe {
 
 /// What works on each position alone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FeedForward {
     /// No feed-forward (a layer that is only a mixer).
@@ -233,6 +244,7 @@ pub enum FeedForward {
 
 /// How mixer and feed-forward join the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Residual {
     /// Feed-forward after the mixer, each with its own residual addition.
@@ -243,6 +255,7 @@ pub enum Residual {
 
 /// One layer: structure for activations and caches, tensors for weights.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Layer {
     /// What mixes positions.
     pub mixer: Mixer,

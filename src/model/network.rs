@@ -15,6 +15,7 @@ pub type LayerKind = usize;
 
 /// The output projection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Head {
     /// Whether it is the embedding matrix.
     pub tied: bool,
@@ -24,6 +25,7 @@ pub struct Head {
 
 /// A vision or audio tower with its projector.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tower {
     /// What it is: "vision tower", "audio tower", "projector".
     pub name: String,
@@ -36,6 +38,7 @@ pub struct Tower {
 
 /// A network as the reference implementation of its family builds it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Network {
     /// `model_type` of the text stack.
     pub model_type: String,

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// What a weight tensor is for. Decides how an engine shards, casts and counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Token embedding (the head too, when tied).
@@ -33,6 +34,7 @@ pub enum Role {
 
 /// How tensor parallelism divides a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// Every rank holds a copy.
@@ -43,6 +45,7 @@ pub enum Split {
 
 /// One weight tensor, as the reference class of the family names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tensor {
     /// Name below its layer (`self_attn.q_proj.weight`), or the full name outside the layers.
     pub name: String,

@@ -7,6 +7,7 @@ use super::{Network, Tensor};
 
 /// The reference class of a tower with what leads from it to the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VisionClass {
     /// SigLIP, averaged over squares of patches, normed and multiplied by one matrix (Gemma 3).
@@ -18,6 +19,7 @@ pub enum VisionClass {
 
 /// A vision tower.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Vision {
     /// Its class.
     pub class: VisionClass,

@@ -16,6 +16,7 @@ use crate::warn::Issue;
 
 /// A quantity in bytes with the bounds between which it is stated to lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Range {
     /// Lower bound.
     pub low_bytes: Bytes,
@@ -27,6 +28,7 @@ pub struct Range {
 
 /// The verdict on one GPU; the worse is the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Even the upper end of the need is within the usable capacity.
@@ -59,6 +61,7 @@ impl Verdict {
 
 /// The breakdown of the total; its five parts add up to it in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Breakdown {
     /// Weights that stay, and gathered or cast copies, in GiB.
     pub model_params_gb: f64,
@@ -102,6 +105,7 @@ impl Breakdown {
 
 /// The three meters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Meters {
     /// What torch reports as `max_memory_allocated`.
     pub allocated: Range,
@@ -113,6 +117,7 @@ pub struct Meters {
 
 /// The capacity that the need is judged against.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Capacity {
     /// Id of the GPU, where one was named or taken by default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +143,7 @@ pub struct Capacity {
 
 /// A value that was not given and what holds instead.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Assumed {
     /// The input.
     pub path: &'static str,
@@ -149,6 +155,7 @@ pub struct Assumed {
 
 /// How far predictions lie from runs of one origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Checked {
     /// How many runs were compared.
     pub runs: u64,
@@ -171,6 +178,7 @@ impl Checked {
 
 /// How this kind of answer compares with measured runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Validation {
     /// There are measured runs of this engine.
@@ -225,6 +233,7 @@ impl Validation {
 
 /// Nodes of the job, where there is more than one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MultiNodeInfo {
     /// Machines.
     pub num_nodes: u64,
@@ -240,6 +249,7 @@ pub struct MultiNodeInfo {
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answer {
     /// Expected need of one GPU as the device sees it, in GiB.
     pub total_memory_per_gpu_gb: f64,

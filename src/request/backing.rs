@@ -7,6 +7,7 @@ use crate::units::Bytes;
 
 /// Ranks that hold the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RankRow {
     /// Among which ranks: "data" (those that share states or copy them) or "tensor" (those that divide each matrix).
     pub among: &'static str,
@@ -24,6 +25,7 @@ pub struct RankRow {
 
 /// A pipeline rank.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StageRow {
     /// The rank, from zero.
     pub rank: u64,
@@ -45,6 +47,7 @@ pub struct StageRow {
 
 /// Whether every option was seen in a run or calculated by hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BackingStatus {
     /// Each has a trace, a record or a worked example.
@@ -56,6 +59,7 @@ pub enum BackingStatus {
 
 /// What stands behind an answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Backing {
     /// Whether everything has evidence.
     pub status: BackingStatus,
@@ -69,6 +73,7 @@ pub struct Backing {
 
 /// An option without evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Unproven {
     /// The input.
     pub path: &'static str,

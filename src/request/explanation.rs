@@ -9,6 +9,7 @@ use crate::units::Bytes;
 
 /// One line: equal tensors, or what lies outside the allocator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FormulaLine {
     /// Key, as in the ledger or among the components.
     pub id: String,
@@ -36,6 +37,7 @@ pub struct FormulaLine {
 
 /// A source of at least one line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reference {
     /// Repository and file with version, paper and table, or measured record.
     pub title: String,
@@ -47,6 +49,7 @@ pub struct Reference {
 
 /// Sizes of the mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Degrees {
     /// Ranks among which matrices are divided.
     pub tensor_parallel_size: u64,
@@ -62,6 +65,7 @@ pub struct Degrees {
 
 /// The explanation of a training answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// The engine as it is typed.
     pub engine_type: &'static str,

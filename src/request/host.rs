@@ -9,6 +9,7 @@ use crate::units::Bytes;
 
 /// Memory and disk that the ranks of one node need outside their GPUs, beside the processes themselves.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HostNeed {
     /// Ranks of one node; each needs the same.
     pub ranks_per_node: u64,
@@ -33,6 +34,7 @@ pub struct HostNeed {
 
 /// Equal allocations of one rank outside its GPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HostRow {
     /// Key.
     pub id: &'static str,

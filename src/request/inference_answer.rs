@@ -13,6 +13,7 @@ use crate::warn::Issue;
 
 /// The breakdown of the total; its four parts add up to it in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InferenceBreakdown {
     /// Weights of one GPU, in GiB.
     pub model_params_gb: f64,
@@ -34,6 +35,7 @@ pub struct InferenceBreakdown {
 
 /// One part of what a GPU holds, with its bounds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PartRow {
     /// Key: `weights`, `kv_cache`, `state`, `activations`, `workspaces`, `graphs`, `non_torch`, `context`.
     pub id: &'static str,
@@ -47,6 +49,7 @@ pub struct PartRow {
 
 /// The cache that an engine with a budget makes of what is left.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pool {
     /// Bytes of the pool on one GPU.
     pub bytes: Range,
@@ -58,6 +61,7 @@ pub struct Pool {
 
 /// One GPU of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DeviceRow {
     /// Weights before rounding to blocks of the allocator.
     pub weights_bytes: Bytes,
@@ -71,6 +75,7 @@ pub struct DeviceRow {
 
 /// The cards of one kind in a node of unlike ones.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CardRow {
     /// Name of the card.
     pub name: String,
@@ -93,6 +98,7 @@ pub struct CardRow {
 
 /// One of several engines on a GPU.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ShareRow {
     /// Its place in the order of starts, from one.
     pub order: u64,
@@ -118,6 +124,7 @@ pub struct ShareRow {
 
 /// Several engines on one GPU, in the order in which they must start.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sharing {
     /// The engines, the first to start first.
     pub rows: Vec<ShareRow>,
@@ -129,6 +136,7 @@ pub struct Sharing {
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InferenceAnswer {
     /// Expected need of one GPU, in GiB.
     pub total_memory_per_gpu_gb: f64,

@@ -9,6 +9,7 @@ use crate::units::{Bytes, DType};
 
 /// Bytes of the five groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GroupBytes {
     /// Weights that stay, and gathered or cast copies.
     pub model_params: Bytes,
@@ -39,6 +40,7 @@ impl GroupBytes {
 
 /// One instant of the step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InstantRow {
     /// Key: `loss_backward`.
     pub id: &'static str,
@@ -54,6 +56,7 @@ pub struct InstantRow {
 
 /// A symbol of a formula.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SymbolRow {
     /// As it stands in the formula.
     pub name: &'static str,
@@ -65,6 +68,7 @@ pub struct SymbolRow {
 
 /// One row of the ledger: equal tensors.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LedgerRow {
     /// Key: `weights`, `logits_fp32`.
     pub id: &'static str,
@@ -99,6 +103,7 @@ pub struct LedgerRow {
 
 /// One part of the total.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Component {
     /// Key.
     pub id: String,

@@ -7,6 +7,7 @@ use crate::units::Count;
 
 /// Where the architecture comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ModelSource {
     /// A config.json.
@@ -21,6 +22,7 @@ pub enum ModelSource {
 
 /// One architecture field: its value, the value of the source, and whether it was typed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelField {
     /// The input.
     pub path: &'static str,
@@ -35,6 +37,7 @@ pub struct ModelField {
 
 /// What the answer says about the model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelSummary {
     /// Its name.
     pub name: String,

@@ -9,6 +9,7 @@ use crate::warn::Issue;
 
 /// A number between bounds. Of times the lowest is the fastest case; of rates it is the slowest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Figures {
     /// Lower bound.
     pub low: f64,
@@ -20,6 +21,7 @@ pub struct Figures {
 
 /// What leaves a node per step, by collective; the parts add up to the total in bytes. All are zero on one node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NetworkOverhead {
     /// All-reduces, but for tensor parallelism, in GiB.
     pub allreduce_gb: f64,
@@ -63,6 +65,7 @@ pub struct NetworkOverhead {
 
 /// One kind of transfer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TrafficRow {
     /// Key of what it is for.
     pub id: &'static str,
@@ -104,6 +107,7 @@ pub struct TrafficRow {
 
 /// A part of a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TimePart {
     /// Key.
     pub id: &'static str,
@@ -115,6 +119,7 @@ pub struct TimePart {
 
 /// Something on the timeline of the expected step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Segment {
     /// Whether it is communication; arithmetic otherwise.
     pub communication: bool,
@@ -130,6 +135,7 @@ pub struct Segment {
 
 /// A rate that was calculated with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RateRow {
     /// For a person.
     pub label: &'static str,
@@ -143,6 +149,7 @@ pub struct RateRow {
 
 /// A whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunBudget {
     /// Tokens.
     pub tokens: u64,
@@ -159,6 +166,7 @@ pub struct RunBudget {
 
 /// How long a step takes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StepAnswer {
     /// One step, in milliseconds.
     pub step_ms: Figures,
@@ -192,6 +200,7 @@ pub struct StepAnswer {
 
 /// A change that saves time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Alternative {
     /// For a person.
     pub label: String,
@@ -211,6 +220,7 @@ pub struct Alternative {
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MultiNodeAnswer {
     /// What leaves a node.
     pub network_overhead: NetworkOverhead,

@@ -8,6 +8,7 @@ use crate::warn::Issue;
 
 /// All engines, those that hold the most tokens first; then those that do not answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SideBySide {
     /// One row per engine.
     pub engines: Vec<ServerRow>,
@@ -15,6 +16,7 @@ pub struct SideBySide {
 
 /// One engine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServerRow {
     /// Its key.
     pub engine: &'static str,
@@ -32,6 +34,7 @@ pub struct ServerRow {
 
 /// What an engine says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServerAnswer {
     /// The verdict.
     pub verdict: Verdict,
@@ -53,6 +56,7 @@ pub struct ServerAnswer {
 
 /// Why an engine holds more tokens than another.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
     /// Key of the other engine.
     pub to: &'static str,

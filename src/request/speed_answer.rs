@@ -6,6 +6,7 @@ use super::network_answer::Figures;
 
 /// Machines for a traffic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sizing {
     /// Sequences at once per copy, at most.
     pub sequences_per_copy: Figures,
@@ -21,6 +22,7 @@ pub struct Sizing {
 
 /// How fast a copy can serve: a roofline, labelled as such.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServingSpeed {
     /// `roofline`.
     pub kind: &'static str,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A non-negative number of elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Count(u64);
 

@@ -6,6 +6,7 @@ use super::{Bytes, Count};
 
 /// The type of one element of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
     /// 64-bit integer (token ids, indices).

@@ -23,6 +23,7 @@ macro_rules! quantity {
     ($(#[$about:meta])* $name:ident) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         #[serde(transparent)]
         pub struct $name(f64);
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::place;
 
@@ -44,6 +44,28 @@ impl Budget {
             .get(name)
             .copied()
             .with_context(|| format!("xtask/budgets.toml has no '{name}'"))
+    }
+
+    /// Every limit.
+    pub fn all(&self) -> impl Iterator<Item = (&String, &u64)> {
+        self.0.iter()
+    }
+
+    /// Prints figures beside their limits and fails where one is above.
+    pub fn check(&self, sizes: &[(String, u64)]) -> Result<()> {
+        println!("{:<24} {:>10} {:>10}", "figure", "now", "budget");
+        let mut above = Vec::new();
+        for (name, bytes) in sizes {
+            let limit = self.limit(name)?;
+            println!("{name:<24} {bytes:>10} {limit:>10}");
+            if *bytes > limit {
+                above.push(name.as_str());
+            }
+        }
+        if !above.is_empty() {
+            bail!("above the budget of xtask/budgets.toml: {}", above.join(", "));
+        }
+        Ok(())
     }
 }
 

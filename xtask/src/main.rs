@@ -11,16 +11,21 @@
 mod accuracy;
 mod browser;
 mod budget;
+mod cost;
 mod coverage;
 mod docs;
 mod embed;
 mod embeddings;
 mod exporters;
+mod fuzz;
 mod npm;
+mod package;
 mod page;
 mod parts;
 mod place;
 mod ready;
+mod report;
+mod sbom;
 mod single;
 mod site;
 mod size;
@@ -29,6 +34,8 @@ mod styles;
 mod test;
 mod tools;
 mod trunk;
+mod types;
+mod written;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -44,12 +51,19 @@ cargo xtask COMMAND
   embeddings                                build documentation with the usual generators, and open the built page in each
   single-file                               build the page as one HTML file that opens without a server
   test                                      every test: native, in the browser, on the built page
-  test native | browser | page              one of the three
+  test native | browser | page | package    one of the four
+  package                                   build and pack the npm package
+  schemas | vectors                         write the schemas of the answers, the conformance vectors anew
   ready                                     format, clippy for both targets, every test, size budget
   size                                      sizes of dist/ against the committed budget
   coverage                                  line coverage of the core against the committed budget
   accuracy                                  compare with the measured runs, and write the committed figures anew
-  exporters [--source NAME=PATH]             load every export with its framework, and write the committed table anew
+  exporters every-push                      load the exports of six targets with their frameworks
+  exporters [--source NAME=PATH]            load every export with its framework, and write the committed table anew
+  cost                                      instructions of five answers against the committed budget
+  report                                    sizes, cost, accuracy, vectors in one table
+  sbom                                      what is published, crate by crate, as CycloneDX
+  fuzz [--seconds N] [TARGET ...] [FILE ...] each target of tests/fuzz for a minute, or one on files
   bench                                     how long one answer takes natively
   bench page [--write]                      how long an edit of the page in dist/ takes until it is painted
   tools                                     bring every tool the commands above need, and say where it is
@@ -94,6 +108,10 @@ fn dispatch() -> Result<()> {
         ("test", ["native"]) => test::native(),
         ("test", ["browser"]) => test::browser(),
         ("test", ["page", specs @ ..]) => test::page(specs),
+        ("test", ["package"]) => package::test(),
+        ("package", []) => package::build().map(|_| ()),
+        ("schemas", []) => written::schemas(),
+        ("vectors", []) => written::vectors(),
         ("ready", []) => ready::ready(),
         ("embeddings", []) => embeddings::check(),
         ("single-file", []) => single::build().map(|_| ()),
@@ -102,6 +120,11 @@ fn dispatch() -> Result<()> {
         ("bench", options) => test::bench(options),
         ("tools", []) => tools::bring_all(),
         ("accuracy", []) => accuracy::refresh(),
+        ("cost", []) => cost::check(),
+        ("report", []) => report::print(),
+        ("sbom", []) => sbom::write(),
+        ("fuzz", options) => fuzz::fuzz(options),
+        ("exporters", ["every-push"]) => exporters::every_push(),
         ("exporters", options) => exporters::load(options),
         ("trunk-hook", []) => trunk::hook(),
         ("trunk-site", []) => site::hook(),

@@ -1,4 +1,4 @@
-//! The packages of the browser tests, as their lock file names them.
+//! Packages of tests, as their lock files name them.
 
 use std::fs;
 
@@ -7,15 +7,21 @@ use anyhow::{Context, Result};
 use crate::place;
 use crate::step::{command, run, step};
 
-/// Installs the packages unless the lock file is the one they were installed from.
+/// Those of the browser tests.
 pub fn packages() -> Result<()> {
-    let folder = place::end_to_end();
-    let lock = fs::read(folder.join("package-lock.json")).context("reading tests/e2e/package-lock.json")?;
+    packages_of("tests/e2e")
+}
+
+/// Installs the packages of a folder unless its lock file is the one they were installed from.
+pub fn packages_of(name: &str) -> Result<()> {
+    let folder = place::root().join(name);
+    let lock = fs::read(folder.join("package-lock.json"))
+        .with_context(|| format!("reading {name}/package-lock.json"))?;
     let stamp = folder.join("node_modules/.installed-from");
     if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    step("packages of the browser tests", || {
+    step(&format!("packages of {name}"), || {
         run(command("npm", &["ci", "--no-audit", "--no-fund"]).current_dir(&folder))?;
         fs::write(&stamp, &lock).context("noting what was installed")
     })

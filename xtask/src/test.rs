@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::page::{self, Profile};
 use crate::step::{cargo, command, run, step};
-use crate::{browser, npm, place, single, tools};
+use crate::{browser, exporters, npm, package, place, single, tools};
 
 /// Every test.
 pub fn all() -> Result<()> {
@@ -13,8 +13,10 @@ pub fn all() -> Result<()> {
     browser::find_or_bring()?;
     npm::packages()?;
     native()?;
+    exporters::every_push()?;
     browser()?;
-    page(&[])
+    page(&[])?;
+    package::test()
 }
 
 /// The seed of generated cases: every run judges the same ones. A bare `cargo test` draws new ones, and so does a value of

@@ -15,6 +15,7 @@ use crate::{browser, npm};
 /// The newest release of Trunk that the compiler of `rust-toolchain.toml` builds.
 const TRUNK: &str = "0.21.14";
 const LLVM_COV: &str = "0.9.1";
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// The program that Trunk calls to generate the bindings; its version is that of `xtask/Cargo.toml`.
 pub const WASM_BINDGEN: &str = "wasm-bindgen";
@@ -83,6 +84,16 @@ pub fn llvm_cov() -> Result<PathBuf> {
         "cargo-llvm-cov",
         LLVM_COV,
         &["cargo-llvm-cov", "llvm-cov", "--version"],
+        &["--locked", "--debug"],
+    )
+}
+
+/// The program that runs fuzz targets.
+pub fn cargo_fuzz() -> Result<PathBuf> {
+    installed(
+        "cargo-fuzz",
+        CARGO_FUZZ,
+        &["cargo-fuzz", "fuzz", "--version"],
         &["--locked", "--debug"],
     )
 }

@@ -7,6 +7,7 @@ use crate::request::{InputId, Request};
 
 /// What a change does to the results, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// The same numbers, but for the order of sums.
@@ -36,6 +37,7 @@ impl Effect {
 
 /// What a change costs in time, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Time {
     /// Nothing, or it is faster.

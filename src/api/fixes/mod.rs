@@ -33,6 +33,7 @@ const MOST_TOGETHER: usize = 8;
 
 /// One change, as it was tried.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fix {
     /// What is changed, for a person.
     pub title: String,
@@ -56,6 +57,7 @@ pub struct Fix {
 
 /// What would make a question fit, or fit with more room.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fixes {
     /// The verdict on the question as it stands.
     pub verdict: Verdict,

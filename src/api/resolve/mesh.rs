@@ -88,7 +88,7 @@ pub fn mesh(given: &Given, engine: EngineId, report: &mut Report) -> Option<Mesh
     })
 }
 
-/// GPUs = tensor x pipeline x context x data; the one that is not given follows from the others.
+/// GPUs = tensor x pipeline x context x data; the one that is not given follows from the others, or from the nodes.
 fn product(given: &Given, model_parallel: u64, report: &mut Report) -> Option<(u64, u64)> {
     let data = given
         .integer(InputId::DataParallelSize)
@@ -104,6 +104,12 @@ fn product(given: &Given, model_parallel: u64, report: &mut Report) -> Option<(u
             (gpus, data)
         }
         (Some(gpus), None) => (gpus, gpus / model_parallel),
+        (None, None) if given.has(InputId::NumNodes) && given.has(InputId::GpusPerNode) => {
+            let of = |id| given.integer(id).unwrap_or(1);
+            let gpus = of(InputId::NumNodes).saturating_mul(of(InputId::GpusPerNode));
+            report.assume(InputId::NumGpus, gpus, "the nodes times their GPUs");
+            (gpus, gpus / model_parallel)
+        }
         (None, None) => {
             report.assume(
                 InputId::NumGpus,

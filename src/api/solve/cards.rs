@@ -16,6 +16,7 @@ use crate::warn::Issue;
 
 /// A card and its verdict.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CardFit {
     /// Id of the table.
     pub gpu: String,
@@ -31,6 +32,7 @@ pub struct CardFit {
 
 /// The cards on which the question fits, smallest usable memory first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cards {
     /// `gpu`.
     pub variable: &'static str,

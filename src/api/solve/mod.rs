@@ -71,6 +71,7 @@ impl Unknown {
 
 /// What one probe found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Probe {
     /// The value that was tried.
     pub value: u64,
@@ -84,6 +85,7 @@ pub struct Probe {
 
 /// The answer of a solver.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Solution {
     /// What was looked for: `batch_size`, `seq_length` or `num_gpus`.
     pub variable: &'static str,
@@ -108,6 +110,7 @@ pub struct Solution {
 
 /// The answer of the original's batch-size optimizer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BatchSizeResult {
     /// The largest micro-batch that fits; null where none does.
     pub max_batch_size: Option<u64>,

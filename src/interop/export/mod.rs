@@ -40,6 +40,7 @@ use sheet::Sheet;
 
 /// An export.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Export {
     /// Name of the target.
     pub format: &'static str,

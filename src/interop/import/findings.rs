@@ -9,6 +9,7 @@ use crate::units::Bytes;
 
 /// A value that was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Found {
     /// The input.
     pub path: &'static str,
@@ -22,6 +23,7 @@ pub struct Found {
 
 /// A quantity that a log or a message states.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Measured {
     /// Key: `weights`, `kv_cache`, `activations`, `graphs`, `non_torch`, `device`, `allocated`, `reserved`, `host`.
     pub part: &'static str,

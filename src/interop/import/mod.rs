@@ -36,6 +36,7 @@ pub fn yaml(text: &str) -> Result<Value, (usize, &'static str)> {
 
 /// What a text says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Import {
     /// Its kind: `deepspeed`, `vllm_log`; `unknown` where nothing was recognised.
     pub kind: &'static str,

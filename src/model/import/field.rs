@@ -8,6 +8,7 @@ macro_rules! fields {
     ($($(#[$doc:meta])* $name:ident = $id:literal, $range:expr;)*) => {
         /// A field of the architecture.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
         pub enum Field {
             $($(#[$doc])* $name,)*

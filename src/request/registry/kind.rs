@@ -13,6 +13,7 @@ pub enum Task {
 
 /// A section of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Section {
     /// `model`
@@ -78,6 +79,7 @@ impl Section {
 
 /// A group of fields on the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FormGroup {
     /// Which model.
@@ -288,6 +290,7 @@ macro_rules! engines {
     ($(#[$about:meta])* $id:ident: $($(#[$doc:meta])* $variant:ident = $key:literal, $name:literal;)*) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         pub enum $id {
             $(
                 $(#[$doc])*
@@ -388,6 +391,7 @@ impl Applies {
 
 /// Where the form shows an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// At once.
@@ -398,6 +402,7 @@ pub enum Level {
 
 /// Whether the product answers for an input or a value yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Availability {
     /// It does.

@@ -166,7 +166,7 @@ pub(super) static TOKEN_BUDGET: Input = speed(
     "Tokens to train on",
     InputKind::Count {
         min: 1,
-        max: 1_000_000_000_000_000_000,
+        max: 1_000_000_000_000_000,
     },
 )
 .help("Length of the whole run, as a number or as 15T. It gives steps, days and GPU-hours.");

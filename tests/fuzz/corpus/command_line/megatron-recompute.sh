@@ -1,0 +1,1 @@
+ --use-mcore-models --num-layers 80 --hidden-size 8192 --num-attention-heads 64 --tensor-model-parallel-size 8 --recompute-granularity full --recompute-method block --recompute-num-layers 20 --num-virtual-stages-per-pipeline-rank 2 --fp16 --seq-length 4096 --micro-batch-size 2

@@ -1,0 +1,1 @@
+ --model-path meta-llama/Llama-3.1-8B --speculative-algorithm EAGLE3 --speculative-num-draft-tokens 4

@@ -1,0 +1,1 @@
+ --model-id meta-llama/Llama-3.1-8B --cuda-memory-fraction 0.5 --cuda-graphs 0

@@ -1,0 +1,1 @@
+ --model-id meta-llama/Llama-3.1-8B --num-shard 2 --max-total-tokens 8192 --max-input-tokens 4096 --max-batch-prefill-tokens 4096 --quantize fp8

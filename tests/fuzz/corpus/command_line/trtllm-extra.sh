@@ -1,0 +1,1 @@
+ meta-llama/Llama-3.1-8B --extra_llm_api_options extra_llm_api_options.yaml

@@ -1,0 +1,1 @@
+python -m sglang.launch_server --model deepseek-ai/DeepSeek-V2-Lite --tp-size 8 --dp-size 8 --enable-dp-attention --kv-cache-dtype fp8_e5m2 --cuda-graph-max-bs 128 --attention-backend flashmla --enable-deepep
