@@ -5,9 +5,10 @@ use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 use leptos::web_sys::HtmlElement;
 
+use super::dialogs::Above;
 use super::layout::{Footer, Header};
 use super::tabs::TabPanels;
-use super::{persist, state};
+use super::{history, persist, state};
 
 /// Id of the element of the host document that the page fills.
 const MARK: &str = "app";
@@ -17,6 +18,7 @@ const MARK: &str = "app";
 fn App() -> impl IntoView {
     let page = state::provide(persist::initial());
     persist::keep_in_address(page);
+    history::listen(page);
     view! {
         <a class="skip-link" href="#main" on:click=|event| {
             event.prevent_default();
@@ -25,6 +27,7 @@ fn App() -> impl IntoView {
         <Header />
         <TabPanels />
         <Footer />
+        <Above />
     }
     .into_any()
 }

@@ -5,15 +5,19 @@
 
 mod answer;
 mod app;
+mod dialogs;
 mod dom;
+mod exchange;
 mod fields;
 mod format;
+mod history;
 mod layout;
 mod model;
 mod mounted;
 mod part;
 mod persist;
 mod plot;
+mod scenarios;
 mod state;
 mod tabs;
 

@@ -9,8 +9,10 @@ use reactive_stores::Store;
 use serde_json::{Map, Value};
 
 use super::answer::{Advice, load_advice};
+use super::dialogs::Dialogs;
 use super::fields::{from_model, plain};
 use super::format::{gib_number, parameters};
+use super::history::Walk;
 use super::part::Part;
 use super::tabs::{self, Listed, Nodes, Runs, Tab};
 use crate::accuracy;
@@ -73,6 +75,10 @@ pub struct InferencePart {
 pub struct Form {
     /// The store.
     pub page: Store<Page>,
+    /// The questions so far.
+    pub history: Walk,
+    /// What opens above the page.
+    pub dialogs: Dialogs,
     /// The answer to the question as it stands.
     pub current: Memo<Current>,
     /// The last valid answer.
@@ -97,6 +103,7 @@ pub struct Form {
 
 /// Makes the store and the answer available to everything below.
 pub fn provide(page: Page) -> Form {
+    let history = Walk::new(&page);
     let page = Store::new(page);
     let current: Memo<Current> = Memo::new(move |_| {
         page.request().with(|request| {
@@ -143,6 +150,8 @@ pub fn provide(page: Page) -> Form {
     let model = Memo::new(move |_| known.with(|known| known.model.clone()));
     let form = Form {
         page,
+        history,
+        dialogs: Dialogs::new(),
         current,
         answer,
         inference,
@@ -199,6 +208,12 @@ impl Form {
             Tab::Inference => Task::Inference,
             Tab::Training | Tab::MultiNode | Tab::Accuracy => Task::Training,
         }
+    }
+
+    /// The question of the shown tab, without what belongs to the other kind or means nothing to its engine.
+    pub fn asked(self) -> Request {
+        let task = self.task();
+        self.page.request().with(|request| api::part(request, task))
     }
 
     /// The inference engine that is chosen, where what is typed names one.

@@ -17,7 +17,7 @@ mod solvers;
 mod stages;
 mod travelling;
 mod validation;
-mod verdict;
+pub mod verdict;
 
 pub use advice::{Advice, load as load_advice};
 pub use serving::serving;

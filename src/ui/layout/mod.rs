@@ -5,6 +5,7 @@ mod header;
 mod help;
 mod share;
 mod theme;
+mod tools;
 
 pub use footer::Footer;
 pub use header::Header;

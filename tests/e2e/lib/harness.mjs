@@ -51,8 +51,9 @@ async function start() {
   return { site, browser };
 }
 
-/** Opens the page in a context of its own and waits until it is there. `place` is put behind the page's address. */
-export async function openPage({ width = 1440, height = 900, scheme = "light", place = "", ready = "h1" } = {}) {
+/** Opens the page in a context of its own and waits until it is there. `place` is put behind the page's address.
+ *  `elsewhere` lists addresses that the page may ask, `before` runs in it before its own code. */
+export async function openPage({ width = 1440, height = 900, scheme = "light", place = "", ready = "h1", elsewhere = [], before } = {}) {
   started ??= start();
   const { site, browser } = await started;
   const context = await browser.newContext({
@@ -63,6 +64,7 @@ export async function openPage({ width = 1440, height = 900, scheme = "light", p
   });
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
+  if (before) await page.addInitScript(before);
   const faults = [];
   page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => faults.push(`thrown: ${error.stack ?? error}`));
@@ -74,7 +76,7 @@ export async function openPage({ width = 1440, height = 900, scheme = "light", p
   page.on("response", (answer) => answer.status() >= 400 && faults.push(`${answer.status()}: ${answer.url()}`));
   page.on("request", (request) => {
     const address = request.url();
-    const own = address.startsWith(site.address) || address.startsWith("data:") || address.startsWith("blob:");
+    const own = [site.address, "data:", "blob:", ...elsewhere].some((start) => address.startsWith(start));
     if (!own) faults.push(`asked elsewhere: ${address}`);
   });
   opened.getStore().push({ context, page, faults });
