@@ -9,7 +9,8 @@
 
 use std::path::Path;
 
-use gpu_mem_calc::api::{self, InputId, Request};
+use gpu_mem_calc::api::{self, InputId, Request, Task};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn request(value: &Value) -> Request {
@@ -203,6 +204,86 @@ fn measured_parts_stand_beside_predicted_ones() {
         .find(|row| row.part == "weights")
         .unwrap();
     assert!(weights.difference_percent.abs() < 2.0, "{weights:?}");
+}
+
+fn sample(name: &str) -> String {
+    samples()
+        .into_iter()
+        .find(|(own, _, _)| own == name)
+        .unwrap_or_else(|| unreachable!("{name}"))
+        .1
+}
+
+#[test]
+fn every_measured_part_says_why_it_differs() {
+    let form = Request::new()
+        .with(InputId::ModelId, "llama-3.1-8b")
+        .with(InputId::Gpu, "h100-sxm-80gb");
+    for (name, text, _) in samples() {
+        for row in api::import_beside(&text, &form, Task::Training).compared {
+            assert!(!row.why.is_empty() && row.label != "Other", "{name}: {row:?}");
+            let (low, high) = (row.predicted.low_bytes, row.predicted.high_bytes);
+            assert_eq!(
+                row.inside,
+                (low..=high).contains(&row.measured_bytes),
+                "{name}: {row:?}"
+            );
+        }
+    }
+    let cache = |text: &str| {
+        let rows = api::import_beside(text, &form, Task::Training).compared;
+        rows.into_iter().find(|row| row.part == "kv_cache")
+    };
+    let row = cache(&sample("vllm-log-v1.txt")).unwrap();
+    assert!(row.inside || row.why.contains("the other parts leave"), "{row:?}");
+}
+
+#[test]
+fn a_run_that_stopped_needed_what_it_held_and_what_it_asked_for() {
+    let form = Request::new()
+        .with(InputId::ModelId, "llama-3.1-8b")
+        .with(InputId::NumGpus, 8)
+        .with(InputId::EngineType, "fsdp");
+    let imported = api::import_beside(&sample("oom-new.txt"), &form, Task::Training);
+    let needed = imported.compared.iter().find(|row| row.part == "needed").unwrap();
+    // 75.61 GiB were allocated when 224 MiB were asked for.
+    assert!(
+        (needed.measured_bytes.to_gib() - 75.828_75).abs() < 1e-3,
+        "{needed:?}"
+    );
+    assert!(needed.why.contains("more than is predicted"), "{needed:?}");
+    assert_eq!(imported.task, None);
+}
+
+#[test]
+fn a_form_gives_way_to_what_is_brought_and_keeps_the_rest() {
+    let form = Request::new()
+        .with(InputId::ModelId, "llama-3.1-8b")
+        .with(InputId::NumLayers, 40)
+        .with(InputId::BatchSize, 4);
+    let beside = |text: &str| api::import_beside(text, &form, Task::Training);
+    // A whole question takes the place of the one in the form.
+    let whole = beside(&sample("request.json"));
+    assert_eq!(whole.request, whole.import.request);
+    // So does a link to one.
+    let link = beside("https://example.org/calc/#tab=inference&m=qwen3-8b&gn=2&nonsense=1");
+    assert_eq!(link.import.kind, "request");
+    assert_eq!(
+        link.request.to_json(),
+        json!({"model": {"id": "qwen3-8b"}, "hardware": {"num_gpus": 2}})
+    );
+    assert!(link.import.not_understood[0].contains("nonsense"));
+    // A model with a name alone is not the one that was chosen; the settings stay.
+    let named = beside("vllm serve ./own-model --max-model-len 4096");
+    assert_eq!(named.task, Some(Task::Inference));
+    for id in [InputId::ModelId, InputId::NumLayers] {
+        assert!(!named.request.has(id), "{}", id.key());
+    }
+    assert_eq!(named.request.get(InputId::BatchSize), Some(&json!(4)));
+    // A configuration without a model keeps the model.
+    let settings = beside(&sample("ds-zero2.json"));
+    assert_eq!(settings.task, Some(Task::Training));
+    assert_eq!(settings.request.get(InputId::NumLayers), Some(&json!(40)));
 }
 
 #[test]

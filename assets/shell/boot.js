@@ -7,7 +7,7 @@ function notice(id, text, action, act) {
   document.getElementById(id)?.remove();
   const line = document.createElement("div");
   line.id = id;
-  line.className = "notice";
+  line.className = "page-notice";
   line.setAttribute("role", "status");
   const words = document.createElement("p");
   words.textContent = text;

@@ -22,7 +22,7 @@
     packed("module").remove();
   } catch (error) {
     const line = document.createElement("p");
-    line.className = "notice";
+    line.className = "page-notice";
     line.setAttribute("role", "alert");
     line.textContent = `The calculator could not be started in this browser (${error?.message ?? error}).`;
     document.body.prepend(line);

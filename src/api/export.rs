@@ -113,6 +113,7 @@ fn result(format: ExportFormat, request: &Request) -> Result<Export, Vec<Issue>>
         file_name: format.file_name,
         language: format.name,
         notes: Vec::new(),
+        not_expressed: Vec::new(),
     })
 }
 

@@ -1,26 +1,15 @@
 //! Imports: a text of any kind becomes values of a request, and what it measured is set beside what the request predicts.
 
+mod compare;
+
+pub use compare::Compared;
+
 use serde::Serialize;
 
-use super::{calculate, calculate_inference};
-use crate::interop::import::{self, Import};
-use crate::request::{InputId, Range, Request};
-use crate::units::Bytes;
+use super::share;
+use crate::interop::import::{self, Found, Import};
+use crate::request::{InputId, Request, Section, Task};
 use crate::warn::Issue;
-
-/// A measured quantity beside the predicted one.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Compared {
-    /// Key of the part.
-    pub part: &'static str,
-    /// What the text says.
-    pub measured_bytes: Bytes,
-    /// What is predicted.
-    pub predicted: Range,
-    /// Predicted over measured, less one, in percent.
-    pub difference_percent: f64,
-}
 
 /// An import, applied to a question.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +21,9 @@ pub struct Imported {
     /// The question with the values that were found.
     #[serde(skip)]
     pub request: Request,
+    /// The kind of question that the text is about; nothing where it says only what both kinds have.
+    #[serde(skip)]
+    pub task: Option<Task>,
     /// What was measured beside what is predicted, where the question can be answered.
     pub compared: Vec<Compared>,
 }
@@ -60,16 +52,104 @@ pub fn request_from_text(text: &str) -> Result<Request, Issue> {
     }
 }
 
+/// Reads a text of any kind.
+fn read(text: &str) -> Import {
+    link(text).unwrap_or_else(|| import::import(text))
+}
+
+/// A link to a question; nothing where the text is none.
+fn link(text: &str) -> Option<Import> {
+    let text = text.trim();
+    let (_, fragment) = text.split_once('#')?;
+    if text.contains(char::is_whitespace) || !text.contains("://") {
+        return None;
+    }
+    let asked: Vec<&str> = fragment
+        .split('&')
+        .filter(|part| !part.starts_with("tab="))
+        .collect();
+    let (request, issues) = share::from_fragment(&asked.join("&"));
+    let found: Vec<Found> = request
+        .given()
+        .map(|(id, value)| Found {
+            path: id.key(),
+            label: id.input().label,
+            value: value.clone(),
+            from: format!("{}=", id.input().url),
+        })
+        .collect();
+    (!found.is_empty()).then(|| Import {
+        kind: "request",
+        title: "A link to a question",
+        request,
+        found,
+        assumed: Vec::new(),
+        not_understood: issues.into_iter().map(|issue| issue.message).collect(),
+        measured: Vec::new(),
+        issues: Vec::new(),
+    })
+}
+
 /// Reads a text and lays its values over a question.
 pub fn import(text: &str, base: &Request) -> Imported {
-    let import = import::import(text);
+    let task = if base.serves() {
+        Task::Inference
+    } else {
+        Task::Training
+    };
+    applied(read(text), base, task)
+}
+
+/// As [`import`], for a form that holds a question of this kind. A whole question takes its place; a model that only has a name
+/// is not the one that was chosen from the catalogue; and what the text measured is compared with the answer of its own kind.
+pub fn import_beside(text: &str, form: &Request, task: Task) -> Imported {
+    beside(read(text), form, task)
+}
+
+/// As [`import_beside`], of a file from its first bytes.
+pub fn import_file_beside(bytes: &[u8], form: &Request, task: Task) -> Imported {
+    beside(import::import(&String::from_utf8_lossy(bytes)), form, task)
+}
+
+/// Whether these first bytes of a file end within its header.
+pub fn header_cut_off(_bytes: &[u8]) -> bool {
+    false
+}
+
+fn beside(import: Import, form: &Request, task: Task) -> Imported {
+    let mut base = match import.kind {
+        "request" => Request::new(),
+        _ => form.clone(),
+    };
+    let named = import.request.has(InputId::ModelName) && !import.request.has(InputId::ModelId);
+    if named && base.has(InputId::ModelId) && !base.has(InputId::HfConfig) {
+        forget_model(&mut base);
+    }
+    applied(import, &base, task)
+}
+
+fn applied(import: Import, base: &Request, task: Task) -> Imported {
     let request = over(base, &import.request);
-    let compared = compare(&import, &request);
+    let own = task_of(&import.request);
+    let compared = compare::compare(&import, &request, own.unwrap_or(task));
     Imported {
         import,
         request,
+        task: own,
         compared,
     }
+}
+
+/// The kind of question that values belong to.
+fn task_of(found: &Request) -> Option<Task> {
+    if found.serves() {
+        return Some(Task::Inference);
+    }
+    let trains = |id: InputId| {
+        let section = id.input().section;
+        section.belongs_to(Task::Training) && !section.belongs_to(Task::Inference)
+    };
+    found.given().any(|(id, _)| trains(id)).then_some(Task::Training)
 }
 
 /// The question with the values of an import: a new model takes the place of the old one with all its fields.
@@ -77,11 +157,7 @@ fn over(base: &Request, found: &Request) -> Request {
     let mut request = base.clone();
     let another = [InputId::ModelId, InputId::HfConfig, InputId::NumParameters];
     if another.into_iter().any(|id| found.has(id)) {
-        for (id, _) in base.given() {
-            if id.key().starts_with("model.") {
-                request.clear(id);
-            }
-        }
+        forget_model(&mut request);
     }
     if found.has(InputId::GpuMemoryGb) && !found.has(InputId::Gpu) {
         request.clear(InputId::Gpu);
@@ -90,49 +166,11 @@ fn over(base: &Request, found: &Request) -> Request {
     request
 }
 
-/// Measured beside predicted.
-fn compare(import: &Import, request: &Request) -> Vec<Compared> {
-    if import.measured.is_empty() {
-        return Vec::new();
-    }
-    let mut predicted: Vec<(&'static str, Range)> = Vec::new();
-    if request.serves() {
-        let Ok(answer) = calculate_inference(request) else {
-            return Vec::new();
-        };
-        predicted.extend(answer.parts.iter().map(|part| (part.id, part.bytes)));
-        predicted.retain(|(id, _)| *id != "kv_cache" || answer.pool.is_none());
-        if let Some(pool) = &answer.pool {
-            predicted.push(("kv_cache", pool.bytes));
+/// Leaves open everything that says what the model is.
+fn forget_model(request: &mut Request) {
+    for id in InputId::ALL {
+        if id.input().section == Section::Model {
+            request.clear(*id);
         }
-        predicted.push(("allocated", answer.meters.allocated));
-        predicted.push(("reserved", answer.meters.reserved));
-        predicted.push(("device", answer.meters.device));
-    } else {
-        let Ok(answer) = calculate(request) else {
-            return Vec::new();
-        };
-        predicted.push(("allocated", answer.meters.allocated));
-        predicted.push(("reserved", answer.meters.reserved));
-        predicted.push(("device", answer.meters.device));
     }
-    // The last line that states a part is the one that holds, and buffers of one part on several cards are alike.
-    let mut seen = Vec::new();
-    let mut rows = Vec::new();
-    for measured in import.measured.iter().rev() {
-        let found = predicted.iter().find(|(part, _)| *part == measured.part);
-        let Some((part, range)) = found.filter(|_| !seen.contains(&measured.part)) else {
-            continue;
-        };
-        seen.push(measured.part);
-        let ratio = range.expected_bytes.to_gib() / measured.bytes.to_gib().max(1e-9);
-        rows.push(Compared {
-            part,
-            measured_bytes: measured.bytes,
-            predicted: *range,
-            difference_percent: ((ratio - 1.0) * 1000.0).round() / 10.0,
-        });
-    }
-    rows.reverse();
-    rows
 }

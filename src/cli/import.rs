@@ -72,13 +72,16 @@ fn table(imported: &Imported) -> String {
         ]);
         for row in &imported.compared {
             rows.row([
-                row.part.to_owned(),
+                row.label.to_owned(),
                 gib(row.measured_bytes),
                 gib(row.predicted.expected_bytes),
                 format!("{:+.1} %", row.difference_percent),
             ]);
         }
         text.push_str(&format!("\nMeasured beside predicted\n{}", rows.text(2)));
+        for row in &imported.compared {
+            text.push_str(&format!("  {}: {}\n", row.label, row.why));
+        }
     }
     text
 }

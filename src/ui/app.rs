@@ -5,10 +5,11 @@ use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 use leptos::web_sys::HtmlElement;
 
+use super::dialogs::Above;
 use super::layout::{Footer, Header};
 use super::state::{Form, Page, PageStoreFields};
 use super::tabs::TabPanels;
-use super::{dom, persist, state};
+use super::{dom, history, persist, state};
 
 /// The element of the page's own document that the page fills. Documents of others mark none.
 const MARK: &str = "[data-gpu-mem-calc='page']";
@@ -18,6 +19,7 @@ const MARK: &str = "[data-gpu-mem-calc='page']";
 fn App() -> impl IntoView {
     let page = state::provide(persist::initial());
     persist::keep_in_address(page);
+    history::listen(page);
     frame(page)
 }
 
@@ -47,6 +49,7 @@ fn frame(page: Form) -> impl IntoView {
         <Footer />
         {waiting}
         {dialog}
+        <Above />
     }
     .into_any()
 }

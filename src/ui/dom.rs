@@ -111,6 +111,28 @@ pub fn store(key: &str, value: Option<&str>) {
     }
 }
 
+/// Why a browser did not keep a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotKept {
+    /// It keeps nothing for this page.
+    Forbidden,
+    /// There is no room left.
+    Full,
+}
+
+/// Writes a value of the local storage that must not be lost in silence.
+pub fn keep(key: &str, value: &str) -> Result<(), NotKept> {
+    if embedded() {
+        return Err(NotKept::Forbidden);
+    }
+    let storage = window()
+        .local_storage()
+        .ok()
+        .flatten()
+        .ok_or(NotKept::Forbidden)?;
+    storage.set_item(key, value).map_err(|_| NotKept::Full)
+}
+
 /// Sets or removes an attribute of the root element.
 pub fn set_root_attribute(name: &str, value: Option<&str>) {
     if let Some(root) = window()

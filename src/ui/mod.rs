@@ -5,10 +5,13 @@
 
 mod answer;
 mod app;
+mod dialogs;
 mod dom;
+mod exchange;
 mod explain;
 mod fields;
 mod format;
+mod history;
 mod layout;
 mod model;
 mod mounted;
@@ -16,6 +19,7 @@ mod part;
 mod persist;
 mod plot;
 mod plots;
+mod scenarios;
 mod state;
 mod tabs;
 

@@ -6,6 +6,7 @@ use leptos::ev;
 use leptos::prelude::*;
 
 use super::dom;
+use super::history::Step;
 use super::state::{Form, Page, PageStoreFields, only_change};
 use super::tabs::Tab;
 use crate::api::{InputId, Request, share};
@@ -87,10 +88,17 @@ pub fn keep_in_address(form: Form) {
                 return;
             }
             let now = js_sys::Date::now();
-            let input = (last.tab == tab)
+            // Undo and redo are steps of their own, and nothing goes on from them.
+            let walked = form.history.shows(&request);
+            let input = (last.tab == tab && !walked)
                 .then(|| only_change(&last.request, &request))
                 .flatten();
             let goes_on = input.is_some() && input == last.input && now - last.at < ONE_STEP_MS;
+            let step = Step {
+                request: request.clone(),
+                tab,
+            };
+            form.history.record(step, goes_on);
             dom::set_fragment(&write(&request, tab, explained.as_deref()), !goes_on);
             *last = Written {
                 request,
@@ -116,6 +124,11 @@ pub fn keep_in_address(form: Form) {
             input: None,
             at: 0.0,
         });
+        let step = Step {
+            request: read.request.clone(),
+            tab: read.tab,
+        };
+        form.history.follow(step);
         page.set(read);
     };
     let handle = window_event_listener(ev::popstate, move |_| restore());

@@ -9,9 +9,11 @@ use reactive_stores::Store;
 use serde_json::{Map, Value};
 
 use super::answer::{Advice, Details, load_advice, load_details};
+use super::dialogs::Dialogs;
 use super::explain::{self, Explain};
 use super::fields::{Settings, from_model, load_settings, plain};
 use super::format::{gib_number, parameters};
+use super::history::Walk;
 use super::layout::{EmbedDialog, load_embed};
 use super::model::{Presets, load_families, load_presets};
 use super::part::Part;
@@ -81,6 +83,10 @@ pub struct InferencePart {
 pub struct Form {
     /// The store.
     pub page: Store<Page>,
+    /// The questions so far.
+    pub history: Walk,
+    /// What opens above the page.
+    pub dialogs: Dialogs,
     /// The answer to the question as it stands.
     pub current: Memo<Current>,
     /// The last valid answer.
@@ -130,6 +136,7 @@ pub struct Change {
 
 /// Makes the store and the answer available to everything below.
 pub fn provide(page: Page) -> Form {
+    let history = Walk::new(&page);
     let page = Store::new(page);
     let families = Part::new(load_families);
     let current: Memo<Current> = Memo::new(move |_| {
@@ -182,6 +189,8 @@ pub fn provide(page: Page) -> Form {
     let effect = effect(page, current, serving);
     let form = Form {
         page,
+        history,
+        dialogs: Dialogs::new(),
         current,
         answer,
         inference,
@@ -306,6 +315,12 @@ impl Form {
             Tab::Inference => Task::Inference,
             Tab::Training | Tab::MultiNode | Tab::Accuracy => Task::Training,
         }
+    }
+
+    /// The question of the shown tab, without what belongs to the other kind or means nothing to its engine.
+    pub fn asked(self) -> Request {
+        let task = self.task();
+        self.page.request().with(|request| api::part(request, task))
     }
 
     /// The inference engine that is chosen, where what is typed names one.

@@ -45,12 +45,33 @@ export async function chooseModel(page, id) {
   await choose(page, "model-id", id === "" ? "none" : id, id);
 }
 
-/** Pastes a config.json. */
+/** Pastes a config.json and applies it. */
 export async function pasteConfig(page, text) {
-  await page.locator("#paste-config").click();
-  await page.locator("#config-text").fill(text);
-  await page.locator("#use-config").click();
+  await paste(page, text);
+  await page.locator("#import-apply").click();
+  await page.locator("dialog[open]").waitFor({ state: "hidden" });
 }
+
+/** Opens the box, puts a text into it, and waits until it was read. */
+export async function paste(page, text) {
+  if (!(await page.locator("#import-text").isVisible())) await page.locator("#open-import").click();
+  await page.locator("#import-text").fill(text);
+  await page.locator("#import-result [data-kind]").waitFor();
+}
+
+/** Drops a file somewhere on the page. */
+export async function drop(page, name, text) {
+  const data = await page.evaluateHandle(([name, text]) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([text], name));
+    return transfer;
+  }, [name, text]);
+  for (const event of ["dragover", "drop"]) await page.locator("#answer, #main").first().dispatchEvent(event, { dataTransfer: data });
+}
+
+/** The values in the address of the page, by their keys of a link; the tab beside them. */
+export const fragment = (page) => Object.fromEntries(new URL(page.url()).hash.slice(1).split("&").filter(Boolean)
+  .map((part) => part.split("=")).map(([key, value]) => [key, decodeURIComponent(value ?? "")]));
 
 /** Gives a value to an input through its control. */
 export async function set(page, key, value) {

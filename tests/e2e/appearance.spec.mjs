@@ -64,6 +64,5 @@ async function openEverything(page) {
     document.querySelectorAll(".help-button").forEach((button) => button.click());
     document.querySelectorAll(".breakdown-open").forEach((button) => button.click());
     [...document.querySelectorAll(".ledger-open")].slice(0, 4).forEach((button) => button.click());
-    document.querySelector("#paste-config").click();
   });
 }

@@ -52,6 +52,8 @@ pub struct Export {
     pub language: &'static str,
     /// What the target cannot express, and what to do with the file.
     pub notes: Vec<String>,
+    /// Keys of the settings that were typed and that the file does not hold.
+    pub not_expressed: Vec<&'static str>,
 }
 
 /// The text of an export, before its notes are written above it.
@@ -311,7 +313,7 @@ pub fn export(target: &'static Target, settings: &Settings) -> Result<Export, Is
     // Which engine it is, the target itself says.
     sheet.tell(&[InputId::EngineType, InputId::ServerType]);
     let body = (target.write)(&mut sheet);
-    let notes = sheet.notes();
+    let (notes, not_expressed) = sheet.notes();
     let head = comment(target, &notes);
     let (language, text) = match body {
         Body::Json(value) => ("json", format!("{value:#}\n")),
@@ -326,6 +328,7 @@ pub fn export(target: &'static Target, settings: &Settings) -> Result<Export, Is
         file_name: target.file_name,
         language,
         notes,
+        not_expressed,
     })
 }
 

@@ -148,8 +148,9 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// The notes: those of the exporter, then everything typed that it does not tell.
-    pub(super) fn notes(mut self) -> Vec<String> {
+    /// The notes: those of the exporter, then everything typed that it does not tell; and the keys of the settings among that.
+    pub(super) fn notes(mut self) -> (Vec<String>, Vec<&'static str>) {
+        let mut missing = Vec::new();
         let mut groups: [(&str, Vec<String>); 3] = [
             (
                 "Not expressed here, set it where the training or serving code is written",
@@ -168,6 +169,9 @@ impl<'a> Sheet<'a> {
                 Section::Hardware | Section::NodeConfig => 2,
                 _ => 0,
             };
+            if group == 0 {
+                missing.push(input.key);
+            }
             if let Some((_, list)) = groups.get_mut(group) {
                 list.push(said(input, &setting.value));
             }
@@ -180,7 +184,7 @@ impl<'a> Sheet<'a> {
                 self.notes.push(format!("{title}: {}.", list.join(", ")));
             }
         }
-        self.notes
+        (self.notes, missing)
     }
 }
 

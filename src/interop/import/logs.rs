@@ -330,6 +330,14 @@ pub fn out_of_memory(findings: &mut Findings, text: &str) {
     if let (Some(free), Some(held)) = (unallocated, allocated) {
         findings.measure("reserved", held + free, "allocated and reserved but unallocated");
     }
+    let asked = findings
+        .measured
+        .iter()
+        .find(|measured| measured.part == "request")
+        .map(|measured| measured.bytes);
+    if let (Some(held), Some(asked)) = (allocated, asked) {
+        findings.measure("needed", held + asked, "allocated, and the request that failed");
+    }
     let total = behind(&joined, "total capacity of ").or_else(|| {
         let before = joined.split(" total capacity;").next()?;
         size(before.rsplit(';').next()?)

@@ -59,7 +59,7 @@ fn dialog(form: Form, open: RwSignal<bool>) -> AnyView {
     });
     let way = move |value: bool, id: &'static str, label: &'static str| {
         view! {
-            <label class="choice" for=id>
+            <label class="embed-choice" for=id>
                 <input
                     type="radio"
                     name="embed-way"
@@ -72,18 +72,18 @@ fn dialog(form: Form, open: RwSignal<bool>) -> AnyView {
         }
     };
     view! {
-        <dialog class="dialog" node_ref=here aria-labelledby="embed-title" on:close=move |_| open.set(false)>
+        <dialog class="embed-dialog" node_ref=here aria-labelledby="embed-title" on:close=move |_| open.set(false)>
             <h2 id="embed-title">"Show this question in your documentation"</h2>
             <p class="soft">
                 "The calculator runs in your reader's browser. The figures stand in the lines too, for readers without JavaScript. "
                 <a href=dom::file("docs/embedding.html") target="_blank" rel="noopener">"Attributes, events, generators"</a>
             </p>
-            <fieldset class="choices">
+            <fieldset class="embed-choices">
                 <legend class="visually-hidden">"Way"</legend>
                 {way(false, "embed-element", "As an element")}
                 {way(true, "embed-frame", "In a frame")}
             </fieldset>
-            <label class="choice" for="embed-readonly" hidden=move || framed.get()>
+            <label class="embed-choice" for="embed-readonly" hidden=move || framed.get()>
                 <input
                     type="checkbox"
                     id="embed-readonly"
@@ -93,8 +93,8 @@ fn dialog(form: Form, open: RwSignal<bool>) -> AnyView {
                 "Only the answer"
             </label>
             <label class="visually-hidden" for="embed-text">"Lines to copy"</label>
-            <textarea id="embed-text" class="lines" readonly rows="7" spellcheck="false" prop:value=move || text.get()></textarea>
-            <div class="dialog-actions">
+            <textarea id="embed-text" class="embed-lines" readonly rows="7" spellcheck="false" prop:value=move || text.get()></textarea>
+            <div class="embed-actions">
                 <button
                     type="button"
                     class="button button-main"

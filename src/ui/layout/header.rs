@@ -1,4 +1,4 @@
-//! The bar at the top: name, tabs, share and theme.
+//! The bar at the top: name, tabs, tools, share and theme.
 
 use leptos::prelude::*;
 
@@ -7,6 +7,7 @@ use super::super::tabs::TabList;
 use super::help::HelpLink;
 use super::share::ShareButton;
 use super::theme::ThemeButton;
+use super::tools::Tools;
 
 /// The bar at the top of the page.
 #[component]
@@ -30,6 +31,7 @@ pub fn Header() -> impl IntoView {
                     "GPU Memory Calculator"
                 </h1>
                 <TabList />
+                {(!dom::embedded()).then(|| view! { <Tools /> })}
                 <div class="header-actions">
                     <HelpLink />
                     <ShareButton />

@@ -6,6 +6,7 @@ mod header;
 mod help;
 mod share;
 mod theme;
+mod tools;
 
 pub use embed::{EmbedDialog, load as load_embed};
 pub use footer::Footer;

@@ -1,4 +1,4 @@
-//! Light or dark: follows the system until the reader chooses; the choice is the only thing kept in local storage.
+//! Light or dark: follows the system until the reader chooses, which is kept in local storage.
 
 use leptos::prelude::*;
 

@@ -9,7 +9,6 @@ mod presets;
 pub use families::load as load_families;
 pub use presets::{Presets, load as load_presets};
 
-use leptos::ev;
 use leptos::prelude::*;
 
 use super::fields::{control_id, described_by, field, framed, label, message};
@@ -19,7 +18,6 @@ use crate::api::{InputId, Issue, Section};
 /// The panel in which a model is chosen or brought along.
 pub fn model() -> AnyView {
     let form = use_form();
-    let import = import::Import::new(form);
     let input = InputId::ModelId.input();
     let choice = framed(
         InputId::ModelId,
@@ -33,28 +31,13 @@ pub fn model() -> AnyView {
             .map(|issue| message(form, &Issue { hint: None, ..issue }))
             .collect_view()
     };
-    // Anywhere on the page, so that a file that misses the panel does not replace the page.
-    let listeners = [
-        window_event_listener(ev::dragover, move |event| import.drag(&event)),
-        window_event_listener(ev::dragleave, move |event| import.leave(&event)),
-        window_event_listener(ev::drop, move |event| import.drop(&event)),
-    ];
-    on_cleanup(move || {
-        for listener in listeners {
-            listener.remove();
-        }
-    });
     view! {
-        <section
-            class="panel"
-            class:dropping=move || import.dropping.get()
-            aria-labelledby="model-title"
-        >
+        <section class="panel" aria-labelledby="model-title">
             <h2 id="model-title">"Model"</h2>
             <div class="model-panel">
                 {presets::presets()}
                 <div class="field" data-input=input.key>{choice}</div>
-                {import::import(import)}
+                {import::import(form)}
                 {field(InputId::NumParameters)}
                 <div class="messages" id="model-message">{whole}</div>
                 {facts::facts()}

@@ -89,7 +89,7 @@ fn style(picture: &Picture) -> String {
 
 /// A colour of the page at the moment.
 fn colour(picture: &Picture, name: &str) -> String {
-    let element = document().get_element_by_id(picture.id);
+    let element = super::super::dom::find(picture.id);
     let style = element.and_then(|element| window().get_computed_style(&element).ok().flatten());
     style
         .and_then(|style| style.get_property_value(name).ok())

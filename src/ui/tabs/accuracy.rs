@@ -1,18 +1,16 @@
-//! The accuracy tab: predicted against measured, per engine and quantity, from the committed evidence, and below it every run.
+//! The accuracy tab: predicted against measured, per engine and quantity, from the committed evidence.
 
 use leptos::prelude::*;
 
 use super::super::format::{decimal, words};
-use super::super::state::use_form;
 use crate::accuracy::evidence;
 use crate::accuracy::statistics::Row;
 
 /// Engines that the product will answer for and that have no measured run at hand must not look validated.
 const NOT_VALIDATED: &str = "not validated";
 
-/// The accuracy tab.
+/// The table.
 pub fn accuracy() -> AnyView {
-    let form = use_form();
     let table = evidence();
     let (mapped, records) = (table.mapped, table.records);
     // What was compared comes first; what was not is said below it.
@@ -48,7 +46,6 @@ pub fn accuracy() -> AnyView {
                 </table>
             </div>
         </div>
-        {form.records.view(|listed| listed())}
     }
     .into_any()
 }

@@ -131,7 +131,7 @@ pub fn TabPanels() -> impl IntoView {
                 Tab::Training => training::training(),
                 Tab::Inference => inference::inference(),
                 Tab::MultiNode => multi_node::multi_node(),
-                Tab::Accuracy => accuracy::accuracy(),
+                Tab::Accuracy => form.records.view(|content| content()),
             })
         };
         view! {

@@ -10,6 +10,7 @@ use super::super::format::{decimal, grouped, words};
 use super::super::part::part;
 use super::super::plot::{decades, logarithmic};
 use super::super::state::{Form, PageStoreFields, use_form};
+use super::accuracy::accuracy;
 use super::runs::Progress;
 use super::scatter::{Point, draw};
 use super::{Tab, scatter_labels};
@@ -20,10 +21,14 @@ use crate::accuracy::{Case, summary};
 /// Rows that are added at a time.
 const ROWS: usize = 40;
 
-/// What the part holds: the view of the list.
+/// What the part holds: the content of the tab.
 pub type Listed = fn() -> AnyView;
 
-part!(records holds Listed: listed);
+part!(records holds Listed: content);
+
+fn content() -> AnyView {
+    view! { {accuracy()} {listed()} }.into_any()
+}
 
 /// What is chosen of the list.
 #[derive(Clone, Copy)]

@@ -58,11 +58,12 @@ async function start() {
  * Opens the page in a context of its own and waits until it is there. `place` is put behind the page's address. `site` is
  * the address of another server or file; `kept` lets the page keep its files; `expected` are faults that the test looks for
  * itself, as a pattern; `options` go to the browser. All settings are shown, as to a reader who has opened them once; a
- * `newcomer` sees the essential questions.
+ * `newcomer` sees the essential questions. `elsewhere` lists addresses that the page may ask, `before` runs in it before its
+ * own code.
  */
 export async function openPage({
   width = 1440, height = 900, scheme = "light", place = "", ready = "h1", site: other, kept = false, expected, options = {},
-  newcomer = false,
+  newcomer = false, elsewhere = [], before,
 } = {}) {
   started ??= start();
   const { site: own, browser } = await started;
@@ -78,6 +79,7 @@ export async function openPage({
   if (!newcomer) await context.addInitScript(() => localStorage.setItem("gpu-mem-calc.settings", "open"));
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
+  if (before) await page.addInitScript(before);
   const faults = [];
   if (expected) faults.push = (fault) => (expected.test(fault) ? faults.length : Array.prototype.push.call(faults, fault));
   page.on("console", (message) => message.type() === "error" && faults.push(`console: ${message.text()}`));
@@ -90,7 +92,7 @@ export async function openPage({
   page.on("response", (answer) => answer.status() >= 400 && faults.push(`${answer.status()}: ${answer.url()}`));
   page.on("request", (request) => {
     const address = request.url();
-    const own = address.startsWith(site.address) || address.startsWith("data:") || address.startsWith("blob:");
+    const own = [site.address, "data:", "blob:", ...elsewhere].some((start) => address.startsWith(start));
     if (!own) faults.push(`asked elsewhere: ${address}`);
   });
   opened.getStore().push({ context, page, faults });

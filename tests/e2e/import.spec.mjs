@@ -1,0 +1,136 @@
+// The box for anything at hand: one sample of each kind is listed before it is applied, applied, and undone in one step.
+import { readFileSync } from "node:fs";
+import { answer, drop, fragment, paste, set } from "./actions.mjs";
+import { SCHEMES, WIDTHS, accessible, answerOf, capture, check, openPage, same, test } from "./lib/harness.mjs";
+import { inputs } from "./registry.mjs";
+
+const SAMPLES = new URL("../interop/", import.meta.url);
+const sample = (name) => readFileSync(new URL(`samples/${name}`, SAMPLES), "utf8");
+
+/** The first sample of each kind. */
+const ofEachKind = () => {
+  const kinds = new Map();
+  for (const [name, { kind }] of Object.entries(JSON.parse(readFileSync(new URL("samples.json", SAMPLES), "utf8")))) {
+    if (!kinds.has(kind)) kinds.set(kind, name);
+  }
+  return [...kinds];
+};
+
+test("one sample of each kind is recognised, listed, applied, and undone in one step", async () => {
+  const known = new Map((await inputs()).map(({ key, link }) => [key, link]));
+  const page = await openPage();
+  await set(page, "training.batch_size", 3);
+  check(ofEachKind().length >= 18, `only ${ofEachKind().length} kinds`);
+  for (const [kind, name] of ofEachKind()) {
+    const told = JSON.parse(await answerOf(["import", "-", "--format", "json"], sample(name)));
+    const before = page.url();
+    await paste(page, sample(name));
+    await page.waitForFunction((kind) => document.querySelector("#import-result [data-kind]")?.dataset.kind === kind, kind);
+    const listed = await page.locator("#import-found [data-path]").evaluateAll((rows) => rows.map((row) => row.dataset.path));
+    same(listed, told.found.map(({ path }) => path), `${name}: the values found`);
+    const lines = async (id) => page.locator(`#${id} li`).allInnerTexts();
+    same((await lines("import-assumed")).length, told.assumed.length, `${name}: what is assumed`);
+    same((await lines("import-strange")).length, told.not_understood.length, `${name}: what is not understood`);
+    if (told.found.length === 0) {
+      same(await page.locator("#import-apply").count(), 0, `${name}: nothing can be applied`);
+      await page.keyboard.press("Escape");
+      continue;
+    }
+    await page.locator("#import-apply").click();
+    await page.locator("dialog[open]").waitFor({ state: "hidden" });
+    await page.waitForFunction((before) => location.href !== before, before);
+    const held = fragment(page);
+    for (const { path, value } of told.found) {
+      if (typeof value === "object") continue;
+      const text = held[known.get(path)]?.replace(/^~"(.*)"$/, "$1") ?? "";
+      same(typeof value === "number" ? Number(text) : text, typeof value === "number" ? value : String(value), `${name}: ${path}`);
+    }
+    await page.getByRole("button", { name: "Undo", exact: true }).first().click();
+    await page.waitForFunction((before) => location.href === before, before);
+  }
+});
+
+test("a dropped log opens the tab of its engine, and shows measured beside predicted with a reason", async () => {
+  const page = await openPage();
+  await drop(page, "vllm.log", sample("vllm-log-v1.txt"));
+  await page.locator("#import-compared").waitFor();
+  const rows = page.locator("#import-compared [data-part]");
+  const parts = await rows.evaluateAll((rows) => rows.map((row) => row.dataset.part));
+  check(["weights", "kv_cache"].every((part) => parts.includes(part)), `compared are ${parts}`);
+  for (const text of await rows.allInnerTexts()) check(/measured .* GiB[^]*predicted .* GiB[^]*%[^]*\w{4}/.test(text), text);
+  await capture(page, "import-log", { full: false });
+  await page.getByRole("button", { name: "Apply and open Inference" }).click();
+  same(await page.getByRole("tab", { name: "Inference" }).getAttribute("aria-selected"), "true", "the tab");
+  await page.locator(".notice").getByRole("button", { name: "Undo" }).click();
+  same(await page.getByRole("tab", { name: "Training" }).getAttribute("aria-selected"), "true", "the tab after undo");
+});
+
+test("an out-of-memory message stands beside the question on screen", async () => {
+  const page = await openPage();
+  await paste(page, sample("oom-new.txt"));
+  const text = await page.locator('#import-compared [data-part="needed"]').innerText();
+  check(text.includes("at least 75.83 GiB"), text);
+});
+
+test("nonsense is refused with what can be read, and the question stays", async () => {
+  const page = await openPage();
+  const before = await answer(page);
+  for (const [text, said] of [["{ \"model_type\": ", "line 1"], ["hello", "config.json"], ["{}", "config.json"]]) {
+    await paste(page, text);
+    await page.locator('[data-kind="unknown"]').waitFor();
+    await page.waitForFunction((said) => document.querySelector("#import-result").innerText.includes(said), said);
+    same(await page.locator("#import-apply").count(), 0, "nothing can be applied");
+    await page.keyboard.press("Escape");
+    await page.locator("#open-import").click();
+    same(await page.locator("#import-text").inputValue(), text, "the text stays in the box");
+    await page.keyboard.press("Escape");
+  }
+  same(await answer(page), before, "the answer");
+});
+
+test("text pasted outside of fields opens the box with it", async () => {
+  const page = await openPage();
+  await page.evaluate(() => navigator.clipboard.writeText("vllm serve meta-llama/Llama-3.1-8B -tp 2"));
+  await page.locator("#main").focus();
+  await page.keyboard.press("Control+v");
+  await page.locator('[data-kind="vllm"]').waitFor();
+});
+
+test("a config.json is fetched by its id only when that is switched on", async () => {
+  const page = await openPage({ elsewhere: ["https://huggingface.co/"] });
+  const asked = [];
+  await page.route("https://huggingface.co/**", (route) => {
+    asked.push(route.request().url());
+    return route.fulfill({
+      status: route.request().url().includes("none") ? 404 : 200,
+      headers: { "access-control-allow-origin": "*" },
+      body: readFileSync(new URL("configs/qwen3-30b-a3b.json", import.meta.url), "utf8"),
+    });
+  });
+  await page.locator("#open-import").click();
+  await page.locator(".hub summary").click();
+  check(await page.locator("#hub-fetch").isDisabled(), "it is on by itself");
+  await page.getByLabel("Let this page ask huggingface.co").check();
+  await page.locator("#hub-id").fill("Qwen/Qwen3-30B-A3B");
+  await page.locator("#hub-fetch").click();
+  await page.locator('[data-kind="hf_config"]').waitFor();
+  same(asked, ["https://huggingface.co/Qwen/Qwen3-30B-A3B/resolve/main/config.json"], "what was asked");
+});
+
+for (const scheme of SCHEMES) {
+  for (const width of WIDTHS) {
+    test(`the box at ${width} px in ${scheme}`, async () => {
+      const page = await openPage({ width, height: width < 600 ? 740 : 900, scheme });
+      await page.locator("#open-import").click();
+      await page.locator("#import-text").waitFor();
+      await capture(page, `import-empty-${width}-${scheme}`, { full: false });
+      await paste(page, sample("ds-zero2.json"));
+      await capture(page, `import-${width}-${scheme}`, { full: false });
+      check(await page.evaluate(() => {
+        const dialog = document.querySelector("dialog");
+        return dialog.scrollWidth <= dialog.clientWidth;
+      }), "the box scrolls sideways");
+      if (width !== 768) await accessible(page);
+    });
+  }
+}
