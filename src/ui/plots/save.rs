@@ -64,10 +64,7 @@ fn classes(drawing: &str) -> Vec<&str> {
 fn style(picture: &Picture) -> String {
     let mut rules = String::new();
     for class in classes(&picture.drawing) {
-        let shape = document()
-            .query_selector(&format!("#{} .plot-drawing .{class}", picture.id))
-            .ok()
-            .flatten();
+        let shape = super::super::dom::first(&format!("#{} .plot-drawing .{class}", picture.id));
         let Some(style) = shape.and_then(|shape| window().get_computed_style(&shape).ok().flatten()) else {
             continue;
         };
@@ -99,10 +96,7 @@ fn colour(picture: &Picture, name: &str) -> String {
 
 /// The colour of a swatch of the legend.
 fn swatch(picture: &Picture, class: &str) -> String {
-    let swatch = document()
-        .query_selector(&format!("#{} .legend .{}", picture.id, class.replace(' ', ".")))
-        .ok()
-        .flatten();
+    let swatch = super::super::dom::first(&format!("#{} .legend .{}", picture.id, class.replace(' ', ".")));
     let style = swatch.and_then(|swatch| window().get_computed_style(&swatch).ok().flatten());
     style
         .and_then(|style| style.get_property_value("background-color").ok())
