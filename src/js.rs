@@ -44,6 +44,15 @@ pub fn calculate_multi_node(request: &str) -> Result<String, JsValue> {
     Ok(text(&answer))
 }
 
+/// The best plans for a question on training: what every plan of its space would be, the fastest first; both are JSON. It takes
+/// seconds for large spaces: call it in a worker.
+#[wasm_bindgen]
+pub fn plan(request: &str) -> Result<String, JsValue> {
+    let request = Request::from_text(request).map_err(|issue| refused(&[issue]))?;
+    let answer = api::plan(&request).map_err(|issues| refused(&issues))?;
+    Ok(text(&answer))
+}
+
 /// The largest micro-batch that fits, with the answer at it; both are JSON.
 #[wasm_bindgen(js_name = optimizeBatchSize)]
 pub fn optimize_batch_size(request: &str) -> Result<String, JsValue> {

@@ -31,7 +31,11 @@ fn App() -> impl IntoView {
 
 /// Fills the marked element of the document, where there is one; what stood in it until now is removed.
 pub fn start() {
-    let marked = document()
+    // In a worker there is no document, and the module is there to search.
+    let Some(document) = web_sys::window().and_then(|window| window.document()) else {
+        return;
+    };
+    let marked = document
         .get_element_by_id(MARK)
         .and_then(|element| element.dyn_into::<HtmlElement>().ok());
     if let Some(element) = marked {

@@ -12,7 +12,7 @@ use crate::api::{Input, Issue, Task};
 pub fn errors(form: Form) -> AnyView {
     let shown = move |issues: &Arc<Vec<Issue>>| panel(form, "errors", "Not valid", issues);
     let errors = move || match form.task() {
-        Task::Training => form.current.with(|current| current.as_ref().err().map(shown)),
+        Task::Training | Task::Plan => form.current.with(|current| current.as_ref().err().map(shown)),
         Task::Inference => form.serving.with(|current| current.as_ref().err().map(shown)),
     };
     let notes = move || {

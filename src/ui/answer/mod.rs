@@ -10,6 +10,7 @@ mod instants;
 mod issues;
 mod ledger;
 mod meters;
+mod planner;
 mod ranks;
 mod serving;
 mod side_by_side;
@@ -20,6 +21,7 @@ mod validation;
 mod verdict;
 
 pub use advice::{Advice, load as load_advice};
+pub use planner::{Planner, load as load_planner};
 pub use serving::serving;
 pub use travelling::travelling;
 
