@@ -140,6 +140,17 @@ fn peaks(bencher: divan::Bencher<'_, '_>, model: &str) {
         });
 }
 
+/// All plans for a model on 256 H100s, from the question to the answer.
+#[divan::bench(args = MODELS, sample_count = 5)]
+fn plan(bencher: divan::Bencher<'_, '_>, model: &str) {
+    let sections = json!({
+        "model": { "id": model },
+        "hardware": { "gpu": "h100-sxm-80gb", "num_gpus": 256 },
+    });
+    let request = Request::from_text(&sections.to_string()).expect("a request");
+    bencher.bench(|| api::plan(divan::black_box(&request)));
+}
+
 /// The peak of one setting of which nothing is known.
 #[divan::bench(args = MODELS)]
 fn peak_alone(bencher: divan::Bencher<'_, '_>, model: &str) {

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod model;
 pub mod network;
 pub mod parallel;
+pub mod planner;
 pub mod request;
 pub mod training;
 #[cfg(feature = "web")]

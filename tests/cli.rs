@@ -83,6 +83,7 @@ fn every_command_has_help_and_every_input_a_flag() {
         "inference",
         "quick",
         "validate",
+        "plan",
         "model",
         "presets",
         "gpus",
@@ -94,11 +95,12 @@ fn every_command_has_help_and_every_input_a_flag() {
     }
     let help = ok(&["calculate", "--help"]);
     let serving = ok(&["inference", "--help"]);
+    let plans = ok(&["plan", "--help"]);
     for input in INPUTS {
-        let help = if input.section == Section::Inference {
-            &serving
-        } else {
-            &help
+        let help = match input.section {
+            Section::Inference => &serving,
+            Section::Hybrid => &plans,
+            _ => &help,
         };
         assert!(help.contains(input.flag), "{} has no flag", input.key);
     }

@@ -13,8 +13,15 @@
 use gpu_mem_calc::api::{self, Availability, EngineId, INPUTS, Input, InputDefault, Issue, Request, Section};
 use serde_json::{Value, json};
 
+/// Questions and changes; those on plans stand in a file of their own, which no exporter reads.
 fn changes() -> Value {
-    serde_json::from_str(include_str!("inputs/changes.json")).expect("valid JSON")
+    let mut all: Value = serde_json::from_str(include_str!("inputs/changes.json")).expect("valid JSON");
+    let plans: Value = serde_json::from_str(include_str!("inputs/plans.json")).expect("valid JSON");
+    for part in ["questions", "changes"] {
+        let more = plans[part].as_object().expect("an object").clone();
+        all[part].as_object_mut().expect("an object").extend(more);
+    }
+    all
 }
 
 /// The question in which an input is changed, and the value that it gets.
@@ -39,6 +46,12 @@ fn outcome(input: &Input, request: &Request) -> Value {
                 answer.model.fields.clear();
                 json!({ "answer": answer })
             }
+            Err(issues) => json!({ "issues": issues }),
+        };
+    }
+    if input.section == Section::Hybrid {
+        return match api::plan(request) {
+            Ok(answer) => json!({ "plans": answer }),
             Err(issues) => json!({ "issues": issues }),
         };
     }
@@ -101,6 +114,11 @@ fn nothing_is_changed_that_is_no_input() {
     assert_eq!(strangers, Vec::<String>::new());
 }
 
+/// Whether an input belongs to a question on training.
+fn of_training(input: &Input) -> bool {
+    !matches!(input.section, Section::Inference | Section::Hybrid)
+}
+
 /// The training engines with the settings that decide what else is read.
 fn engines() -> [(&'static str, Value, u64); 9] {
     let zero = |stage: u64| json!({"type": "deepspeed", "zero_stage": stage});
@@ -121,7 +139,7 @@ fn engines() -> [(&'static str, Value, u64); 9] {
 fn no_engine_ignores_an_input_that_is_offered_for_it() {
     let file = changes();
     let mut ignored = Vec::new();
-    for input in INPUTS.iter().filter(|input| input.section != Section::Inference) {
+    for input in INPUTS.iter().filter(|input| of_training(input)) {
         let (question, value) = change(&file, input);
         let own = question.to_json();
         for (name, engine, gpus) in engines() {
@@ -172,7 +190,7 @@ const AS_LARGE: [(&str, &str, &str); 2] = [
 fn every_choice_of_training_is_told_from_the_default() {
     let file = changes();
     let mut ignored = Vec::new();
-    for input in INPUTS.iter().filter(|input| input.section != Section::Inference) {
+    for input in INPUTS.iter().filter(|input| of_training(input)) {
         let (question, _) = change(&file, input);
         let before = outcome(input, &question);
         for choice in input.kind.choices() {

@@ -52,7 +52,8 @@ fn no_export_drops_what_was_typed() {
     let mut dropped = Vec::new();
     let mut told = 0;
     for input in INPUTS {
-        if input.availability != Availability::Built {
+        // What a search may try is no part of a configuration.
+        if input.availability != Availability::Built || input.section == Section::Hybrid {
             continue;
         }
         let change = &file["changes"][input.key];

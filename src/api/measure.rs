@@ -9,7 +9,9 @@ use crate::memory::{Group, InstantId, Interval, Ledger};
 use crate::model::{Layer, Mixer};
 use crate::request::{BackingStatus, Component, HostNeed, Verdict};
 use crate::training::compiled::Compiled;
-use crate::training::{Engine, Layout, Megatron, Recomputation, TrainingJob, evaluate, evaluate_fullest};
+use crate::training::{
+    Engine, Layout, Megatron, Recomputation, TrainingJob, communicators, evaluate, evaluate_fullest,
+};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -174,35 +176,6 @@ fn routed_extremes(job: &TrainingJob, settings: &Megatron, peak: Bytes) -> (Byte
         ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes)
     };
     (with(ROUTED.0).min(peak), with(ROUTED.1).max(peak))
-}
-
-/// Communicators with more than one rank: that of the data-parallel group, with replicas that among them, and that of the
-/// tensor-parallel group.
-fn communicators(job: &TrainingJob) -> u64 {
-    let replicas = match job.engine {
-        Engine::Fsdp1 { replicas, .. } | Engine::Fsdp2 { replicas, .. } => replicas,
-        Engine::Megatron(settings) => return megatron_groups(job, &settings),
-        Engine::Single | Engine::Ddp { .. } | Engine::DeepSpeed(_) => 1,
-    };
-    u64::from(job.data_parallel > replicas) + u64::from(replicas > 1) + u64::from(job.tensor.is_some())
-}
-
-/// Megatron's groups with more than one rank (NVIDIA/Megatron-LM core/parallel_state.py), each with a communicator of its own.
-fn megatron_groups(job: &TrainingJob, settings: &Megatron) -> u64 {
-    let sizes = [
-        job.data_parallel,
-        settings.tensor,
-        settings.pipeline,
-        settings.context,
-        settings.expert,
-        // Embeddings at both ends are kept equal in a group of their own.
-        if job.network.head.tied {
-            settings.pipeline
-        } else {
-            1
-        },
-    ];
-    sizes.iter().map(|size| u64::from(*size > 1)).sum()
 }
 
 /// Without the limit on all-gathers the host can allocate the gathered weights of every layer before the first are freed

@@ -25,7 +25,7 @@ pub fn part(request: &Request, task: Task) -> Request {
     let mut own = request.clone();
     for input in INPUTS {
         let shown = match task {
-            Task::Training => engine.is_none_or(|engine| input.engines.to(engine)),
+            Task::Training | Task::Plan => engine.is_none_or(|engine| input.engines.to(engine)),
             Task::Inference => server.is_none_or(|server| input.engines.serves(server)),
         };
         if !shown || !input.section.belongs_to(task) {

@@ -107,6 +107,7 @@ pub const CALLS: &[Call] = &[
         questions::calculate_multi_node,
     ),
     call("sideBySide", &[REQUEST], "SideBySide", questions::side_by_side),
+    call("plan", &[REQUEST], "PlanAnswer", questions::plan),
     call(
         "explainFormula",
         &[REQUEST],

@@ -18,6 +18,10 @@ pub fn calculate_inference(given: &Arguments<'_>) -> Outcome {
     )?)
 }
 
+pub fn plan(given: &Arguments<'_>) -> Outcome {
+    written(api::plan(&given.request(0)?)?)
+}
+
 pub fn calculate_multi_node(given: &Arguments<'_>) -> Outcome {
     written(api::multi_node_with(&given.request(0)?, given.strictness(1)?)?)
 }

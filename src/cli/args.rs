@@ -21,6 +21,7 @@ pub fn command() -> Command {
         .subcommand(calculate())
         .subcommand(inference())
         .subcommand(multinode())
+        .subcommand(plan())
         .subcommand(explain())
         .subcommand(quick())
         .subcommand(solve())
@@ -164,6 +165,27 @@ fn multinode() -> Command {
         .arg(force())
         .args(judgement())
         .args(inputs())
+}
+
+fn plan() -> Command {
+    Command::new("plan")
+        .about("Search all ways to divide a training job among its GPUs: those that fit, the fastest first")
+        .after_help(
+            "Tries engines, sharding, tensor, pipeline, context, expert and data parallelism, micro-batches, recomputation and \
+             offloading. What the question says about these is not kept; all else is.\n\
+             Example: gpu-mem-calc plan --preset llama-3-70b --gpu h100-sxm-80gb --gpus 256 --format json",
+        )
+        .args(sources())
+        .arg(format_of(&["table", "json"]))
+        .arg(output())
+        .arg(force())
+        .args(judgement())
+        .args(
+            INPUTS
+                .iter()
+                .filter(|input| input.section.belongs_to(Task::Plan))
+                .map(|input| flag(input)),
+        )
 }
 
 fn solve() -> Command {

@@ -18,6 +18,7 @@ mod model;
 mod multinode;
 mod output;
 mod parts;
+mod plan;
 mod quick;
 mod shell;
 mod solve;
@@ -49,6 +50,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("calculate", given)) => calculate::run(given),
         Some(("inference", given)) => inference::run(given),
         Some(("multinode", given)) => multinode::run(given),
+        Some(("plan", given)) => plan::run(given),
         Some(("explain", given)) => explain::run(given),
         Some(("quick", given)) => quick::run(given),
         Some(("solve", given)) => solve::run(given),

@@ -2,9 +2,9 @@
 //! of the pipeline, and the optimizer.
 
 use super::cost::{Cost, cost};
-use super::flops::{LayerWork, head_flops};
+use super::kinds::Kinds;
 use super::machine::Rates;
-use super::traffic::{Held, Purpose, Transfer, Window, traffic};
+use super::traffic::{Held, Purpose, Transfer, Window, sent};
 use super::workload::{DataSharding, Workload};
 use crate::parallel::Schedule;
 use crate::units::{Flops, Seconds};
@@ -75,24 +75,16 @@ impl Pass {
 }
 
 /// One micro-batch on a rank of the pipeline.
-fn pass(work: &Workload, rates: &Rates, rank: u64) -> Pass {
+fn pass(work: &Workload, layers: &Kinds, rates: &Rates, rank: u64) -> Pass {
     let mesh = work.mesh;
     let tokens = work.tokens / mesh.context.max(1) as f64;
     let tensor = mesh.tensor.max(1) as f64;
     let kernels = work.kernels;
-    let network = &work.network;
     let (mut products, mut scores, mut stream, mut inner) = (0.0, 0.0, 0.0, 0.0);
     for kind in work.kinds_of_rank(rank) {
-        let Some(layer) = network.kinds.get(kind) else {
+        let Some(one) = layers.each.get(kind).map(|kind| kind.work) else {
             continue;
         };
-        let one = LayerWork::of(
-            layer,
-            network.hidden_size,
-            work.sequence,
-            kernels,
-            work.activation_bytes,
-        );
         products += one.products;
         scores += one.scores;
         stream += one.stream_bytes;
@@ -104,25 +96,23 @@ fn pass(work: &Workload, rates: &Rates, rank: u64) -> Pass {
     let attention = rates.attention.time(flops(scores));
     let between = rates.memory.time(tokens * (stream / along + inner / tensor));
     let (_, last) = work.ends_of_rank(rank);
-    let vocabulary = network.vocabulary as f64;
+    let vocabulary = work.network.vocabulary as f64;
     let (head, loss) = if last {
         // Logits are read and written in fp32 several times, or once where the loss is one kernel.
         let bytes = if kernels.fused_loss { 8.0 } else { 28.0 };
         let memory = rates.memory.time(tokens * vocabulary * bytes / tensor);
-        (rates.products.time(flops(head_flops(network))), memory)
+        (rates.products.time(flops(layers.head)), memory)
     } else {
         (Seconds::ZERO, Seconds::ZERO)
     };
-    let layers = layer_products + attention + between;
-    let forward = layers + head + loss * 0.5;
+    let all = layer_products + attention + between;
+    let forward = all + head + loss * 0.5;
     // Frozen weights have no gradients: backward multiplies once instead of twice.
-    let total = network.total_parameters().get().max(1) as f64;
-    let trained = work.trained.map_or(1.0, |trained| (trained / total).min(1.0));
-    let twice = 1.0 + trained;
+    let twice = 1.0 + layers.trained(work);
     // Flash attention multiplies five times in backward and twice in forward, and writes no scores.
     let scored = if kernels.flash { 2.5 } else { 2.0 };
     let recompute = work.recompute;
-    let again = layers * recompute.layers
+    let again = all * recompute.layers
         + (layer_products * recompute.products) * (1.0 - recompute.layers)
         + if recompute.attention {
             attention
@@ -158,13 +148,19 @@ fn bubble(schedule: Schedule, ranks: u64) -> f64 {
 
 /// The times of a step at these rates.
 pub fn step(work: &Workload, rates: &Rates) -> StepTimes {
+    step_of(work, &Kinds::of(work), rates)
+}
+
+/// As [`step`], with what does not depend on how the work is divided.
+pub fn step_of(work: &Workload, kinds: &Kinds, rates: &Rates) -> StepTimes {
     let ranks = work.mesh.pipeline.max(1);
     let busiest = (0..ranks)
-        .map(|rank| pass(work, rates, rank))
+        .map(|rank| pass(work, kinds, rates, rank))
         .max_by(|left, right| left.total().get().total_cmp(&right.total().get()))
         .unwrap_or_default();
     let micro_batches = work.micro_batches.max(1) as f64;
-    let mut transfers: Vec<Exposed> = traffic(work, &rates.cluster)
+    let held = Held::most(work, kinds);
+    let mut transfers: Vec<Exposed> = sent(work, kinds, held, &rates.cluster)
         .into_iter()
         .map(|transfer| {
             let call = cost(
@@ -209,7 +205,7 @@ pub fn step(work: &Workload, rates: &Rates) -> StepTimes {
         .map(|one| one.exposed)
         .sum();
     let one = busiest.total() + within * (1.0 / micro_batches);
-    let updated = updated(work);
+    let updated = updated(work, held, kinds.trained(work));
     let (moved, stepped) = work.offloaded.unwrap_or_default();
     let offload = rates.host_link.time(updated * moved) + rates.host_memory.time(updated * stepped);
     StepTimes {
@@ -235,11 +231,8 @@ const fn is_data(purpose: Purpose) -> bool {
 }
 
 /// Parameters that a rank updates.
-fn updated(work: &Workload) -> f64 {
-    let held = Held::most(work);
+fn updated(work: &Workload, held: Held, trained: f64) -> f64 {
     let mesh = work.mesh;
-    let total = work.network.total_parameters().get().max(1) as f64;
-    let trained = work.trained.map_or(1.0, |trained| (trained / total).min(1.0));
     let ranks = mesh.data.saturating_mul(mesh.context).max(1) as f64;
     let own = match work.sharding {
         DataSharding::Replicated { .. } => held.all(),

@@ -2,12 +2,12 @@
 //! beside which arithmetic. All of the busiest pipeline rank.
 
 mod data;
-mod model;
+pub(super) mod model;
 
 use super::collective::Collective;
+use super::kinds::Kinds;
 use super::topology::{Cluster, Group};
 use super::workload::Workload;
-use crate::model::Role;
 
 /// What something is sent for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,35 +233,26 @@ pub struct Held {
 
 impl Held {
     /// Of one rank of the pipeline.
-    pub fn of(work: &Workload, rank: u64) -> Self {
-        let network = &work.network;
+    pub fn of(work: &Workload, kinds: &Kinds, rank: u64) -> Self {
         let mesh = work.mesh;
         let mut held = Self::default();
         let (mut dense, mut routed) = (0.0, 0.0);
-        for kind in work.kinds_of_rank(rank) {
-            let Some(layer) = network.kinds.get(kind) else {
-                continue;
-            };
-            let experts = layer
-                .parameters_where(|tensor| tensor.role == Role::RoutedExpert)
-                .get() as f64;
-            routed += experts;
-            dense += layer.parameters().get() as f64 - experts;
+        for kind in work.kinds_of_rank(rank).filter_map(|kind| kinds.each.get(kind)) {
+            routed += kind.routed;
+            dense += kind.dense;
             held.layers += 1.0;
-            held.blocks += model::blocks(layer);
-            held.routed_layers += f64::from(u8::from(layer.moe().is_some()));
+            held.blocks += kind.blocks;
+            held.routed_layers += kind.experts;
         }
-        let ends = |tensors: &[crate::model::Tensor]| -> f64 {
-            tensors.iter().map(|tensor| tensor.elements().get() as f64).sum()
-        };
+        let [input, output] = kinds.ends;
         let (first, last) = work.ends_of_rank(rank);
         if first {
-            dense += ends(&network.input_tensors);
+            dense += input;
         }
         if last {
-            dense += ends(&network.output_tensors);
-            if network.head.tied && !first {
-                dense += ends(&network.input_tensors);
+            dense += output;
+            if work.network.head.tied && !first {
+                dense += input;
             }
         }
         held.dense = dense / mesh.tensor.max(1) as f64;
@@ -270,9 +261,9 @@ impl Held {
     }
 
     /// The rank that holds the most.
-    pub fn most(work: &Workload) -> Self {
+    pub fn most(work: &Workload, kinds: &Kinds) -> Self {
         (0..work.mesh.pipeline.max(1))
-            .map(|rank| Self::of(work, rank))
+            .map(|rank| Self::of(work, kinds, rank))
             .max_by(|left, right| (left.dense + left.routed).total_cmp(&(right.dense + right.routed)))
             .unwrap_or_default()
     }
@@ -285,12 +276,17 @@ impl Held {
 
 /// Everything that a step sends.
 pub fn traffic(work: &Workload, cluster: &Cluster) -> Vec<Transfer> {
-    let held = Held::most(work);
+    let kinds = Kinds::of(work);
+    sent(work, &kinds, Held::most(work, &kinds), cluster)
+}
+
+/// As [`traffic`], with what does not depend on how the work is divided.
+pub(super) fn sent(work: &Workload, kinds: &Kinds, held: Held, cluster: &Cluster) -> Vec<Transfer> {
     let mut transfers = Vec::new();
-    data::data(work, held, cluster, &mut transfers);
+    data::data((work, kinds), held, cluster, &mut transfers);
     model::tensor(work, held, cluster, &mut transfers);
-    model::context(work, cluster, &mut transfers);
-    model::experts(work, held, cluster, &mut transfers);
+    model::context((work, kinds), cluster, &mut transfers);
+    model::experts((work, kinds), held, cluster, &mut transfers);
     model::pipeline(work, cluster, &mut transfers);
     transfers.retain(|transfer| transfer.group.ranks > 1 && transfer.payload > 0.0 && transfer.calls > 0.0);
     transfers

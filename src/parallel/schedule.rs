@@ -3,7 +3,7 @@
 //! flight holds is the engine's business, and which layers a chunk has is in `stages`.
 
 /// In which order a rank runs forward and backward passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Schedule {
     /// All forward passes, then all backward passes (GPipe, arXiv 1811.06965).
     GPipe,

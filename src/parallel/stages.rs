@@ -6,7 +6,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 /// How layers are dealt out to stages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Split {
     /// Layers of the first rank, where they are not as many as those of the others (`decoder_first_pipeline_num_layers`).
     pub first: Option<u64>,

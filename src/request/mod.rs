@@ -10,6 +10,7 @@ mod inference_answer;
 mod ledger_rows;
 mod model_summary;
 mod network_answer;
+mod plan_answer;
 pub mod registry;
 mod side_by_side;
 mod speed_answer;
@@ -29,6 +30,10 @@ pub use model_summary::{ModelField, ModelSource, ModelSummary};
 pub use network_answer::{
     Alternative, Figures, MultiNodeAnswer, NetworkOverhead, RateRow, RunBudget, Segment, StepAnswer,
     TimePart, TrafficRow,
+};
+pub use plan_answer::{
+    LeftOut, PlanAnswer, PlanMesh, PlanPart, PlanPoint, PlanProgress, PlanQuestion, PlanReason, PlanRefusal,
+    PlanRow, PlanSpace,
 };
 pub use registry::{
     Applies, Availability, Choice, EngineId, FormGroup, INPUTS, Input, InputDefault, InputId, InputKind,

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::answer::{Assumed, MultiNodeInfo, Range, Verdict};
+use super::plan_answer::PlanRow;
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -247,6 +248,9 @@ pub struct MultiNodeAnswer {
     pub communicator_bytes: Bytes,
     /// What was not given and what holds instead.
     pub assumed: Vec<Assumed>,
+    /// The best plans, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plans: Option<Vec<PlanRow>>,
     /// What the reader must know.
     pub warnings: Vec<Issue>,
 }

@@ -11,7 +11,7 @@ use super::registry::{INPUTS, Input, InputId, Section};
 use crate::warn::Issue;
 
 /// Sections of other questions: they may stand in the same file and are not used by this one.
-pub const OTHER_SECTIONS: [&str; 3] = ["hybrid", "optimize_strategy", "preset"];
+pub const OTHER_SECTIONS: [&str; 1] = ["preset"];
 
 /// What the user wrote.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,6 +55,11 @@ impl Request {
 
     fn read_section(&mut self, key: &str, value: &Value) {
         let Some(section) = Section::from_key(key) else {
+            // An input that stands beside the sections.
+            if let Some(input) = Input::by_key(key) {
+                self.read_field(input, key, value);
+                return;
+            }
             self.unknown.push((key.to_string(), value.clone()));
             return;
         };

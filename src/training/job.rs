@@ -138,7 +138,7 @@ pub enum Layout {
 }
 
 /// How attention is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttentionKernel {
     /// Torch's scaled dot product attention where it chooses its flash kernel; a window is a dense mask to it.
     Flash,

@@ -9,6 +9,7 @@ mod block;
 pub mod compiled;
 mod engines;
 mod evaluate;
+mod groups;
 mod head;
 mod images;
 pub mod job;
@@ -30,6 +31,7 @@ mod vision;
 pub use between::{Evaluation, Save, caches_in_fp32};
 pub use engines::megatron::{Megatron, Modules as RecomputedModules, Recompute, Stage, VocabularyLoss};
 pub use evaluate::evaluate;
+pub use groups::communicators;
 pub use images::{Images, TowerTraining};
 pub use job::{
     Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, HostMemory, Layout,

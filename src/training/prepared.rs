@@ -5,12 +5,14 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::mem::discriminant;
 use std::sync::Arc;
 
+use super::engines::megatron::Quick;
 use super::plan::fresh_gradients;
 use super::profile::Profile;
+use super::ranks::{RankAxis, fullest_ranks};
 use super::tape::WeightGradients;
 use super::{
-    AttentionKernel, Engine, FusedKernels, HostMemory, LossKind, Optimizer, OptimizerImplementation,
-    Recomputation, Save, TrainingJob, evaluate,
+    AttentionKernel, Engine, FusedKernels, HostMemory, LossKind, Objective, Optimizer,
+    OptimizerImplementation, Recomputation, Save, TrainingJob, evaluate,
 };
 use crate::model::Network;
 use crate::units::Bytes;
@@ -23,6 +25,8 @@ const KEPT: usize = 4096;
 pub struct Prepared {
     engines: Memo,
     passes: Memo,
+    stages: Option<Quick>,
+    fullest: Vec<(Arc<Network>, Key, Vec<u64>)>,
     /// Stands for the network in what is compared.
     nothing: Arc<Network>,
 }
@@ -33,11 +37,53 @@ impl Prepared {
         Self::default()
     }
 
+    /// The peak of the rank that holds the most.
+    pub fn fullest(&mut self, job: &TrainingJob) -> Bytes {
+        if !matches!(job.engine, Engine::DeepSpeed(_)) {
+            return self.peak(job);
+        }
+        let key = engine_key(job, self.nothing.clone());
+        let known = self
+            .fullest
+            .iter()
+            .position(|(network, other, _)| Arc::ptr_eq(network, &job.network) && *other == key);
+        let place = known.unwrap_or_else(|| {
+            self.fullest.push((job.network.clone(), key, fullest_ranks(job)));
+            self.fullest.len() - 1
+        });
+        let ranks = self
+            .fullest
+            .get(place)
+            .map_or_else(Vec::new, |(_, _, ranks)| ranks.clone());
+        let most = ranks
+            .into_iter()
+            .map(|rank| self.peak(&job.on_rank(RankAxis::Data, rank)))
+            .max();
+        most.unwrap_or_else(|| self.peak(&job.on_rank(RankAxis::Data, 0)))
+    }
+
+    /// What is held between two steps by the pipeline rank that holds the most, which no micro-batch and no recomputation
+    /// lowers; nothing where engines have no pipeline.
+    pub fn rest(&mut self, job: &TrainingJob) -> Option<Bytes> {
+        match &job.engine {
+            Engine::Megatron(settings) => Some(self.stages(job).rest(job, settings)),
+            _ => None,
+        }
+    }
+
+    fn stages(&mut self, job: &TrainingJob) -> &mut Quick {
+        let known = self.stages.take().filter(|quick| quick.is_of(&job.network));
+        self.stages
+            .insert(known.unwrap_or_else(|| Quick::new(&job.network)))
+    }
+
     /// The peak of `max_memory_allocated` over a step.
     pub fn peak(&mut self, job: &TrainingJob) -> Bytes {
-        // What happens between steps is rare in a search and not kept; Megatron's ledger is cheap.
-        let own = matches!(job.engine, Engine::Megatron(_));
-        if own || job.evaluation.is_some() || job.save != Save::None {
+        if let Engine::Megatron(settings) = &job.engine {
+            return self.stages(job).peak(job, settings);
+        }
+        // What happens between steps is rare in a search and not kept.
+        if job.evaluation.is_some() || job.save != Save::None {
             return evaluate(job).peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
         }
         let network = self.nothing.clone();
@@ -81,10 +127,13 @@ fn engine_key(job: &TrainingJob, network: Arc<Network>) -> Key {
     Key { job, fresh: None }
 }
 
-/// What decides over what the passes hold: all of a job but its states, and how many ranks share them.
+/// What decides over what the passes hold: all of a job but its states, how many ranks share them, and, where all weights train
+/// for the next token, the engine: fresh gradients are told beside, and FSDP2 cuts an embedding that tensor parallelism divides.
 fn passes_key(job: &TrainingJob, network: Arc<Network>) -> Key {
     let fresh = Some(fresh_gradients(job));
+    let alike = job.adapter.is_none() && job.objective == Objective::NextToken && job.tensor.is_none();
     let job = TrainingJob {
+        engine: if alike { Engine::Single } else { job.engine },
         whole: network.clone(),
         network,
         accumulation_steps: 1,

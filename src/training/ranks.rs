@@ -177,15 +177,20 @@ fn fullest(ranks: &[(u64, Arrival)]) -> Vec<u64> {
     found
 }
 
-/// What the rank that holds the most holds, with its number.
-pub fn evaluate_fullest(job: &TrainingJob) -> (u64, Ledger) {
-    let ranks = match job.engine {
+/// Ranks of which one holds the most, where it is not the first.
+pub fn fullest_ranks(job: &TrainingJob) -> Vec<u64> {
+    match job.engine {
         Engine::DeepSpeed(zero) if matches!(zero.stage, 1 | 2) && !zero.optimizer.away() => {
             let ranks: Vec<(u64, Arrival)> = (0..).zip(of_all_ranks(job)).collect();
             fullest(&ranks)
         }
         _ => Vec::new(),
-    };
+    }
+}
+
+/// What the rank that holds the most holds, with its number.
+pub fn evaluate_fullest(job: &TrainingJob) -> (u64, Ledger) {
+    let ranks = fullest_ranks(job);
     let of = |rank: u64| (rank, evaluate(&job.on_rank(RankAxis::Data, rank)));
     let found = ranks.into_iter().map(of).max_by_key(|(_, ledger)| peak(ledger));
     found.unwrap_or_else(|| of(0))

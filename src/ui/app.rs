@@ -56,7 +56,11 @@ fn frame(page: Form) -> impl IntoView {
 
 /// Fills the marked element of the document, where there is one; what stood in it until now is removed.
 pub fn start() {
-    let marked = document()
+    // In a worker there is no document, and the module is there to search.
+    let Some(document) = web_sys::window().and_then(|window| window.document()) else {
+        return;
+    };
+    let marked = document
         .query_selector(MARK)
         .ok()
         .flatten()

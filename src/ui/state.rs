@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use reactive_stores::Store;
 use serde_json::{Map, Value};
 
-use super::answer::{Advice, Details, load_advice, load_details};
+use super::answer::{Advice, Details, Planner, load_advice, load_details, load_planner};
 use super::dialogs::Dialogs;
 use super::explain::{self, Explain};
 use super::fields::{Settings, from_model, load_settings, plain};
@@ -95,6 +95,8 @@ pub struct Form {
     pub inference: Part<InferencePart>,
     /// The multi-node tab.
     pub nodes: Part<Nodes>,
+    /// The planner of the multi-node tab.
+    pub planner: Part<Planner>,
     /// What follows the answer in the training tab.
     pub advice: Part<Advice>,
     /// What stands below the first answer in the training tab.
@@ -195,6 +197,7 @@ pub fn provide(page: Page) -> Form {
         answer,
         inference,
         nodes: Part::new(tabs::load_nodes),
+        planner: Part::new(load_planner),
         advice: Part::new(load_advice),
         details: Part::new(load_details),
         settings: Part::new(load_settings),
@@ -304,7 +307,7 @@ impl Form {
     /// Whether the shown answer belongs to an earlier input.
     pub fn stale(self) -> bool {
         match self.task() {
-            Task::Training => self.current.with(Result::is_err),
+            Task::Training | Task::Plan => self.current.with(Result::is_err),
             Task::Inference => self.serving.with(Result::is_err),
         }
     }
@@ -386,7 +389,7 @@ impl Form {
     pub fn issues_where(self, about: impl Fn(&Issue) -> bool) -> Vec<Issue> {
         let chosen = |issues: &[Issue]| issues.iter().filter(|issue| about(issue)).cloned().collect();
         match self.task() {
-            Task::Training => self.current.with(|current| match current {
+            Task::Training | Task::Plan => self.current.with(|current| match current {
                 Ok(answer) => chosen(&answer.warnings),
                 Err(issues) => chosen(issues),
             }),
@@ -436,7 +439,7 @@ impl Form {
             (!assumed.value.is_null()).then(|| plain(&assumed.value))
         };
         match self.task() {
-            Task::Training => self.answer.with(|answer| {
+            Task::Training | Task::Plan => self.answer.with(|answer| {
                 let answer = answer.as_deref()?;
                 told(&answer.capacity, &answer.assumed)
             }),

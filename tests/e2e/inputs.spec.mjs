@@ -17,8 +17,10 @@ test("every input of the registry changes the answer, a warning or an error", as
     // Through an empty page, so that every question starts from nothing that the last one left open.
     await ask(page, "#tab=accuracy");
     const own = await link(question);
-    const tab = key.startsWith("inference.") ? "inference" : TIMED.test(key) ? "multi-node" : null;
+    const plans = key.startsWith("hybrid.");
+    const tab = key.startsWith("inference.") ? "inference" : plans || TIMED.test(key) ? "multi-node" : null;
     await ask(page, tab ? own.replace("#", `#tab=${tab}&`) : own);
+    if (plans) await plan(page);
     const before = await outcome(page);
     try {
       await set(page, key, value);
@@ -26,10 +28,18 @@ test("every input of the registry changes the answer, a warning or an error", as
       faults.push(`${key}: its control could not be used: ${String(error.message).split("\n")[0]}`);
       continue;
     }
+    if (plans) await plan(page);
     if ((await outcome(page)) === before) faults.push(`${key} = ${JSON.stringify(value)}: nothing changed`);
   }
   same(faults, [], "inputs without a visible effect");
 });
+
+/** Searches for plans and waits for the answer. */
+async function plan(page) {
+  await page.locator("#find-plans").click();
+  await page.waitForSelector("#plans[aria-busy=true], #plans-sentence");
+  await page.waitForSelector("#plans[aria-busy=false] #plans-sentence", { timeout: 60_000 });
+}
 
 /** Goes to a link of the same page and waits until it is read. */
 async function ask(page, fragment) {

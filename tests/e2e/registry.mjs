@@ -34,7 +34,12 @@ export async function link(request) {
   return `#${parts.join("&")}`;
 }
 
-const file = JSON.parse(readFileSync(new URL("../inputs/changes.json", import.meta.url), "utf8"));
+const read = (name) => JSON.parse(readFileSync(new URL(`../inputs/${name}.json`, import.meta.url), "utf8"));
+const [calculated, planned] = [read("changes"), read("plans")];
+const file = {
+  questions: { ...calculated.questions, ...planned.questions },
+  changes: { ...calculated.changes, ...planned.changes },
+};
 
 /** The question in which an input matters, and the value that it gets there; see tests/every_input_matters.rs. */
 export function change(key) {

@@ -10,11 +10,12 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, 
 use crate::place;
 
 /// The pages in the order of the list that each shows, by the name of their file.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "index",
     "training",
     "inference",
     "multi-node",
+    "plans",
     "engines",
     "exports",
     "embedding",

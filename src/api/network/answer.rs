@@ -36,6 +36,7 @@ pub fn answer(request: &Request, job: Job) -> Result<MultiNodeAnswer, Vec<Issue>
         communicator_bytes: communicators.map(|part| part.bytes).sum(),
         multi_node_info: job.nodes,
         assumed: job.assumed,
+        plans: None,
         warnings: job.warnings,
     })
 }
@@ -175,6 +176,14 @@ const PARTS: [Part; 7] = [
     ("update", "optimizer", |times| times.update),
     ("offload", "host memory and the step there", |times| times.offload),
 ];
+
+/// The parts of a step in milliseconds.
+pub fn step_parts(times: &StepTimes) -> Vec<(&'static str, f64)> {
+    PARTS
+        .into_iter()
+        .map(|(_, label, of)| (label, of(times).to_millis()))
+        .collect()
+}
 
 fn step(job: &Job, found: &Estimate) -> StepAnswer {
     let work = &found.work;

@@ -6,11 +6,16 @@ mod machine;
 mod suggest;
 mod workload;
 
-pub(super) use machine::inside;
+pub(super) use answer::step_parts;
+pub(super) use workload::workload_of;
 
+pub(super) use machine::{inside, machine};
+
+use super::given::Given;
 use super::job::{Job, Strictness, job};
+use super::plan::{plan, without_options};
 use crate::network::{Case, Machine, StepTimes, Workload, step};
-use crate::request::{MultiNodeAnswer, NetworkOverhead, Request};
+use crate::request::{InputId, MultiNodeAnswer, NetworkOverhead, Request};
 use crate::warn::Issue;
 
 /// What a step of a job sends and how long it takes: fast, expected, slow.
@@ -28,7 +33,7 @@ pub struct Estimate {
 /// Estimates a job.
 pub fn estimate(job: &Job) -> Estimate {
     let work = workload::workload(job);
-    let (machine, timed) = machine::machine(job);
+    let (machine, timed) = machine(job);
     let cases = Case::ALL.map(|case| step(&work, &machine.rates(case)));
     Estimate {
         work,
@@ -45,8 +50,14 @@ pub fn multi_node(request: &Request) -> Result<MultiNodeAnswer, Vec<Issue>> {
 
 /// As [`multi_node`], as strictly as asked.
 pub fn multi_node_with(request: &Request, strictness: Strictness) -> Result<MultiNodeAnswer, Vec<Issue>> {
-    let job = job(request, strictness)?;
-    answer::answer(request, job)
+    let given = Given::read(request, &mut Vec::new());
+    if given.toggle(InputId::AutoOptimize) != Some(true) {
+        return answer::answer(request, job(request, strictness)?);
+    }
+    let own = without_options(request);
+    let mut answer = answer::answer(&own, job(&own, strictness)?)?;
+    answer.plans = Some(plan(request)?.plans);
+    Ok(answer)
 }
 
 /// What leaves a node, where there is more than one.

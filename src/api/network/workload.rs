@@ -1,6 +1,9 @@
 //! A training job as the network sees it: how it is divided, what is sent in which type, what runs beside what.
 
+use std::sync::Arc;
+
 use super::super::job::Job;
+use crate::model::Network;
 use crate::network::{DataSharding, Kernels, Mesh, Overlap, Recompute, TensorStyle, Workload};
 use crate::parallel::{Schedule, stages};
 use crate::training::{
@@ -14,21 +17,33 @@ const DDP_BUCKET: f64 = 25.0 * 1_048_576.0;
 /// Megatron's buckets: 40 million parameters, more with many ranks (core/distributed/distributed_data_parallel_config.py).
 const MEGATRON_BUCKET: f64 = 40e6;
 
+/// Megatron's overlap of gradients, weights and tensor-parallel collectives.
+pub type Overlaps = (bool, bool, bool);
+
 /// The workload of a job.
 pub fn workload(job: &Job) -> Workload {
-    let training = &job.training;
-    let network = job.model.network.clone();
     let mesh = Mesh {
         data: job.mesh.data,
         tensor: job.mesh.tensor,
         context: job.mesh.context,
         pipeline: job.mesh.pipeline,
         expert: job.mesh.expert,
-        expert_tensor: match training.engine {
+        expert_tensor: match job.training.engine {
             Engine::Megatron(settings) => settings.expert_tensor,
             _ => 1,
         },
     };
+    workload_of(&job.training, &job.model.network, mesh, job.speed.overlap)
+}
+
+/// The workload of what is trained, on a mesh.
+pub fn workload_of(
+    training: &TrainingJob,
+    network: &Arc<Network>,
+    mesh: Mesh,
+    overlaps: Overlaps,
+) -> Workload {
+    let network = network.clone();
     let (schedule, split, sequence_parallel) = match training.engine {
         Engine::Megatron(settings) => (settings.schedule, settings.split, settings.sequence),
         _ => (
@@ -56,8 +71,8 @@ pub fn workload(job: &Job) -> Workload {
         },
         schedule,
         stages: all,
-        sharding: sharding(job),
-        overlap: overlap(job, schedule),
+        sharding: sharding(training, mesh, overlaps),
+        overlap: overlap(training, overlaps, schedule),
         recompute: recompute(training, depth),
         kernels: kernels(training),
         activation_bytes: compute,
@@ -75,8 +90,7 @@ pub fn workload(job: &Job) -> Workload {
     }
 }
 
-fn sharding(job: &Job) -> DataSharding {
-    let training = &job.training;
+fn sharding(training: &TrainingJob, mesh: Mesh, overlaps: Overlaps) -> DataSharding {
     let each = training.sync_each_micro_batch;
     match training.engine {
         Engine::Single | Engine::Ddp { .. } => DataSharding::Replicated { bucket: DDP_BUCKET },
@@ -98,9 +112,9 @@ fn sharding(job: &Job) -> DataSharding {
         }
         Engine::Megatron(settings) => {
             // Without overlap there is one bucket per group (param_and_grad_buffer.py).
-            let ranks = job.mesh.data.saturating_mul(job.mesh.context) as f64;
+            let ranks = mesh.data.saturating_mul(mesh.context) as f64;
             let elements = MEGATRON_BUCKET.max(1e6 * ranks);
-            let bucket = if job.speed.overlap.0 { elements * 4.0 } else { 0.0 };
+            let bucket = if overlaps.0 { elements * 4.0 } else { 0.0 };
             if settings.distributed_optimizer {
                 DataSharding::Optimizer { each: false, bucket }
             } else {
@@ -134,9 +148,9 @@ fn sharding(job: &Job) -> DataSharding {
     }
 }
 
-fn overlap(job: &Job, schedule: Schedule) -> Overlap {
-    let (gradients, weights, tensor) = match job.training.engine {
-        Engine::Megatron(_) => job.speed.overlap,
+fn overlap(training: &TrainingJob, overlaps: Overlaps, schedule: Schedule) -> Overlap {
+    let (gradients, weights, tensor) = match training.engine {
+        Engine::Megatron(_) => overlaps,
         Engine::DeepSpeed(zero) => (zero.overlap || zero.stage == 0, false, false),
         Engine::Single | Engine::Ddp { .. } | Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => {
             (true, false, false)
@@ -198,11 +212,18 @@ fn recompute(training: &TrainingJob, depth: u64) -> Recompute {
 fn feed_forward_share(training: &TrainingJob, dense: bool, experts: bool) -> f64 {
     use crate::model::Role::{FeedForward, RoutedExpert, SharedExpert};
     let network = &training.network;
-    let of = |accept: &dyn Fn(crate::model::Role) -> bool| {
-        let all = network.layers().flat_map(|layer| &layer.tensors);
-        all.filter(|tensor| tensor.is_linear_weight() && accept(tensor.role))
-            .map(|tensor| tensor.elements().get() as f64)
-            .sum::<f64>()
+    let of = |accept: &dyn Fn(crate::model::Role) -> bool| -> f64 {
+        let kinds = network.kinds.iter().enumerate();
+        kinds
+            .map(|(kind, layer)| {
+                let own = layer
+                    .tensors
+                    .iter()
+                    .filter(|tensor| tensor.is_linear_weight() && accept(tensor.role));
+                let elements: f64 = own.map(|tensor| tensor.elements().get() as f64).sum();
+                elements * network.layers_of(kind) as f64
+            })
+            .sum()
     };
     let again = of(&|role| {
         (dense && role == FeedForward) || (experts && matches!(role, RoutedExpert | SharedExpert))

@@ -96,6 +96,12 @@ fn product(given: &Given, model_parallel: u64, report: &mut Report) -> Option<(u
     let gpus = given
         .integer(InputId::NumGpus)
         .filter(|_| given.has(InputId::NumGpus));
+    // Where both are typed, nodes say how many there are.
+    let typed = |id| given.typed_integer(id);
+    let nodes = typed(InputId::NumNodes)
+        .zip(typed(InputId::GpusPerNode))
+        .map(|(nodes, each)| nodes.saturating_mul(each))
+        .filter(|all| (1..=1_048_576).contains(all));
     let (gpus, data) = match (gpus, data) {
         (Some(gpus), Some(data)) => (gpus, data),
         (None, Some(data)) => {
@@ -104,10 +110,9 @@ fn product(given: &Given, model_parallel: u64, report: &mut Report) -> Option<(u
             (gpus, data)
         }
         (Some(gpus), None) => (gpus, gpus / model_parallel),
-        (None, None) if given.has(InputId::NumNodes) && given.has(InputId::GpusPerNode) => {
-            let of = |id| given.integer(id).unwrap_or(1);
-            let gpus = of(InputId::NumNodes).saturating_mul(of(InputId::GpusPerNode));
-            report.assume(InputId::NumGpus, gpus, "the nodes times their GPUs");
+        (None, None) if nodes.is_some_and(|all| all.is_multiple_of(model_parallel)) => {
+            let gpus = nodes.unwrap_or(model_parallel);
+            report.assume(InputId::NumGpus, gpus, "nodes times GPUs per node");
             (gpus, gpus / model_parallel)
         }
         (None, None) => {

@@ -25,7 +25,7 @@ mod width;
 pub use adapter::{adapter, objective, replaceable};
 pub use between::between;
 pub use engine::{EngineChoice, engine, settings};
-pub use hardware::{Card, hardware};
+pub use hardware::{Card, DEFAULT_GPU, hardware};
 pub use images::{attention, images};
 pub use megatron::megatron;
 pub use mesh::{Mesh, mesh, nodes, splits};

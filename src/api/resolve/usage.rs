@@ -63,10 +63,10 @@ pub fn unused(given: &Given, engine: EngineId, ranks: u64, nodes: u64, report: &
 
 /// An input of the other kind of question.
 pub fn other_question(input: &Input, value: Value) -> Issue {
-    let question = if input.section == Section::Inference {
-        "inference"
-    } else {
-        "training"
+    let question = match input.section {
+        Section::Inference => "inference",
+        Section::Hybrid => "plans",
+        _ => "training",
     };
     Issue::warning(
         "not_used",
@@ -375,8 +375,23 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::WeightDecay
         | InputId::LearningRate
         | InputId::WarmupSteps => Use::Used,
-        // Of questions on inference, which are told apart before.
-        InputId::ServerType
+        // Of questions on plans and on inference, which are told apart before.
+        InputId::GlobalBatchTokens
+        | InputId::TargetUtilization
+        | InputId::PlanEngines
+        | InputId::PlanPrecisions
+        | InputId::PlanOffload
+        | InputId::MaxTensorParallel
+        | InputId::MaxPipelineParallel
+        | InputId::MaxContextParallel
+        | InputId::MaxPipelineChunks
+        | InputId::MaxMicroBatch
+        | InputId::EnableSequenceParallel
+        | InputId::SequenceParallelThreshold
+        | InputId::PreferPipeline
+        | InputId::PlanCount
+        | InputId::AutoOptimize
+        | InputId::ServerType
         | InputId::ServerVersion
         | InputId::Sequences
         | InputId::TotalTokens

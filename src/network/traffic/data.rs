@@ -1,15 +1,20 @@
 //! Traffic of data parallelism: gradients and weights, by how states are divided.
 
 use super::super::collective::Collective;
+use super::super::kinds::Kinds;
 use super::super::topology::Cluster;
 use super::super::workload::{DataSharding, Workload};
 use super::{Held, Purpose, Transfer, Window};
 
 /// Adds what data-parallel ranks send each other.
-pub fn data(work: &Workload, held: Held, cluster: &Cluster, transfers: &mut Vec<Transfer>) {
+pub fn data(
+    (work, kinds): (&Workload, &Kinds),
+    held: Held,
+    cluster: &Cluster,
+    transfers: &mut Vec<Transfer>,
+) {
     let mesh = work.mesh;
-    let total = work.network.total_parameters().get().max(1) as f64;
-    let trained = work.trained.map_or(1.0, |trained| (trained / total).min(1.0));
+    let trained = kinds.trained(work);
     let replicated = held.dense;
     // Context-parallel ranks see parts of the same sequences: gradients are summed over them too.
     let ranks = mesh.data.saturating_mul(mesh.context);
@@ -174,7 +179,7 @@ pub fn data(work: &Workload, held: Held, cluster: &Cluster, transfers: &mut Vec<
         }
     }
     if mesh.pipeline > 1 && work.network.head.tied {
-        let ends = work.network.embedding_parameters().get() as f64 / mesh.tensor.max(1) as f64;
+        let ends = kinds.embedding / mesh.tensor.max(1) as f64;
         let both = cluster.group(2, mesh.gpus() / 2);
         let bytes = ends * work.gradient_bytes * trained;
         let reduce = Collective::AllReduce;

@@ -1,6 +1,7 @@
 //! Traffic of the divided model: tensor, context, expert and pipeline parallelism, in activations per micro-batch.
 
 use super::super::collective::Collective;
+use super::super::kinds::Kinds;
 use super::super::topology::Cluster;
 use super::super::workload::{TensorStyle, Workload};
 use super::{Held, Purpose, Transfer, Window};
@@ -114,7 +115,7 @@ pub fn tensor(work: &Workload, held: Held, cluster: &Cluster, transfers: &mut Ve
 }
 
 /// Elements of keys and values per token.
-fn keys_and_values(mixer: &Mixer) -> f64 {
+pub fn keys_and_values(mixer: &Mixer) -> f64 {
     match mixer {
         Mixer::Attention(attention) => {
             attention.kv_heads as f64 * (attention.head_dim + attention.value_dim) as f64
@@ -128,19 +129,13 @@ fn keys_and_values(mixer: &Mixer) -> f64 {
 }
 
 /// Keys and values go around the ring once in forward; in backward they go around again with their gradients.
-pub fn context(work: &Workload, cluster: &Cluster, transfers: &mut Vec<Transfer>) {
+pub fn context((work, kinds): (&Workload, &Kinds), cluster: &Cluster, transfers: &mut Vec<Transfer>) {
     let mesh = work.mesh;
     if mesh.context < 2 {
         return;
     }
-    let network = &work.network;
-    let layers = network.depth().max(1) as f64;
-    let width: f64 = network
-        .layers()
-        .map(|layer| keys_and_values(&layer.mixer))
-        .sum::<f64>()
-        / layers;
-    let mine = layers / mesh.pipeline.max(1) as f64;
+    let width = kinds.keys_and_values;
+    let mine = work.network.depth().max(1) as f64 / mesh.pipeline.max(1) as f64;
     let tokens = work.tokens / mesh.context as f64;
     let passes = 3.0 + work.recompute.layers;
     let micro_batches = work.micro_batches.max(1) as f64;
@@ -156,24 +151,23 @@ pub fn context(work: &Workload, cluster: &Cluster, transfers: &mut Vec<Transfer>
 }
 
 /// Every token goes to its experts and comes back, in forward and in backward.
-pub fn experts(work: &Workload, held: Held, cluster: &Cluster, transfers: &mut Vec<Transfer>) {
+pub fn experts(
+    (work, kinds): (&Workload, &Kinds),
+    held: Held,
+    cluster: &Cluster,
+    transfers: &mut Vec<Transfer>,
+) {
     let mesh = work.mesh;
-    let network = &work.network;
-    let (mut routed, mut layers) = (0.0, 0.0);
-    for moe in network.layers().filter_map(Layer::moe) {
-        routed += (moe.top_k * moe.model_width) as f64;
-        layers += 1.0;
-    }
-    if mesh.expert < 2 || layers == 0.0 {
+    let Some(routed) = kinds.routed.filter(|_| mesh.expert > 1) else {
         return;
-    }
+    };
     let tokens = work.tokens / mesh.context.saturating_mul(mesh.tensor).max(1) as f64;
     let passes = 4.0 + 2.0 * work.recompute.layers;
     transfers.push(Transfer {
         purpose: Purpose::Experts,
         collective: Collective::AllToAll,
         group: cluster.group(mesh.expert, mesh.expert_tensor),
-        payload: tokens * routed / layers * work.activation_bytes,
+        payload: tokens * routed * work.activation_bytes,
         calls: passes * held.routed_layers * work.micro_batches.max(1) as f64,
         each_micro_batch: true,
         window: Window::Nothing,

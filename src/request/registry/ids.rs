@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::{
     Input, adapter, between, engine, hardware, images, inference, inference_llama_cpp, inference_run,
     inference_sglang, inference_tensorrt, inference_tgi, inference_traffic, inference_vllm, megatron, model,
-    model_details, offload, optimizer, parallelism, speed, training,
+    model_details, offload, optimizer, parallelism, planner, speed, training,
 };
 
 macro_rules! registry {
@@ -204,6 +204,21 @@ registry! {
     OverlapGradReduce => speed::OVERLAP_GRAD_REDUCE,
     OverlapParamGather => speed::OVERLAP_PARAM_GATHER,
     TpCommOverlap => speed::TP_COMM_OVERLAP,
+    GlobalBatchTokens => planner::BATCH,
+    TargetUtilization => planner::UTILIZATION,
+    PlanEngines => planner::ENGINES,
+    PlanPrecisions => planner::PRECISIONS,
+    PlanOffload => planner::OFFLOAD,
+    MaxTensorParallel => planner::TENSOR,
+    MaxPipelineParallel => planner::PIPELINE,
+    MaxContextParallel => planner::CONTEXT,
+    MaxPipelineChunks => planner::CHUNKS,
+    MaxMicroBatch => planner::MICRO_BATCH,
+    EnableSequenceParallel => planner::SEQUENCE_PARALLEL,
+    SequenceParallelThreshold => planner::THRESHOLD,
+    PreferPipeline => planner::PREFER_PIPELINE,
+    PlanCount => planner::COUNT,
+    AutoOptimize => planner::AUTO,
     ServerType => inference::ENGINE_TYPE,
     ServerVersion => inference::ENGINE_VERSION,
     Sequences => inference::BATCH_SIZE,

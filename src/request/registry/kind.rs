@@ -9,6 +9,8 @@ pub enum Task {
     Training,
     /// Inference.
     Inference,
+    /// A search for plans of training.
+    Plan,
 }
 
 /// A section of the request.
@@ -28,19 +30,22 @@ pub enum Section {
     Hardware,
     /// `node_config`
     NodeConfig,
+    /// `hybrid`
+    Hybrid,
     /// `inference`
     Inference,
 }
 
 impl Section {
     /// Every section, in the order of the request.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Model,
         Self::Training,
         Self::Parallelism,
         Self::Engine,
         Self::Hardware,
         Self::NodeConfig,
+        Self::Hybrid,
         Self::Inference,
     ];
 
@@ -53,6 +58,7 @@ impl Section {
             Self::Engine => "engine",
             Self::Hardware => "hardware",
             Self::NodeConfig => "node_config",
+            Self::Hybrid => "hybrid",
             Self::Inference => "inference",
         }
     }
@@ -61,9 +67,10 @@ impl Section {
     pub const fn belongs_to(self, task: Task) -> bool {
         match self {
             Self::Model | Self::Hardware => true,
+            Self::Hybrid => matches!(task, Task::Plan),
             Self::Inference => matches!(task, Task::Inference),
             Self::Training | Self::Parallelism | Self::Engine | Self::NodeConfig => {
-                matches!(task, Task::Training)
+                matches!(task, Task::Training | Task::Plan)
             }
         }
     }
@@ -112,6 +119,8 @@ pub enum FormGroup {
     Nodes,
     /// How fast, and at what price.
     Speed,
+    /// What a search for plans may try.
+    Planner,
     /// Values that only exported configuration files carry.
     ExportsOnly,
     /// Inference: requests and their lengths.
@@ -130,7 +139,7 @@ pub enum FormGroup {
 
 impl FormGroup {
     /// Every group in the order of the form.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Source,
         Self::Architecture,
         Self::Attention,
@@ -146,6 +155,7 @@ impl FormGroup {
         Self::Hardware,
         Self::Nodes,
         Self::Speed,
+        Self::Planner,
         Self::ExportsOnly,
         Self::Requests,
         Self::Formats,
@@ -173,6 +183,7 @@ impl FormGroup {
             Self::Hardware => "Hardware",
             Self::Nodes => "Nodes",
             Self::Speed => "Speed and cost",
+            Self::Planner => "Planner",
             Self::ExportsOnly => "Without effect on memory",
             Self::Requests => "Requests",
             Self::Formats => "Weights and cache",

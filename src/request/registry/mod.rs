@@ -25,6 +25,7 @@ mod model_details;
 mod offload;
 mod optimizer;
 mod parallelism;
+mod planner;
 mod speed;
 mod training;
 

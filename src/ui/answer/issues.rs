@@ -14,7 +14,7 @@ pub fn errors(form: Form) -> AnyView {
     let errors = move || match form.task() {
         // What waits for a family is answered when that is at hand.
         _ if form.families.get().is_none() => None,
-        Task::Training => form.current.with(|current| current.as_ref().err().map(shown)),
+        Task::Training | Task::Plan => form.current.with(|current| current.as_ref().err().map(shown)),
         Task::Inference => form.serving.with(|current| current.as_ref().err().map(shown)),
     };
     let notes = move || {

@@ -9,6 +9,7 @@ mod host;
 mod issues;
 mod ledger;
 mod meters;
+mod planner;
 mod ranks;
 mod serving;
 mod side_by_side;
@@ -20,6 +21,7 @@ pub mod verdict;
 
 pub use advice::{Advice, load as load_advice};
 pub use details::{Details, load as load_details};
+pub use planner::{Planner, load as load_planner};
 pub use serving::serving;
 pub use travelling::travelling;
 

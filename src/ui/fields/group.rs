@@ -45,6 +45,7 @@ const GROUPS: [FormGroup; FormGroup::ALL.len()] = [
     FormGroup::Hardware,
     FormGroup::Nodes,
     FormGroup::Speed,
+    FormGroup::Planner,
     FormGroup::Source,
     FormGroup::Architecture,
     FormGroup::Attention,
@@ -124,7 +125,7 @@ fn inputs(form: Form, group: FormGroup) -> Vec<InputId> {
         .filter(|input| !(above && NODES.contains(&input.id)))
         .filter(|input| input.section.belongs_to(task))
         .filter(|input| match task {
-            Task::Training => engine.is_none_or(|engine| input.engines.to(engine)),
+            Task::Training | Task::Plan => engine.is_none_or(|engine| input.engines.to(engine)),
             Task::Inference => server.is_none_or(|server| input.engines.serves(server)),
         })
         .collect();

@@ -24,7 +24,10 @@ pub const SETUP: [InputId; 7] = [
 pub type Nodes = fn() -> AnyView;
 
 fn content() -> AnyView {
-    columns("Training across nodes of", &SETUP, ().into_any(), travelling())
+    let form = use_form();
+    let planner = form.planner.view(move |planner| planner(form));
+    let answer = view! { {travelling()} {planner} }.into_any();
+    columns("Training across nodes of", &SETUP, ().into_any(), answer)
 }
 
 part!(nodes holds Nodes: content);

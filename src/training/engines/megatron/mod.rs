@@ -1,9 +1,10 @@
 //! Megatron-LM: tensor, sequence, pipeline, context and expert parallelism with the distributed optimizer. `settings` are those of
 //! its arguments, `share` says which weights a rank holds, `states` what is kept of them, `saved` what a layer keeps for backward,
-//! `ends` what embedding, head and loss hold, `stage` puts one pipeline rank together. Its layers are Transformer Engine's, so
+//! `ends` what embedding, head and loss hold, `stage` puts one pipeline rank together, and `quick` adds up peaks alone, for searches. Its layers are Transformer Engine's, so
 //! the tapes of the other engines are not used here.
 
 mod ends;
+mod quick;
 mod saved;
 mod settings;
 mod share;
@@ -12,6 +13,7 @@ mod states;
 #[cfg(test)]
 mod tests;
 
+pub use quick::Quick;
 pub use settings::{Megatron, Modules, Recompute, VocabularyLoss};
 
 use crate::memory::Ledger;

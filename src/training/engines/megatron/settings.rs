@@ -4,7 +4,7 @@
 use crate::parallel::{Schedule, Split};
 
 /// Settings of Megatron-LM, with the defaults of its arguments (NVIDIA/Megatron-LM megatron/training/arguments.py).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Megatron {
     /// Tensor-parallel ranks.
     pub tensor: u64,
@@ -51,7 +51,7 @@ pub struct Megatron {
 }
 
 /// What is recomputed in backward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recompute {
     /// Nothing.
     None,
@@ -64,7 +64,7 @@ pub enum Recompute {
 }
 
 /// Modules that are recomputed (`--recompute-modules`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Modules {
     /// `core_attn`: scores and probabilities of unfused attention.
     pub core_attention: bool,
@@ -83,7 +83,7 @@ pub struct Modules {
 }
 
 /// How the loss over the divided vocabulary is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VocabularyLoss {
     /// Operation by operation, exponentials in place of the fp32 copy.
     Unfused,

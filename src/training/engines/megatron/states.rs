@@ -183,7 +183,7 @@ impl What {
 /// mode as large as `CUBLAS_WORKSPACE_CONFIG=:4096:8` says; and Transformer Engine's, with four more for grouped products
 /// (pytorch/cpp_extensions/gemm.py, `get_cublas_workspace_size_bytes` and `_NUM_MAX_UB_STREAMS`; module/base.py,
 /// `get_multi_stream_cublas_workspace`).
-fn workspaces(job: &TrainingJob, settings: &Megatron, sheet: &mut Sheet) -> Held {
+pub fn workspaces(job: &TrainingJob, settings: &Megatron, sheet: &mut Sheet) -> Held {
     let modern = job.compute_capability >= super::saved::HOPPER;
     let mut held = Held::new();
     if job.torch_version < (2, 15) {

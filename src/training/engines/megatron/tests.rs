@@ -93,3 +93,62 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn the_peak_alone_is_that_of_the_ledger(
+        (tensor, context, each, chunks) in (0u32..3, 0u32..2, 1u64..=3, 1u64..=3),
+        (pipeline, batches, micro_batch, data) in (1u64..=4, 1u64..=4, 1u64..=3, 1u64..=4),
+        (again, deal, experts, expert) in (0usize..6, 0usize..4, any::<bool>(), 0u32..2),
+        (sequence, distributed, tied, eager, narrow) in any::<(bool, bool, bool, bool, bool)>(),
+    ) {
+        let chunks = if pipeline == 1 { 1 } else { chunks };
+        let counted = [(false, false), (true, false), (false, true), (true, true)];
+        let (embedding, loss) = counted.get(deal).copied().unwrap_or_default();
+        let taken = u64::from(embedding) + u64::from(loss);
+        let layers = (pipeline * (each + 1) * chunks).saturating_sub(taken).max(1);
+        let config = json!({"model_type": "megatron_gpt", "num_layers": layers, "hidden_size": 96,
+            "num_attention_heads": 8, "vocab_size": 1000, "max_position_embeddings": 128,
+            "untie_embeddings_and_output_weights": !tied,
+            "num_experts": experts.then_some(4), "moe_router_topk": 1});
+        let recompute = [
+            Recompute::None,
+            Recompute::Uniform(1),
+            Recompute::Uniform(2),
+            Recompute::Block(1),
+            Recompute::Modules(Modules { norms: true, ..Modules::default() }),
+            Recompute::Modules(Modules { core_attention: true, feed_forward: true, ..Modules::default() }),
+        ];
+        let settings = Megatron {
+            tensor: 1 << tensor,
+            sequence: sequence && tensor > 0,
+            context: 1 << context,
+            pipeline,
+            expert: 1 << expert,
+            expert_tensor: 1 << tensor,
+            schedule: match chunks {
+                1 => Schedule::OneForwardOneBackward,
+                _ => Schedule::Interleaved { chunks, group: pipeline },
+            },
+            split: Split { embedding, loss, ..Split::default() },
+            distributed_optimizer: distributed,
+            recompute: recompute.get(again).copied().unwrap_or(Recompute::None),
+            ..settings()
+        };
+        let mut job = of(&config, settings);
+        job.accumulation_steps = batches * pipeline;
+        job.micro_batch = micro_batch;
+        job.data_parallel = data;
+        if eager {
+            job.attention = AttentionKernel::Eager;
+        }
+        if narrow {
+            job.precision = Precision::Master(DType::Fp16);
+        }
+        let mut quick = Quick::new(&job.network);
+        let peak = ledger(&job, &settings).peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
+        prop_assert_eq!(quick.peak(&job, &settings), peak);
+        prop_assert_eq!(quick.peak(&job, &settings), peak, "asked again");
+        prop_assert!(quick.rest(&job, &settings) <= peak);
+    }
+}

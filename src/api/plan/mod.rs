@@ -1,0 +1,336 @@
+//! Plans: of all ways to divide a training job among its GPUs, those that fit, the fastest first.
+//!
+//! `options` reads what may be tried, `ways` lists engines with their settings, `judge` asks memory and time, `answer` tells what
+//! was found. The walk itself is the planner's. Natively all cores search; a caller in a browser does it in a worker, and
+//! hears how far it is.
+
+mod answer;
+mod judge;
+mod options;
+mod ways;
+
+#[cfg(test)]
+mod tests;
+
+use serde_json::json;
+
+use super::given::Given;
+use super::job::{Job, Strictness, job};
+use super::part::part;
+use crate::hardware::{find, nodes};
+use crate::memory::Interval;
+use crate::model::Mixer;
+use crate::parallel::Schedule;
+use crate::planner::{Branch, Counts, Order, Ranking, Search, Space, branches};
+use crate::request::{InputId, PlanAnswer, PlanProgress, Request, Section, Task};
+use crate::units::Bytes;
+use crate::warn::Issue;
+use judge::{Asked, PlanJudge};
+use options::Options;
+use ways::Way;
+
+/// Hears how far a search is; `false` stops it.
+pub type Hear<'a> = &'a mut dyn FnMut(&PlanProgress) -> bool;
+
+/// A question, ready to be searched.
+struct Prepared {
+    options: Options,
+    /// The question as asked, with what is assumed about nodes.
+    request: Request,
+    /// The same, without what plans decide.
+    base: Request,
+    /// It as a job, where it is one.
+    job: Job,
+    ways: Vec<Way>,
+    space: Space,
+    usable: Interval,
+    per_node: u64,
+    tokens_from: &'static str,
+}
+
+/// The best plans for a question on training.
+pub fn plan(request: &Request) -> Result<PlanAnswer, Vec<Issue>> {
+    plan_with(request, Strictness::default(), &mut |_| true)
+}
+
+/// As [`plan`], as strictly as asked, heard while it runs.
+pub fn plan_with(
+    request: &Request,
+    strictness: Strictness,
+    hear: Hear<'_>,
+) -> Result<PlanAnswer, Vec<Issue>> {
+    let prepared = prepare(request, strictness)?;
+    if !prepared.options.auto {
+        return answer::asked(&prepared);
+    }
+    let (ranking, counts) = search(&prepared, hear);
+    answer::answer(&prepared, &ranking, &counts)
+}
+
+/// The question without the options of a search.
+pub fn without_options(request: &Request) -> Request {
+    let mut own = request.clone();
+    for id in InputId::ALL {
+        if id.input().section == Section::Hybrid {
+            own.clear(*id);
+        }
+    }
+    own
+}
+
+fn prepare(request: &Request, strictness: Strictness) -> Result<Prepared, Vec<Issue>> {
+    let mut issues = Vec::new();
+    let options = Options::read(request, &mut issues);
+    let own = with_nodes(&without_options(request));
+    let base = judge::base(&own);
+    // What plans decide can be wrong in the question; all else must hold for one of the engines.
+    let mut refused = None;
+    let mut plain = None;
+    for engine in &options.engines {
+        let mut asked = base.clone().with(InputId::EngineType, engine.key());
+        asked.clear(InputId::PipelineSchedule);
+        asked.clear(InputId::MicrobatchGroup);
+        let asked = part(&asked, Task::Training);
+        match job(&asked, strictness) {
+            Ok(job) => {
+                plain = Some(job);
+                break;
+            }
+            Err(found) => refused = refused.or(Some(found)),
+        }
+    }
+    let Some(job) = plain else {
+        issues.extend(refused.unwrap_or_default());
+        return Err(issues);
+    };
+    let mut warnings = issues;
+    if warnings.iter().any(Issue::is_error) {
+        return Err(warnings);
+    }
+    if job.training.images.is_some() {
+        warnings.push(Issue::error(
+            "not_available_yet",
+            InputId::ImagesPerSample.key(),
+            "Plans are searched for text alone; images of a batch are not divided among micro-batches yet.",
+        ));
+        return Err(warnings);
+    }
+    let (_, timed) = super::network::machine(&job);
+    if !timed {
+        warnings.push(
+            Issue::error(
+                "missing",
+                InputId::PeakTflops.key(),
+                format!(
+                    "The rate of {} is not in the table, and plans are ranked by time.",
+                    job.card.gpu.name
+                ),
+            )
+            .with_hint("Type the card's dense 16-bit rate."),
+        );
+        return Err(warnings);
+    }
+    let asked_tokens = asked_tokens(&own);
+    let (tokens, tokens_from) = options::tokens(&options, &own, asked_tokens);
+    let rows = job.training.objective.sequences_per_row();
+    let of_row = job.training.sequence_length.saturating_mul(rows).max(1);
+    let sequences = (tokens.saturating_add(of_row / 2) / of_row).max(1);
+    let per_node = job
+        .nodes
+        .as_ref()
+        .map_or(job.mesh.gpus, |nodes| nodes.gpus_per_node);
+    let num_nodes = job.nodes.as_ref().map_or(1, |nodes| nodes.num_nodes);
+    let network = job.model.network.clone();
+    let ways = ways::ways(&options, &network, &base, num_nodes);
+    let shapes = ways
+        .iter()
+        .map(|way| ways::shape(way, &options, &network, (job.mesh.gpus, sequences)))
+        .collect();
+    let mut heads = Vec::new();
+    let mut experts = Vec::new();
+    for layer in &network.kinds {
+        match &layer.mixer {
+            Mixer::Attention(attention) => heads.extend([attention.heads, attention.kv_heads]),
+            Mixer::Latent(latent) => heads.push(latent.heads),
+            _ => {}
+        }
+        experts.extend(layer.moe().map(|moe| moe.experts));
+    }
+    let usable = Interval::new(
+        job.card.usable.low,
+        job.card.usable.expected,
+        job.card.usable.high,
+    );
+    let (enabled, from) = options.sequence_parallel;
+    let space = Space {
+        gpus: job.mesh.gpus,
+        most_tensor: options.tensor.unwrap_or(per_node),
+        sequences,
+        sequence: job.training.sequence_length,
+        layers: network.depth(),
+        heads,
+        experts,
+        sequence_parallel: enabled && job.training.sequence_length >= from,
+        schedule: schedule(&base),
+        limit: usable.expected.scaled(options.utilization),
+        shapes,
+    };
+    Ok(Prepared {
+        options,
+        request: own,
+        base,
+        job,
+        ways,
+        space,
+        usable,
+        per_node,
+        tokens_from,
+    })
+}
+
+/// Tokens of a step of the question as it stands.
+fn asked_tokens(request: &Request) -> u64 {
+    let Ok(job) = job(&part(request, Task::Training), Strictness::default()) else {
+        return 0;
+    };
+    let training = &job.training;
+    training
+        .tokens()
+        .saturating_mul(training.accumulation_steps)
+        .saturating_mul(training.data_parallel)
+}
+
+/// More GPUs than a node of the card has are on several nodes: those of the first node shape with this card, else as many
+/// cards as its node has.
+fn with_nodes(request: &Request) -> Request {
+    let stated = [InputId::NodeShape, InputId::NumNodes, InputId::GpusPerNode];
+    if stated.iter().any(|id| request.has(*id)) {
+        return request.clone();
+    }
+    let given = Given::read(request, &mut Vec::new());
+    let gpus = given.integer(InputId::NumGpus).unwrap_or(1);
+    let name = given
+        .text(InputId::Gpu)
+        .unwrap_or_else(|| super::resolve::DEFAULT_GPU.to_owned());
+    let Some(gpu) = find(&name).filter(|_| !request.has(InputId::GpuMemoryGb) || request.has(InputId::Gpu))
+    else {
+        return request.clone();
+    };
+    let shape = nodes().iter().find(|shape| shape.gpu == gpu.id);
+    let usual = gpu.node_gpus.map_or(8, u64::from);
+    let each = shape.map_or(usual, |shape| shape.gpus);
+    if gpus <= each || !gpus.is_multiple_of(each) {
+        return request.clone();
+    }
+    match shape {
+        Some(shape) => request.clone().with(InputId::NodeShape, shape.id.clone()),
+        None => request.clone().with(InputId::GpusPerNode, json!(each)),
+    }
+}
+
+/// The schedule, where another than 1F1B is asked for, and the asked size of interleaved groups.
+fn schedule(request: &Request) -> (Option<Schedule>, Option<u64>) {
+    let given = Given::read(request, &mut Vec::new());
+    let asked = match given.choice(InputId::PipelineSchedule) {
+        Some("gpipe") => Some(Schedule::GPipe),
+        Some("zero_bubble") => Some(Schedule::ZeroBubble),
+        Some("zero_bubble_v") => Some(Schedule::ZeroBubbleV),
+        Some("dualpipe") => Some(Schedule::DualPipe),
+        Some("dualpipe_v") => Some(Schedule::DualPipeV),
+        _ => None,
+    };
+    (asked, given.typed_integer(InputId::MicrobatchGroup))
+}
+
+/// Searches the whole space.
+fn search(prepared: &Prepared, hear: Hear<'_>) -> (Ranking, Counts) {
+    let order = Order {
+        prefer_pipeline: prepared.options.prefer_pipeline,
+        per_node: prepared.per_node,
+    };
+    let asked = Asked {
+        base: &prepared.base,
+        ways: &prepared.ways,
+        space: &prepared.space,
+    };
+    let all = branches(&prepared.space);
+    let mut ranking = Ranking::new(order);
+    let mut counts = Counts::default();
+    let mut listen = |found: Ranking, more: &Counts| {
+        ranking.merge(found);
+        counts.add(more);
+        let best = ranking.best(1);
+        hear(&PlanProgress {
+            settled: counts.all(),
+            combinations: prepared.space.size(),
+            fitting: counts.fitting,
+            best: best.first().map(|found| answer::point(prepared, found)),
+        })
+    };
+    each(&asked, order, &all, &mut listen);
+    (ranking, counts)
+}
+
+/// Searches branches, each heard when it is done, until the listener wants no more.
+#[cfg(not(feature = "cli"))]
+fn each(asked: &Asked<'_>, order: Order, all: &[Branch], listen: &mut dyn FnMut(Ranking, &Counts) -> bool) {
+    let mut search = Search::new(asked.space, PlanJudge::new(asked), order);
+    for branch in all {
+        search.branch(*branch);
+        let (ranking, counts) = search.take();
+        if !listen(ranking, &counts) {
+            return;
+        }
+    }
+}
+
+/// As above, on all cores.
+#[cfg(feature = "cli")]
+fn each(asked: &Asked<'_>, order: Order, all: &[Branch], listen: &mut dyn FnMut(Ranking, &Counts) -> bool) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let (send, receive) = channel();
+        for _ in 0..threads.min(all.len()) {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                let mut search = Search::new(asked.space, PlanJudge::new(asked), order);
+                while let Some(branch) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    search.branch(*branch);
+                    // Nobody hears it any more: the search was stopped.
+                    if send.send(search.take()).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        for (ranking, counts) in receive {
+            if !listen(ranking, &counts) {
+                break;
+            }
+        }
+    });
+}
+
+/// Without a limit: what needs the least.
+fn smallest(prepared: &Prepared) -> Option<crate::planner::Found> {
+    let space = Space {
+        limit: Bytes::MAX,
+        ..prepared.space.clone()
+    };
+    let asked = Asked {
+        base: &prepared.base,
+        ways: &prepared.ways,
+        space: &space,
+    };
+    let mut ranking = Ranking::new(Order::default());
+    each(&asked, Order::default(), &branches(&space), &mut |found, _| {
+        ranking.merge(found);
+        true
+    });
+    ranking.front().last().copied()
+}

@@ -1,0 +1,123 @@
+//! The search in a worker: the same module, loaded a second time, searches there and sends messages. What starts it and what runs
+//! in it live here.
+
+use leptos::prelude::document;
+use serde_json::{Value, json};
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
+use web_sys::{
+    Blob, BlobPropertyBag, DedicatedWorkerGlobalScope, Element, MessageEvent, Url, Worker, WorkerOptions,
+    WorkerType,
+};
+
+use super::super::super::part::part;
+use crate::api::{self, Request, Strictness};
+
+/// Milliseconds between two messages about progress.
+const OFTEN: f64 = 50.0;
+
+/// What the part holds: a search, and what it sends.
+type Searched = fn(&str, &mut dyn FnMut(&Value));
+
+fn searched(request: &str, send: &mut dyn FnMut(&Value)) {
+    let request = match Request::from_text(request) {
+        Ok(request) => request,
+        Err(issue) => return send(&json!({ "refused": [issue] })),
+    };
+    let mut last = f64::NEG_INFINITY;
+    let found = api::plan_with(&request, Strictness::default(), &mut |progress| {
+        let now = js_sys::Date::now();
+        // The first is told at once.
+        if now - last >= OFTEN {
+            last = now;
+            send(&json!({ "progress": progress }));
+        }
+        true
+    });
+    match found {
+        Ok(answer) => send(&json!({ "answer": answer })),
+        Err(issues) => send(&json!({ "refused": issues })),
+    }
+}
+
+part!(search holds Searched: searched);
+
+/// Runs in the worker: searches, and sends each message as JSON text.
+#[wasm_bindgen(js_name = planInWorker)]
+pub async fn plan_in_worker(request: String) {
+    let scope = js_sys::global().unchecked_into::<DedicatedWorkerGlobalScope>();
+    let mut send = |message: &Value| {
+        // A worker that is being ended has nobody to tell.
+        let _ = scope.post_message(&JsValue::from_str(&message.to_string()));
+    };
+    match load().await {
+        Some(search) => search(&request, &mut send),
+        None => send(&json!({ "refused": [{ "message": "The planner could not be loaded." }] })),
+    }
+}
+
+/// A search in a worker; dropped, it ends.
+pub struct Search {
+    worker: Worker,
+    _heard: Closure<dyn FnMut(MessageEvent)>,
+    _failed: Closure<dyn FnMut(JsValue)>,
+}
+
+impl Search {
+    /// Starts one; nothing where the browser gives no worker.
+    pub fn start(
+        request: &Request,
+        hear: impl Fn(String) + 'static,
+        fail: impl Fn() + 'static,
+    ) -> Option<Self> {
+        let bindings = bindings()?;
+        let request = request.to_json().to_string();
+        let script = format!(
+            "import init, {{ planInWorker }} from {};\ninit().then(() => planInWorker({}));",
+            Value::from(bindings),
+            Value::from(request)
+        );
+        let pieces = js_sys::Array::of1(&JsValue::from_str(&script));
+        let kind = BlobPropertyBag::new();
+        kind.set_type("text/javascript");
+        let blob = Blob::new_with_str_sequence_and_options(&pieces, &kind).ok()?;
+        let address = Url::create_object_url_with_blob(&blob).ok()?;
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = Worker::new_with_options(&address, &options).ok()?;
+        let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+            if let Some(text) = event.data().as_string() {
+                hear(text);
+            }
+        });
+        let failed = Closure::<dyn FnMut(JsValue)>::new(move |_| fail());
+        worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(failed.as_ref().unchecked_ref()));
+        Some(Self {
+            worker,
+            _heard: heard,
+            _failed: failed,
+        })
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.worker.terminate();
+    }
+}
+
+/// The address of the module's bindings: what the document lets the browser load ahead, or what it has loaded.
+fn bindings() -> Option<String> {
+    let links = document()
+        .query_selector_all("link[rel=modulepreload], script[type=module][src]")
+        .ok()?;
+    (0..links.length())
+        .filter_map(|at| links.get(at)?.dyn_into::<Element>().ok())
+        .filter_map(|link| link.get_attribute("href").or_else(|| link.get_attribute("src")))
+        .find(|address| address.ends_with(".js") && !address.ends_with("-parts.js"))
+        .and_then(|address| {
+            let base = document().base_uri().ok().flatten()?;
+            Url::new_with_base(&address, &base).ok().map(|url| url.href())
+        })
+}
