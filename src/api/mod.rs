@@ -22,6 +22,7 @@ mod part;
 mod presets;
 mod read;
 mod resolve;
+mod rollout;
 mod schema;
 pub mod share;
 mod solve;
