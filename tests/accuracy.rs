@@ -341,9 +341,35 @@ fn select(name: &str) -> Vec<Record> {
             "training.jsonl",
             Box::new(|record| record.text("engine") == Some("ms-swift megatron-core")),
         ),
+        // Without what came later: other optimizers, Megatron-FSDP, narrow formats, layers for further tokens.
         "megatron-experts" => (
             "training.jsonl",
+            Box::new(|record| {
+                let args = record.object("extra").and_then(|extra| extra.get("args"));
+                let says = |name: &str| args.and_then(|args| args.get(name)).is_some();
+                let later = [
+                    "optimizer",
+                    "use-megatron-fsdp",
+                    "fp8-format",
+                    "pipeline-model-parallel-layout",
+                ];
+                record.text("source_group") == Some("megatron-golden-moe") && !later.into_iter().any(says)
+            }),
+        ),
+        "megatron-experts-all" => (
+            "training.jsonl",
             Box::new(|record| record.text("source_group") == Some("megatron-golden-moe")),
+        ),
+        "megatron-encoders" => (
+            "training.jsonl",
+            Box::new(|record| {
+                let group = record.text("source_group").unwrap_or_default();
+                matches!(group, "megatron-golden-bert" | "megatron-golden-t5")
+            }),
+        ),
+        "megatron-deepspeed" => (
+            "training.jsonl",
+            Box::new(|record| record.engine() == EngineName::MegatronDeepSpeed),
         ),
         "vllm-all" => ("vllm.jsonl", Box::new(|_| true)),
         "vllm-transformers" => (

@@ -220,6 +220,8 @@ fn bad_input_is_refused_by_field_with_code_2() {
             "llama-3-8b",
             "--engine",
             "megatron_deepspeed",
+            "--zero-stage",
+            "2",
         ],
         2,
         "not_available_yet",

@@ -57,6 +57,39 @@ fn functional_tests_of_megatron_are_met() {
     assert!(worst <= WORST_PERCENT, "{worst}");
 }
 
+#[test]
+fn devices_of_bigscience_lie_inside_their_intervals() {
+    let records = read(include_str!("measured/training.jsonl")).expect("records");
+    let runs: Vec<Record> = records
+        .into_iter()
+        .filter(|record| record.engine() == EngineName::MegatronDeepSpeed)
+        .collect();
+    let report = compare(&runs);
+    let errors: Vec<f64> = report
+        .lines
+        .iter()
+        .filter_map(|line| line.error_percent())
+        .collect();
+    let inside = report.lines.iter().filter(|line| {
+        let (low, high) = (line.predicted.low, line.predicted.high);
+        line.measured
+            .is_some_and(|measured| (low..=high).contains(&measured))
+    });
+    let inside = inside.count();
+    let mut sorted = errors.clone();
+    sorted.sort_by(f64::total_cmp);
+    let median = percentile(&sorted, 50.0).expect("figures");
+    println!(
+        "{} of {} runs, {inside} inside, median {median:.1} %",
+        errors.len(),
+        runs.len()
+    );
+    assert_eq!(errors.len(), runs.len());
+    // As agreed for these rounded totals (issue 4): 85 % inside; all are.
+    assert_eq!(inside, runs.len());
+    assert!(median <= 10.0, "{median}");
+}
+
 fn answer(patch: &Value) -> Answer {
     let mut question = json!({"model": {"id": "llama-3.1-8b"}, "engine": {"type": "megatron_lm"},
         "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 8},
@@ -115,6 +148,120 @@ fn a_capacity_bounds_what_routing_gives() {
     assert_eq!(bounded.expected_bytes, free.expected_bytes);
     assert!(bounded.high_bytes < free.high_bytes);
     assert!(padded.expected_bytes > free.expected_bytes);
+}
+
+#[test]
+fn what_is_stored_otherwise_holds_what_its_equation_says() {
+    let rest = |patch: Value| {
+        let found = answer(&patch);
+        found
+            .stages
+            .iter()
+            .map(|stage| stage.rest_bytes.get())
+            .max()
+            .expect("stages")
+    };
+    let plain = json!({"parallelism": {"pipeline_parallel_size": 1}});
+    let with = |engine: Value| {
+        let mut patch = plain.clone();
+        patch["engine"] = engine;
+        rest(patch)
+    };
+    // Llama-3.1-8B with the padded vocabulary; weights of linear layers in its 32 layers.
+    let (all, linear) = (8_030_261_248_u64, 32 * 218_103_808_u64);
+    let base = rest(plain.clone());
+    assert_eq!(base - with(json!({"exp_avg_dtype": "bf16"})), 4 * all);
+    assert_eq!(with(json!({"fp8_recipe": "tensorwise"})) - base, 2 * linear);
+    assert_eq!(
+        with(json!({"fp8_recipe": "tensorwise", "fp8_param_gather": true})),
+        base
+    );
+    let away = base - with(json!({"optimizer_offload_fraction": 0.5}));
+    assert!(away.abs_diff(6 * all) < 64, "{away}");
+    let divided = with(json!({"data_parallel_sharding": "optim_grads_params"}));
+    assert_eq!(base - divided, 18 * all - 18 * all / 8);
+    // One moment instead of two for matrices.
+    let muon = rest(json!({"parallelism": {"pipeline_parallel_size": 1}, "training": {"optimizer": "muon"}}));
+    assert_eq!(base - muon, 4 * linear);
+}
+
+#[test]
+fn muon_deals_out_whole_tensors_to_the_rank_with_the_embedding() {
+    let rest = |layout: bool| {
+        let patch = json!({"parallelism": {"pipeline_parallel_size": 1}, "training": {"optimizer": "muon"},
+            "engine": {"use_distributed_optimizer": true, "layer_wise_param_layout": layout}});
+        answer(&patch).stages[0].rest_bytes.get()
+    };
+    // 12 bytes for each of the 525,336,576 elements of the embedding, beside an eighth of the others.
+    assert!(rest(false) > rest(true) + 12 * 525_336_576 / 8 * 5);
+}
+
+#[test]
+fn adapters_train_beside_frozen_weights() {
+    let patch = json!({"parallelism": {"pipeline_parallel_size": 1, "tensor_parallel_size": 2},
+        "training": {"adapter": "lora", "lora_rank": 8}});
+    let found = answer(&patch);
+    let stage = &found.stages[0];
+    // Per layer: (h + q + 2k) + (q + h) + (h + 2f) + (f + h), a half of each divided side on a rank.
+    let (h, q, k, f) = (4096, 4096, 1024, 14_336);
+    let layer = h + (q + 2 * k) / 2 + q / 2 + h + h + f + f / 2 + h;
+    let adapters = 32 * 8 * layer;
+    let workspaces = 33_554_432;
+    let frozen = stage.parameters;
+    assert_eq!(stage.rest_bytes.get(), 2 * frozen + 18 * adapters + workspaces);
+}
+
+#[test]
+fn a_reference_is_a_second_model_and_a_reward_has_no_words() {
+    let peak = |objective: &str| {
+        let patch = json!({"parallelism": {"pipeline_parallel_size": 1, "tensor_parallel_size": 8},
+            "training": {"objective": objective}});
+        let found = answer(&patch);
+        (found.stages[0].rest_bytes.get(), found.peak_allocated_bytes.get())
+    };
+    let pairs = peak("preference");
+    let without = peak("preference_reference_free");
+    let single = peak("unpaired_preference");
+    let reward = peak("reward");
+    assert_eq!(pairs.0 - without.0, 2 * (without.0 - 33_554_432) / 18);
+    assert_eq!(pairs.0, single.0);
+    assert!(single.1 < pairs.1 && reward.1 < without.1 && reward.0 < without.0);
+}
+
+#[test]
+fn layers_for_further_tokens_wait_with_their_loss() {
+    let last = |layers: u64| {
+        let found = answer(&json!({"engine": {"mtp_num_layers": layers}}));
+        let stage = found.stages.last().expect("a stage").clone();
+        (
+            stage.rest_bytes.get(),
+            stage.peak_allocated_bytes.get(),
+            stage.parameters,
+        )
+    };
+    let (none, one) = (last(0), last(1));
+    // A layer, two norms and a final one, the projection, and a copy of the embedding.
+    let more = 218_112_000 + 3 * 4096 + 2 * 4096 * 4096 + 128_256 * 4096;
+    assert_eq!(one.2 - none.2, more);
+    assert_eq!(one.0 - none.0, 18 * more);
+    // At least the softmax of 2,048 tokens over the vocabulary waits.
+    assert!(one.1 - none.1 > 18 * more + 4 * 2048 * 128_256);
+}
+
+#[test]
+fn written_layouts_are_stages() {
+    let found = answer(&json!({"engine": {"pipeline_layout": "Et*7|t*9|t*8|t*8L"}}));
+    let layers: Vec<_> = found.stages.iter().map(|stage| stage.layers.clone()).collect();
+    assert_eq!(layers, [[(1, 7)], [(8, 16)], [(17, 24)], [(25, 32)]]);
+    let chunks = answer(&json!({"engine": {"pipeline_layout": "Et*4|(t*4|)*6t*4L"}}));
+    assert_eq!(chunks.stages[0].layers, [(1, 4), (17, 20)]);
+    let wrong = json!({"model": {"id": "llama-3.1-8b"}, "engine": {"type": "megatron_lm", "pipeline_layout": "Et*7|t*9L"},
+        "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 8}, "parallelism": {"pipeline_parallel_size": 4}});
+    let issues = api::calculate(&Request::from_json(&wrong).expect("a request")).expect_err("refused");
+    assert!(
+        issues.iter().any(|issue| issue.path == "engine.pipeline_layout"),
+        "{issues:?}"
+    );
 }
 
 #[test]

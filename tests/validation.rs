@@ -407,10 +407,10 @@ fn settings_of_fsdp_agree_or_are_refused() {
 }
 
 #[test]
-fn engines_that_are_not_built_are_refused_by_name() {
+fn what_megatron_deepspeed_has_not_is_refused_by_field() {
     expect(
-        json!({"engine": {"type": "megatron_deepspeed"}}),
-        &["!not_available_yet engine.type"],
+        json!({"engine": {"type": "megatron_deepspeed", "zero_stage": 2}}),
+        &["!not_available_yet engine.zero_stage"],
     );
 }
 

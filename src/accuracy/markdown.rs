@@ -60,7 +60,17 @@ pub fn markdown(records: &[Record]) -> String {
         for (kind, row) in &predicted {
             line(&mut text, kind, row);
         }
-        if predicted.is_empty() {
+        // Runs of which only the total of a device is known.
+        let device = compared.iter().flat_map(|(kind, _, table)| {
+            let rows = table.rows.iter().filter(|row| row.engine == engine.key());
+            rows.filter(|row| row.quantity == Quantity::Device.key() && row.mapped > 0)
+                .map(|row| (*kind, row))
+        });
+        let device: Vec<(&str, &Row)> = device.filter(|_| predicted.is_empty()).collect();
+        for (kind, row) in &device {
+            line(&mut text, kind, row);
+        }
+        if predicted.is_empty() && device.is_empty() {
             let records: usize = rows.iter().map(|(_, row)| row.records).sum();
             let _ = writeln!(
                 text,

@@ -11,7 +11,7 @@ use crate::request::{
     Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
     RankRow, StageRow, SymbolRow, Validation, Verdict,
 };
-use crate::training::{Engine, RankAxis, TrainingJob, pipeline_stages, rank_classes, rank_reason};
+use crate::training::{Engine, RankAxis, TrainingJob, Wrapper, pipeline_stages, rank_classes, rank_reason};
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -142,7 +142,10 @@ fn stages(job: &TrainingJob) -> Vec<StageRow> {
 /// The engine of a job as records name it.
 pub const fn engine_name(job: &TrainingJob) -> &'static str {
     match job.engine {
-        Engine::Megatron(_) => "megatron",
+        Engine::Megatron(settings) => match settings.wrapper {
+            Wrapper::Megatron => "megatron",
+            Wrapper::DeepSpeed { .. } => "megatron_deepspeed",
+        },
         _ if job.tensor.is_some() => "tp",
         Engine::Single => "single",
         Engine::Ddp { .. } => "ddp",

@@ -6,6 +6,7 @@ use super::answer::engine_name;
 use super::evidence::{self, Chosen};
 use super::given::{Given, default_of};
 use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Speed, Step};
+use super::rollout::Beside;
 use crate::request::{Assumed, Backing, EngineId, InputDefault, InputId, MultiNodeInfo, Request, Section};
 use crate::training::{Compile, HostMemory, Layout, TrainingJob};
 use crate::units::{Bytes, DType};
@@ -40,6 +41,8 @@ pub struct Job {
     pub evidence: Backing,
     /// The rank that is asked about; the fullest where it is not said.
     pub rank: Option<u64>,
+    /// What reinforcement learning has beside the model.
+    pub beside: Beside,
 }
 
 /// How strictly a request is judged.
@@ -107,10 +110,25 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
     }
     sections(given, report);
     let (model, mesh, card) = (model?, mesh?, card?);
+    let megatron = matches!(engine.id, EngineId::MegatronLm | EngineId::MegatronDeepspeed);
+    if model.network.encoder.is_some() && (!megatron || mesh.pipeline > 1) {
+        report.error(
+            "unknown_layer",
+            InputId::EngineType,
+            "A decoder behind an encoder is built with Megatron-LM without pipeline stages.",
+        );
+    }
     let device = (engine.torch, card.compute_capability);
     let (settings, accumulation) = match engine.id {
-        EngineId::MegatronLm => {
-            resolve::megatron(given, (mesh, &model, sequence), step.accumulation, device, report)
+        EngineId::MegatronLm | EngineId::MegatronDeepspeed => {
+            let own = engine.id == EngineId::MegatronLm;
+            resolve::megatron(
+                given,
+                (mesh, &model, sequence),
+                (own, step.accumulation, step.optimizer),
+                device,
+                report,
+            )
         }
         _ => (settings, step.accumulation),
     };
@@ -191,11 +209,13 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
         rank: 0,
         compute_capability: card.compute_capability,
     };
+    let beside = resolve::beside(given, &training, &card, report);
     let chosen = evidence::chosen(given, engine.id, (ranks, num_nodes), report);
     Some(Job {
         evidence: evidence::evidence(engine_name(&training), &chosen),
         chosen,
         rank: None,
+        beside,
         training,
         model,
         engine,

@@ -4,6 +4,7 @@ use super::between::add_working_sets;
 use super::evidence::UNSEEN;
 use super::host::host;
 use super::job::Job;
+use super::rollout;
 use crate::memory::meters::{self, Fit, Pattern};
 use crate::memory::{Group, InstantId, Interval, Ledger};
 use crate::model::{Layer, Mixer};
@@ -51,6 +52,7 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         }
     };
     add_working_sets(&training, &job.card, &mut ledger);
+    rollout::add(job, &training, &mut ledger);
     let peak = ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
     if peak == Bytes::MAX {
         return Err(Issue::error(

@@ -26,6 +26,7 @@ mod plan;
 mod presets;
 mod read;
 mod resolve;
+mod rollout;
 mod rules;
 mod schema;
 pub mod share;

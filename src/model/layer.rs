@@ -271,6 +271,10 @@ pub struct Layer {
     pub tensors: Vec<Tensor>,
     /// Elements of buffers that the checkpoint stores but that are not parameters (router correction biases).
     pub buffers: Count,
+    /// Attention over the output of an encoder, between mixer and feed-forward (T5's decoder); its norm and weights are among
+    /// the layer's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross: Option<Attention>,
 }
 
 impl Layer {

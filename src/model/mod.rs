@@ -14,6 +14,6 @@ pub use layer::{
     Attention, Dense, FeedForward, Latent, Layer, Mixer, Moe, Norm, NormKind, QkNorm, Residual, SharedExpert,
     Span,
 };
-pub use network::{Head, LayerKind, Network, Tower};
+pub use network::{Encoder, Head, LayerKind, Network, Tower};
 pub use tensor::{Role, Split, Tensor};
 pub use vision::{Vision, VisionClass, VisionPart};

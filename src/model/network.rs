@@ -36,6 +36,15 @@ pub struct Tower {
     pub vision: Option<Vision>,
 }
 
+/// An encoder, whose layers are the first of the network; the others are a decoder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Encoder {
+    /// Its layers.
+    pub layers: u64,
+    /// Tokens of a sequence of the decoder; those of the encoder are the training's sequence length.
+    pub decoder_tokens: u64,
+}
+
 /// A network as the reference implementation of its family builds it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -66,6 +75,9 @@ pub struct Network {
     pub towers: Vec<Tower>,
     /// Weights of next-token-prediction layers, which are not part of the total.
     pub next_token_tensors: Vec<Tensor>,
+    /// The encoder, where there is one before a decoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<Encoder>,
 }
 
 impl Network {

@@ -15,4 +15,4 @@ mod stages;
 pub use plan::{Plan, PlanKind, Unplanned, Way};
 pub use schedule::{InFlight, Schedule};
 pub use shard::{Division, chunk};
-pub use stages::{Split, Uneven, stages};
+pub use stages::{Split, Uneven, Unreadable, Written, stages};

@@ -9,7 +9,7 @@ use super::pass::{Pass, Point};
 use super::plan::{Plan, Scope, StateTypes};
 use super::profile::Profile;
 use super::sheet::{Held, Sheet};
-use super::{Engine, Objective, Precision, TrainingJob, Widened};
+use super::{Engine, Precision, TrainingJob, Widened};
 use crate::memory::{InstantId, Ledger};
 use crate::units::DType;
 
@@ -87,7 +87,7 @@ impl Step<'_> {
             Point::ForwardStart => self.plan.gathers_units(),
             Point::BackwardStart => self.holder.gathers_root_again(self.plan),
             Point::ReferenceLayers => self.plan.gathers_reference(),
-            Point::ReferenceForward => job.objective != Objective::NextToken,
+            Point::ReferenceForward => job.has_reference(),
             _ => true,
         };
         for point in Point::BEFORE.into_iter().chain(Point::AFTER) {

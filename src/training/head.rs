@@ -52,8 +52,8 @@ struct Tail {
 
 /// Evaluates the end of the network.
 pub fn ending(job: &TrainingJob, setting: &Setting) -> Ending {
-    if let Objective::Preference(how) = job.objective {
-        return preference(job, setting, how);
+    if let Objective::Preference(preferences) = job.objective {
+        return preference(job, setting, preferences.how);
     }
     let (network, weights) = (&*job.network, fresh_gradients(job));
     match job.loss {

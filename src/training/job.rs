@@ -3,6 +3,7 @@
 use super::between::{Evaluation, Save};
 use super::engines::megatron::Megatron;
 use super::images::Images;
+use super::objective::{Objective, Preference};
 use std::sync::Arc;
 
 use crate::model::Network;
@@ -438,37 +439,6 @@ pub struct Modules {
     pub head: bool,
 }
 
-/// How the log-probabilities of the tokens are computed in preference training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogProbabilities {
-    /// `log_softmax` of an fp32 copy of the logits.
-    Wide,
-    /// `log_softmax` in the type of the logits.
-    Narrow,
-    /// In the type of the logits, one sequence after another.
-    Rows,
-}
-
-/// What is trained for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Objective {
-    /// The next token.
-    NextToken,
-    /// Preferences (DPO): chosen and rejected answers in one forward pass of the model, then one of the reference, which
-    /// is a copy of the model, or the model with its adapters switched off.
-    Preference(LogProbabilities),
-}
-
-impl Objective {
-    /// Sequences that one row of the batch stands for: a pair where preferences are trained.
-    pub const fn sequences_per_row(self) -> u64 {
-        match self {
-            Self::NextToken => 1,
-            Self::Preference(_) => 2,
-        }
-    }
-}
-
 /// Kernels that replace several operations of the reference classes by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FusedKernels {
@@ -565,7 +535,15 @@ pub struct TrainingJob {
 impl TrainingJob {
     /// Whether a second copy of the weights computes the reference's log-probabilities.
     pub const fn reference_weights(&self) -> bool {
-        matches!(self.objective, Objective::Preference(_)) && self.adapter.is_none()
+        self.has_reference() && self.adapter.is_none()
+    }
+
+    /// Whether a reference passes the answers.
+    pub const fn has_reference(&self) -> bool {
+        matches!(
+            self.objective,
+            Objective::Preference(Preference { reference: true, .. })
+        )
     }
 
     /// Whether FSDP2 cuts a rank's rows out of an embedding's gradient, which tensor parallelism leaves whole.

@@ -14,6 +14,7 @@ mod head;
 mod images;
 pub mod job;
 mod names;
+mod objective;
 mod ops;
 mod parts;
 mod pass;
@@ -29,16 +30,20 @@ mod temporaries;
 mod vision;
 
 pub use between::{Evaluation, Save, caches_in_fp32};
-pub use engines::megatron::{Megatron, Modules as RecomputedModules, Recompute, Stage, VocabularyLoss};
+pub use engines::megatron::{
+    Megatron, Modules as RecomputedModules, Narrow, NarrowRecipe, Recompute, Sharding, Stage, VocabularyLoss,
+    Wrapper,
+};
 pub use evaluate::evaluate;
 pub use groups::communicators;
 pub use images::{Images, TowerTraining};
 pub use job::{
-    Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, HostMemory, Layout,
-    LogProbabilities, LossKind, Modules, Objective, Offload, Optimizer, OptimizerImplementation, Precision,
-    Projection, Recomputation, Targets, TensorParallel, TrainingJob, Widened, Zero,
+    Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, HostMemory, Layout, LossKind,
+    Modules, Offload, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation, Targets,
+    TensorParallel, TrainingJob, Widened, Zero,
 };
 
+pub use objective::{LogProbabilities, Objective, Preference};
 pub use parts::trained_parameters;
 pub use prepared::Prepared;
 pub use ranks::{RankAxis, RankClass, evaluate_fullest, pipeline_stages, rank_classes, rank_reason};

@@ -390,7 +390,7 @@ fn copies(tensor: &Tensor, modules: Modules, tied: bool) -> Vec<Tensor> {
 }
 
 /// The place of a linear layer in its block, by the name that the reference class gives it.
-fn projection(name: &str) -> Projection {
+pub fn projection(name: &str) -> Projection {
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     if has(&["qkv", "query_key_value", "c_attn", "Wqkv"]) {
         Projection::QueryKeyValue

@@ -8,8 +8,8 @@
 
 use super::block::Setting;
 use super::head::{Ending, alive, recorder};
-use super::job::LogProbabilities;
 use super::names;
+use super::objective::LogProbabilities;
 use super::ops::Recorder;
 use super::plan::fresh_gradients;
 use super::tape::{Edge, NodeId, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var};

@@ -4,6 +4,7 @@
 //! layers and the loss hold, `place` versions and the card.
 
 mod adapter;
+mod bigscience;
 mod megatron;
 mod place;
 mod recipe;
@@ -23,6 +24,9 @@ pub fn question(record: &Record) -> Result<Question, String> {
         return megatron::question(record);
     }
     let engine = record.engine();
+    if engine == EngineName::MegatronDeepSpeed {
+        return bigscience::question(record);
+    }
     let swift = record
         .text("engine")
         .is_some_and(|engine| engine.starts_with("ms-swift megatron"));

@@ -36,6 +36,8 @@ const SWITCHES: &[(InputId, &[&str])] = &[
     (InputId::HpzPartitionSize, &["on"]),
     (InputId::OffloadRatio, &["part"]),
     (InputId::PrefetchBucketSize, &["off"]),
+    (InputId::FurtherLayers, &["some"]),
+    (InputId::OffloadFraction, &["part"]),
 ];
 
 /// Numbers of which every value is answered by the same formula, and versions, which published records of many releases
@@ -74,15 +76,13 @@ const SIZES: &[InputId] = &[
     InputId::WgradDeferral,
     InputId::ExpertImbalance,
     InputId::ExpertCapacity,
+    InputId::PipelineLayout,
+    InputId::RolloutUtilization,
 ];
 
 /// Inputs that change the time of a step and no byte of it; tests/measured/throughput.jsonl and the closed forms of `network`
 /// stand behind them.
-const TIME: &[InputId] = &[
-    InputId::OverlapGradReduce,
-    InputId::OverlapParamGather,
-    InputId::TpCommOverlap,
-];
+const TIME: &[InputId] = &[InputId::OverlapGradReduce, InputId::OverlapParamGather];
 
 /// Inputs that name the engine, which the columns of the table stand for.
 const ENGINE: &[InputId] = &[InputId::EngineType, InputId::FsdpVersion];

@@ -83,8 +83,8 @@ pub fn workload_of(
         offloaded: offloaded(training),
         // The reference model's pass; preferences of adapters switch them off for it.
         extra_forward: match training.objective {
-            Objective::Preference(_) => 1.0,
-            Objective::NextToken => 0.0,
+            Objective::Preference(preference) if preference.reference => 1.0,
+            Objective::NextToken | Objective::Preference(_) | Objective::Reward => 0.0,
         },
         network,
     }

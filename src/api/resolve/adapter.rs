@@ -6,7 +6,7 @@ use super::{EngineChoice, Report};
 use crate::model::Network;
 use crate::request::{EngineId, InputId};
 use crate::training::{
-    Adapter, BaseFormat, LogProbabilities, Modules, Objective, Precision, Targets, Widened,
+    Adapter, BaseFormat, LogProbabilities, Modules, Objective, Precision, Preference, Targets, Widened,
 };
 use crate::units::DType;
 use crate::warn::Issue;
@@ -142,16 +142,35 @@ pub fn replaceable(mut adapter: Adapter, network: &Network, report: &mut Report)
 
 /// What is trained for.
 pub fn objective(given: &Given, engine: EngineId, report: &mut Report) -> Objective {
-    if given.choice(InputId::Objective) != Some("preference") {
-        return Objective::NextToken;
-    }
-    if engine == EngineId::Deepspeed && given.integer(InputId::ZeroStage) == Some(3) {
+    let (pairs, reference) = match given.choice(InputId::Objective) {
+        Some("preference") => (true, true),
+        Some("preference_reference_free") => (true, false),
+        Some("unpaired_preference" | "grpo" | "ppo") => (false, true),
+        Some("grpo_reference_free") => (false, false),
+        Some("reward") => {
+            if engine != EngineId::MegatronLm {
+                report.error(
+                    "not_available_yet",
+                    InputId::Objective,
+                    "Reward models are built with Megatron-LM; with the other engines they are not yet.",
+                );
+            }
+            return Objective::Reward;
+        }
+        _ => return Objective::NextToken,
+    };
+    if reference && engine == EngineId::Deepspeed && given.integer(InputId::ZeroStage) == Some(3) {
         divided_reference(given, report);
     }
-    Objective::Preference(match given.choice(InputId::LogProbabilities) {
+    let how = match given.choice(InputId::LogProbabilities) {
         Some("wide") => LogProbabilities::Wide,
         Some("narrow") => LogProbabilities::Narrow,
         _ => LogProbabilities::Rows,
+    };
+    Objective::Preference(Preference {
+        how,
+        pairs,
+        reference,
     })
 }
 

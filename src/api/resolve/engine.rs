@@ -102,7 +102,7 @@ pub fn settings(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), rep
     match engine {
         EngineId::Fsdp => fsdp(given, (ranks, nodes), report),
         EngineId::Deepspeed => Engine::DeepSpeed(zero(given, ranks, report)),
-        // Megatron's settings follow from mesh and model; Megatron-DeepSpeed is refused before, as planned.
+        // Megatron's settings follow from mesh and model.
         EngineId::PytorchDdp | EngineId::MegatronLm | EngineId::MegatronDeepspeed => {
             if ranks == 1 {
                 Engine::Single

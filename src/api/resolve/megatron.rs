@@ -3,23 +3,23 @@
 
 use super::super::given::Given;
 use super::super::read::Typed;
-use super::{Mesh, Model, Report};
+use super::{Mesh, Model, Report, megatron_states as states};
 use crate::model::{FeedForward, Layer, Mixer, Network, Residual};
-use crate::parallel::{Schedule, Split, Uneven, stages};
+use crate::parallel::{Schedule, Split, Uneven, Written, stages};
 use crate::request::InputId;
-use crate::training::{Engine, Megatron, Precision, Recompute, RecomputedModules, VocabularyLoss};
-use crate::units::DType;
+use crate::training::{Engine, Megatron, Optimizer, Precision, Recompute, RecomputedModules, VocabularyLoss};
+use crate::units::{Bytes, DType};
 use crate::warn::Issue;
 
 /// The engine with its settings, and the micro-batches that pass through the pipeline per step.
 pub fn megatron(
     given: &Given,
     (mesh, model, sequence): (Mesh, &Model, u64),
-    accumulation: u64,
+    (own, accumulation, optimizer): (bool, u64, Optimizer),
     (torch, compute_capability): ((u16, u16), u16),
     report: &mut Report,
 ) -> (Engine, u64) {
-    refuse(given, report);
+    refuse(given, own, report);
     let micro_batches = micro_batches(given, accumulation, report);
     let same = torch >= (2, 15) || compute_capability == 90;
     if same && given.toggle(InputId::DeterministicMode) == Some(true) {
@@ -31,6 +31,7 @@ pub fn megatron(
     }
     let on = |id| given.toggle(id).unwrap_or(false);
     let count = |id| given.integer(id);
+    let written = states::layout(given, report);
     let settings = Megatron {
         tensor: mesh.tensor,
         sequence: on(InputId::SequenceParallel) && mesh.tensor > 1,
@@ -40,12 +41,14 @@ pub fn megatron(
         expert_tensor: given
             .typed_integer(InputId::ExpertTensorParallelSize)
             .unwrap_or(mesh.tensor),
-        schedule: schedule(given, mesh, micro_batches, report),
+        schedule: schedule(given, (mesh, written), micro_batches, report),
         split: Split {
             first: count(InputId::FirstStageLayers),
             last: count(InputId::LastStageLayers),
             embedding: on(InputId::CountEmbedding),
             loss: on(InputId::CountLoss),
+            written,
+            balanced: !own,
         },
         distributed_optimizer: on(InputId::UseDistributedOptimizer),
         recompute: recompute(given, report),
@@ -68,6 +71,22 @@ pub fn megatron(
             .map(thousandths),
         padded: on(InputId::PadToCapacity),
         imbalance_thousandths: thousandths(given.number(InputId::ExpertImbalance).unwrap_or(1.0)),
+        further: states::further(given, written, report),
+        narrow: states::narrow(given, compute_capability, report),
+        sharding: states::sharding(given, report),
+        offloaded_millionths: Bytes::new(1_000_000)
+            .scaled(given.number(InputId::OffloadFraction).unwrap_or(0.0))
+            .get(),
+        moment_bytes: match given.choice(InputId::MomentDtype) {
+            Some("bf16" | "fp16") => 2,
+            Some("fp8") => 1,
+            _ => 4,
+        },
+        dealt_out: optimizer == Optimizer::Muon
+            && on(InputId::UseDistributedOptimizer)
+            && given.toggle(InputId::LayerWiseLayout) == Some(false),
+        comm_overlap: on(InputId::TpCommOverlap) && on(InputId::SequenceParallel) && mesh.tensor > 1,
+        wrapper: states::wrapper(given, own, report),
         stage: None,
     };
     if !model.network.has_experts() {
@@ -90,7 +109,7 @@ pub fn megatron(
 
 /// A factor between 1 and 1024 in thousandths.
 fn thousandths(factor: f64) -> u64 {
-    crate::units::Bytes::new(1000).scaled(factor).get()
+    Bytes::new(1000).scaled(factor).get()
 }
 
 /// Megatron keeps fp32 master weights beside 16-bit ones, or everything in fp32.
@@ -141,8 +160,19 @@ fn micro_batches(given: &Given, accumulation: u64, report: &mut Report) -> u64 {
     count
 }
 
-fn schedule(given: &Given, mesh: Mesh, micro_batches: u64, report: &mut Report) -> Schedule {
-    let chunks = given.integer(InputId::VirtualPipelineSize).unwrap_or(1);
+fn schedule(
+    given: &Given,
+    (mesh, written): (Mesh, Option<Written>),
+    micro_batches: u64,
+    report: &mut Report,
+) -> Schedule {
+    // A layout has as many virtual stages as it writes.
+    let of_layout = written.map(|layout| (layout.stages() / mesh.pipeline.max(1)).max(1));
+    let chunks = given
+        .integer(InputId::VirtualPipelineSize)
+        .filter(|_| given.has(InputId::VirtualPipelineSize))
+        .or(of_layout)
+        .unwrap_or(1);
     let group = given.integer(InputId::MicrobatchGroup).unwrap_or(mesh.pipeline);
     let found = match given.choice(InputId::PipelineSchedule) {
         Some("gpipe") => Schedule::GPipe,
@@ -282,6 +312,7 @@ fn check(settings: &Megatron, (mesh, network, sequence): (Mesh, &Network, u64), 
         let id = match why {
             Uneven::Indivisible { .. } => InputId::PipelineParallelSize,
             Uneven::TooMany { .. } => InputId::FirstStageLayers,
+            Uneven::OtherStages { .. } | Uneven::OtherLayers { .. } => InputId::PipelineLayout,
         };
         report.add(
             Issue::error("not_divisible", id.key(), why.to_string()).with_hint(
@@ -353,11 +384,6 @@ fn layer_is_known(layer: &Layer, report: &mut Report) {
 
 /// Inputs that other engines have and Megatron has not, or that are not built with it.
 const ELSEWHERE: &[(InputId, &str)] = &[
-    (InputId::Adapter, "Adapters are not built with Megatron yet."),
-    (
-        InputId::Objective,
-        "Preference training is not built with Megatron yet.",
-    ),
     (
         InputId::Evaluation,
         "Evaluation between steps is not built with Megatron yet.",
@@ -393,7 +419,7 @@ const ELSEWHERE: &[(InputId, &str)] = &[
     ),
 ];
 
-fn refuse(given: &Given, report: &mut Report) {
+fn refuse(given: &Given, own: bool, report: &mut Report) {
     for (id, why) in ELSEWHERE {
         if given.differs_from_default(*id) {
             report.error("not_available_yet", *id, *why);
@@ -413,17 +439,30 @@ fn refuse(given: &Given, report: &mut Report) {
             "Transformer Engine's kernels have no dense mask of this kind: choose fused or eager (unfused).",
         );
     }
-    if !matches!(
+    let muon = given.choice(InputId::Optimizer) == Some("muon");
+    let known = matches!(
         given.choice(InputId::Optimizer),
         Some("adam" | "adamw" | "sgd") | None
-    ) {
+    );
+    if !known && !(muon && own) {
         report.add(
             Issue::error(
                 "not_available_yet",
                 InputId::Optimizer.key(),
-                "With Megatron, Adam and SGD are built.",
+                "With Megatron, Adam, SGD and Muon are built; with its fork of DeepSpeed, Adam and SGD.",
             )
-            .with_allowed(["adamw", "sgd"]),
+            .with_allowed(["adamw", "sgd", "muon"]),
+        );
+    }
+    if muon
+        && given
+            .number(InputId::OffloadFraction)
+            .is_some_and(|share| share > 0.0)
+    {
+        report.error(
+            "unsupported_combination",
+            InputId::OffloadFraction,
+            "Megatron's optimizer on the host is Adam or SGD.",
         );
     }
 }
@@ -455,7 +494,8 @@ pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
         ),
         InputId::RecomputeModules => unless(selective, "Only selective recomputation has modules."),
         InputId::MicrobatchGroup => unless(
-            given.integer(InputId::VirtualPipelineSize).unwrap_or(1) > 1,
+            given.integer(InputId::VirtualPipelineSize).unwrap_or(1) > 1
+                || given.has(InputId::PipelineLayout),
             "Only virtual stages have turns.",
         ),
         InputId::SoftmaxFusion => unless(
@@ -471,6 +511,6 @@ pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
         | InputId::LastStageLayers
         | InputId::CountEmbedding
         | InputId::CountLoss => unless(pipeline, "Without a pipeline there is one stage."),
-        _ => None,
+        _ => states::usage(id, given),
     }
 }

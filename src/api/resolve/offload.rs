@@ -9,7 +9,7 @@ pub fn refuse(given: &Given, report: &mut Report) {
     let away = given
         .choice(InputId::ActivationOffload)
         .is_some_and(|place| place != "none");
-    if away && given.choice(InputId::Objective) == Some("preference") {
+    if away && given.differs_from_default(InputId::Objective) {
         report.error(
             "not_available_yet",
             InputId::ActivationOffload,

@@ -73,8 +73,10 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
     let sharded = match engine {
         EngineId::Deepspeed => return deepspeed(given, compute, report),
         EngineId::Fsdp => true,
-        EngineId::MegatronLm => return super::megatron::precision(given, compute, report),
-        EngineId::PytorchDdp | EngineId::MegatronDeepspeed => false,
+        EngineId::MegatronLm | EngineId::MegatronDeepspeed => {
+            return super::megatron::precision(given, compute, report);
+        }
+        EngineId::PytorchDdp => false,
     };
     let default = if sharded { "mixed" } else { "autocast" };
     let stated = given.choice(InputId::PrecisionMode);

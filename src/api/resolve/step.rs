@@ -213,7 +213,7 @@ fn implementation(
     engine: EngineChoice,
     report: &mut Report,
 ) -> OptimizerImplementation {
-    if engine.id == EngineId::MegatronLm {
+    if matches!(engine.id, EngineId::MegatronLm | EngineId::MegatronDeepspeed) {
         return OptimizerImplementation::Fused;
     }
     let stated = given.choice(InputId::OptimizerImplementation);

@@ -39,7 +39,7 @@ pub fn divide(
         return whole;
     }
     refuse_engine(engine.1, report);
-    if given.choice(InputId::Objective) == Some("preference") {
+    if given.differs_from_default(InputId::Objective) {
         refuse(
             report,
             InputId::Objective,

@@ -3,7 +3,7 @@
 
 use super::super::given::Given;
 use super::super::read::Typed;
-use super::{Report, megatron, offload};
+use super::{Report, megatron, offload, rollout};
 use serde_json::Value;
 
 use crate::request::{Availability, EngineId, Input, InputId, Section, Task};
@@ -110,7 +110,7 @@ pub fn is_used(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: 
 /// Decides over every input; a new one does not compile until it is decided here.
 fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -> Use {
     let when = |used: bool, why: &'static str| if used { Use::Used } else { Use::Not(why) };
-    if let Some(why) = (engine == EngineId::MegatronLm)
+    if let Some(why) = matches!(engine, EngineId::MegatronLm | EngineId::MegatronDeepspeed)
         .then(|| megatron::usage(id, given))
         .flatten()
     {
@@ -191,12 +191,18 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.toggle(InputId::KbitPrepared) == Some(true),
             "Nothing was cast to fp32, so nothing is cast back.",
         ),
+        InputId::Rollout | InputId::RolloutUtilization | InputId::RolloutSleep => {
+            rollout::usage(id, given).map_or(Use::Used, Use::Not)
+        }
         InputId::LogProbabilities => when(
-            given.choice(InputId::Objective) == Some("preference"),
+            !matches!(
+                given.choice(InputId::Objective),
+                None | Some("next_token" | "reward")
+            ),
             "Only preference training computes log-probabilities of its own.",
         ),
         InputId::Loss | InputId::KeepOutputs => when(
-            given.choice(InputId::Objective) != Some("preference"),
+            !given.differs_from_default(InputId::Objective),
             "Preference training computes its loss from log-probabilities of all tokens.",
         ),
         InputId::CheckpointReentrant => when(
@@ -360,6 +366,14 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::ExpertImbalance
         | InputId::ExpertCapacity
         | InputId::PadToCapacity
+        | InputId::PipelineLayout
+        | InputId::FurtherLayers
+        | InputId::NarrowRecipe
+        | InputId::NarrowPrimary
+        | InputId::MegatronSharding
+        | InputId::OffloadFraction
+        | InputId::MomentDtype
+        | InputId::LayerWiseLayout
         | InputId::NodeShape
         | InputId::ComputeEfficiency
         | InputId::PeakTflops

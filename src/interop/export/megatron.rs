@@ -39,6 +39,7 @@ pub(super) fn arguments(sheet: &mut Sheet<'_>) -> Command {
     mesh(sheet, &mut command);
     recomputation(sheet, &mut command);
     switches(sheet, &mut command);
+    stored(sheet, &mut command);
     command
 }
 
@@ -206,7 +207,13 @@ fn workload(sheet: &mut Sheet<'_>, command: &mut Command) {
             );
         }
     }
-    match sheet.among(InputId::Optimizer, &["adamw", "adam", "sgd"]) {
+    match sheet.among(InputId::Optimizer, &["adamw", "adam", "sgd", "muon"]) {
+        Some("muon") => {
+            command.flag("--optimizer", "muon");
+            if !sheet.toggle(InputId::LayerWiseLayout) {
+                command.switch("--no-use-layer-wise-param-layout");
+            }
+        }
         Some("sgd") => {
             command.flag("--optimizer", "sgd");
             command.flag("--sgd-momentum", sheet.number(InputId::Momentum).unwrap_or(0.9));
@@ -311,6 +318,48 @@ fn recomputation(sheet: &mut Sheet<'_>, command: &mut Command) {
             }
         }
         _ => {}
+    }
+}
+
+/// What is stored in other formats, at other places, or divided further.
+fn stored(sheet: &mut Sheet<'_>, command: &mut Command) {
+    let layout = sheet.value(InputId::PipelineLayout).and_then(Value::as_str);
+    command.maybe("--pipeline-model-parallel-layout", layout.map(str::to_owned));
+    let further = sheet.integer(InputId::FurtherLayers).unwrap_or(0);
+    if further > 0 {
+        command.flag("--mtp-num-layers", further);
+    }
+    match sheet.word(InputId::NarrowRecipe) {
+        "none" => {}
+        "nvfp4" => {
+            command.flag("--fp4-format", "e2m1");
+            command.flag("--fp4-recipe", "nvfp4");
+        }
+        recipe => {
+            command.flag("--fp8-format", "hybrid");
+            command.flag("--fp8-recipe", recipe);
+        }
+    }
+    if sheet.toggle(InputId::NarrowPrimary) {
+        command.switch("--fp8-param-gather");
+    }
+    match sheet.word(InputId::MegatronSharding) {
+        "none" => {}
+        strategy => {
+            command.switch("--use-megatron-fsdp");
+            command.flag("--data-parallel-sharding-strategy", strategy);
+        }
+    }
+    let away = sheet.number(InputId::OffloadFraction).unwrap_or(0.0);
+    let moments = sheet.word(InputId::MomentDtype);
+    if away > 0.0 {
+        command.switch("--optimizer-cpu-offload");
+        command.flag("--optimizer-offload-fraction", away);
+    }
+    if away > 0.0 || moments != "fp32" {
+        command.switch("--use-precision-aware-optimizer");
+        command.flag("--exp-avg-dtype", moments);
+        command.flag("--exp-avg-sq-dtype", moments);
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::commands::{Flag, flags as split, read};
 use super::findings::Findings;
-use super::mapping::Kind::{Not, Nothing, Number, Truth, Whole, Words};
+use super::mapping::Kind::{Not, Nothing, Number, Truth, Whole, Word, Words};
 use super::mapping::{Row, whole};
 use crate::request::InputId as Id;
 
@@ -111,7 +111,59 @@ const TABLE: &[Row] = &[
     (
         &["--optimizer"],
         Some(Id::Optimizer),
-        Words(&[("adam", "adamw"), ("sgd", "sgd")]),
+        Words(&[("adam", "adamw"), ("sgd", "sgd"), ("muon", "muon")]),
+    ),
+    (
+        &["--fp8-recipe"],
+        Some(Id::NarrowRecipe),
+        Words(&[
+            ("delayed", "delayed"),
+            ("tensorwise", "tensorwise"),
+            ("blockwise", "blockwise"),
+            ("mxfp8", "mxfp8"),
+        ]),
+    ),
+    (
+        &["--fp4-recipe"],
+        Some(Id::NarrowRecipe),
+        Words(&[("nvfp4", "nvfp4")]),
+    ),
+    (&["--fp8-param-gather"], Some(Id::NarrowPrimary), Truth),
+    (
+        &["--pipeline-model-parallel-layout"],
+        Some(Id::PipelineLayout),
+        Word,
+    ),
+    (&["--mtp-num-layers"], Some(Id::FurtherLayers), Whole),
+    (
+        &["--optimizer-offload-fraction"],
+        Some(Id::OffloadFraction),
+        Number,
+    ),
+    (
+        &["--exp-avg-dtype"],
+        Some(Id::MomentDtype),
+        Words(&[
+            ("fp32", "fp32"),
+            ("bf16", "bf16"),
+            ("fp16", "fp16"),
+            ("fp8", "fp8"),
+        ]),
+    ),
+    (
+        &["--data-parallel-sharding-strategy"],
+        Some(Id::MegatronSharding),
+        Words(&[
+            ("no_shard", "none"),
+            ("optim", "optim"),
+            ("optim_grads", "optim_grads"),
+            ("optim_grads_params", "optim_grads_params"),
+        ]),
+    ),
+    (
+        &["--no-use-layer-wise-param-layout"],
+        Some(Id::LayerWiseLayout),
+        Not,
     ),
     (&["--sgd-momentum"], Some(Id::Momentum), Number),
     (&["--lr"], Some(Id::LearningRate), Number),

@@ -262,6 +262,7 @@ pub fn layer(mixer: Mixer, feed_forward: FeedForward, norms: Vec<Norm>, weights:
         residual_dropout: 0.0,
         tensors: weights.into_tensors(),
         buffers: Count::ZERO,
+        cross: None,
     }
 }
 
@@ -353,6 +354,7 @@ pub fn network(c: &Config, dims: &Dims, stack: Stack, ends: Ends) -> Network {
         embedding_dropout: ends.dropout,
         towers: Vec::new(),
         next_token_tensors: Vec::new(),
+        encoder: None,
     }
 }
 

@@ -239,11 +239,47 @@ pub(super) static OBJECTIVE: Input = Input::new(
             &["dpo"],
             "Chosen and rejected answers in one forward pass; a reference, which is a copy of the model or the model without its adapters, passes them as well.",
         ),
+        Choice::new(
+            "preference_reference_free",
+            "preferences without a reference (SimPO)",
+            &["simpo", "cpo"],
+            "Chosen and rejected answers in one forward pass, and no reference.",
+        ),
+        Choice::new(
+            "unpaired_preference",
+            "single answers, good or bad (KTO)",
+            &["kto"],
+            "One answer per row, and a reference that passes it as well.",
+        ),
+        Choice::new(
+            "grpo",
+            "sampled answers, scored (GRPO)",
+            &["rloo"],
+            "Answers of an engine, whose log-probabilities the model and a reference compute.",
+        ),
+        Choice::new(
+            "grpo_reference_free",
+            "the same without a reference (DAPO)",
+            &["dapo"],
+            "Answers of an engine, whose log-probabilities the model alone computes.",
+        ),
+        Choice::new(
+            "ppo",
+            "sampled answers with a critic (PPO)",
+            &[],
+            "As GRPO, with a critic that trains and a reward model that scores on the same GPUs.",
+        ),
+        Choice::new(
+            "reward",
+            "reward model",
+            &["rm"],
+            "Chosen and rejected answers in one forward pass; a head of one row gives one number for each.",
+        ),
     ]),
 )
 .fixed("next_token")
 .advanced()
-.help("What is trained for. With preferences the batch counts pairs: twice as many sequences pass the model, and log-probabilities of all tokens are computed for it and for the reference.")
+.help("What is trained for. With preferences over pairs the batch counts pairs: twice as many sequences pass the model, and log-probabilities of all tokens are computed for it and, where there is one, for the reference.")
 .cite(Citation::new(Evidence::Source, "huggingface/trl trl/trainer/dpo_trainer.py; arXiv 2305.18290"));
 
 pub(super) static LOG_PROBABILITIES: Input = Input::new(

@@ -91,9 +91,8 @@ pub(super) static TYPE: Input = Input::new(
             "megatron_deepspeed",
             "Megatron-DeepSpeed",
             &["megatron-deepspeed"],
-            "Megatron's layout with ZeRO on the data-parallel group.",
-        )
-        .planned(),
+            "Megatron's layout under DeepSpeed's pipeline, with ZeRO on the data-parallel group; the answer is of the fullest pipeline stage.",
+        ),
     ]),
 )
 .fixed("pytorch_ddp")

@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Input, adapter, between, engine, hardware, images, inference, inference_llama_cpp, inference_run,
-    inference_sglang, inference_tensorrt, inference_tgi, inference_traffic, inference_vllm, megatron, model,
-    model_details, offload, optimizer, parallelism, planner, speed, training,
+    inference_sglang, inference_tensorrt, inference_tgi, inference_traffic, inference_vllm, megatron,
+    megatron_states, model, model_details, offload, optimizer, parallelism, planner, rollout, speed, training,
 };
 
 macro_rules! registry {
@@ -84,6 +84,9 @@ registry! {
     TowerTraining => images::TOWER_TRAINING,
     Objective => adapter::OBJECTIVE,
     LogProbabilities => adapter::LOG_PROBABILITIES,
+    Rollout => rollout::ROLLOUT,
+    RolloutUtilization => rollout::ROLLOUT_UTILIZATION,
+    RolloutSleep => rollout::ROLLOUT_SLEEP,
     Evaluation => between::EVALUATION,
     EvaluationBatchSize => between::EVALUATION_BATCH_SIZE,
     GeneratedTokens => between::GENERATED_TOKENS,
@@ -170,6 +173,14 @@ registry! {
     ExpertImbalance => megatron::EXPERT_IMBALANCE,
     ExpertCapacity => megatron::EXPERT_CAPACITY,
     PadToCapacity => megatron::PAD_TO_CAPACITY,
+    PipelineLayout => megatron_states::PIPELINE_LAYOUT,
+    FurtherLayers => megatron_states::FURTHER_LAYERS,
+    NarrowRecipe => megatron_states::NARROW_RECIPE,
+    NarrowPrimary => megatron_states::NARROW_PRIMARY,
+    MegatronSharding => megatron_states::SHARDING,
+    OffloadFraction => megatron_states::OFFLOAD_FRACTION,
+    MomentDtype => megatron_states::MOMENT_DTYPE,
+    LayerWiseLayout => megatron_states::LAYER_WISE_LAYOUT,
     DataParallelSize => parallelism::DATA,
     TensorParallelSize => parallelism::TENSOR,
     PipelineParallelSize => parallelism::PIPELINE,

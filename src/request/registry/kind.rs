@@ -226,6 +226,7 @@ impl Choice {
         }
     }
 
+    #[allow(dead_code, reason = "the next input that is known before it is built")]
     pub(super) const fn planned(mut self) -> Self {
         self.availability = Availability::Planned;
         self

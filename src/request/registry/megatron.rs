@@ -5,8 +5,10 @@ use super::{Choice, EngineId, FormGroup, Input, InputId, InputKind, Section};
 use crate::cite::{Citation, Evidence};
 
 const MEGATRON: &[EngineId] = &[EngineId::MegatronLm];
+/// What its fork with DeepSpeed has as well.
+const BOTH: &[EngineId] = &[EngineId::MegatronLm, EngineId::MegatronDeepspeed];
 
-const fn input(
+pub(super) const fn input(
     id: InputId,
     key: &'static str,
     flag: &'static str,
@@ -137,6 +139,7 @@ pub(super) static COUNT_EMBEDDING: Input = input(
     InputKind::Toggle,
 )
 .fixed("false")
+.only(BOTH)
 .help("The first stage has one layer less, in whose place the embedding counts (account-for-embedding-in-pipeline-split).");
 
 pub(super) static COUNT_LOSS: Input = input(
@@ -148,6 +151,7 @@ pub(super) static COUNT_LOSS: Input = input(
     InputKind::Toggle,
 )
 .fixed("false")
+.only(BOTH)
 .help("The last stage has one layer less, in whose place head and loss count (account-for-loss-in-pipeline-split).");
 
 pub(super) static RECOMPUTE_METHOD: Input = input(
@@ -172,6 +176,7 @@ pub(super) static RECOMPUTE_METHOD: Input = input(
     ]),
 )
 .fixed("uniform")
+.only(BOTH)
 .help("Which layers full recomputation computes again.");
 
 pub(super) static RECOMPUTE_LAYERS: Input = layers(
@@ -182,6 +187,7 @@ pub(super) static RECOMPUTE_LAYERS: Input = layers(
     "Layers of full recomputation",
 )
 .fixed("1")
+.only(BOTH)
 .help("With the uniform method the layers of a group, all of which are alive in its backward; with the block method the layers of a chunk that are computed again.");
 
 pub(super) static RECOMPUTE_MODULES: Input = input(
@@ -215,6 +221,7 @@ pub(super) static SOFTMAX_FUSION: Input = input(
     InputKind::Toggle,
 )
 .fixed("true")
+.only(BOTH)
 .help("Unfused attention scales, masks and normalises in one kernel. Without it (no-masked-softmax-fusion, with softmax in fp32) the probabilities are kept in fp32 as well.");
 
 pub(super) static WGRAD_DEFERRAL: Input = input(
@@ -276,6 +283,7 @@ pub(super) static VOCABULARY_MULTIPLE: Input = input(
     },
 )
 .fixed("128")
+.only(BOTH)
 .help("Rows of embedding and head are padded to a multiple of this times the tensor parallel size.");
 
 pub(super) static EXPERT_CAPACITY: Input = input(

@@ -20,12 +20,14 @@ mod inference_traffic;
 mod inference_vllm;
 mod kind;
 mod megatron;
+mod megatron_states;
 mod model;
 mod model_details;
 mod offload;
 mod optimizer;
 mod parallelism;
 mod planner;
+mod rollout;
 mod speed;
 mod training;
 

@@ -6,8 +6,8 @@ use super::{Megatron, share};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
-use crate::training::TrainingJob;
 use crate::training::sheet::{Held, Item, Sheet};
+use crate::training::{Objective, TrainingJob};
 use crate::units::Bytes;
 
 /// Where sizes of the ends come from.
@@ -43,6 +43,7 @@ pub struct Loss {
 impl Ends {
     /// Registers what the ends of a job hold.
     pub fn new((job, settings): (&TrainingJob, &Megatron), setting: &Setting, sheet: &mut Sheet) -> Self {
+        let (input, setting) = (setting, &setting.of_decoder());
         let rows = |id, label, (bytes, width, meaning): (u64, u64, &'static str), rows: u64, group| Item {
             id,
             label,
@@ -61,22 +62,29 @@ impl Ends {
         let (hidden, tokens, own) = (setting.hidden, setting.tokens, setting.own());
         let act = Group::Activations;
         let stream = |id, label, tokens| rows(id, label, (setting.bytes, hidden, "hidden size"), tokens, act);
-        let mut embedded = vec![(
-            sheet.item(
-                rows("token_ids", "token ids", (8, 1, "one per token"), tokens, act),
-                "",
-            ),
-            1,
-        )];
-        if job.network.embedding_dropout > 0.0 {
-            let mask = rows(
-                "dropout.mask",
-                "dropout mask",
-                (1, hidden, "hidden size"),
-                own,
+        let mut embedded = Held::new();
+        let mut sides = vec![input];
+        if job.network.encoder.is_some() {
+            sides.push(setting);
+            // Final norm of the encoder, whose output every layer of the decoder has as an input.
+            let of = |id, label| stream(id, label, input.own());
+            embedded.push((sheet.item(of("norm.input", "input of a norm"), "encoder"), 1));
+            embedded.push((sheet.item(of("norm.output", "output of a norm"), "encoder"), 1));
+        }
+        for side in sides {
+            let ids = rows(
+                "token_ids",
+                "token ids",
+                (8, 1, "one per token"),
+                side.tokens,
                 act,
             );
-            embedded.push((sheet.item(mask, "embedding"), 1));
+            embedded.push((sheet.item(ids, ""), 1));
+            if job.network.embedding_dropout > 0.0 {
+                let width = (1, hidden, "hidden size");
+                let mask = rows("dropout.mask", "dropout mask", width, side.own(), act);
+                embedded.push((sheet.item(mask, "embedding"), 1));
+            }
         }
         let matrix = |id, label| Item {
             id,
@@ -101,7 +109,13 @@ impl Ends {
             terms: Vec::new(),
             citation: SOURCE,
         };
-        let vocabulary = settings.padded(job.network.vocabulary) / settings.tensor.max(1);
+        // A reward model has one number per token.
+        let reward = job.objective == Objective::Reward;
+        let vocabulary = if reward {
+            1
+        } else {
+            settings.padded(job.network.vocabulary) / settings.tensor.max(1)
+        };
         let logits = |id, label, bytes| {
             let width = (bytes, vocabulary, "rows of the padded vocabulary on the rank");
             rows(id, label, width, tokens, act)
@@ -115,13 +129,22 @@ impl Ends {
             stream("gradient.hidden", "gradient of the head's input", tokens),
             "",
         );
-        let norm = [(input, 1), (output, 1)];
+        let mut norm = vec![(input, 1), (output, 1)];
+        // BERT's head has a dense layer before it, with an activation and a norm (core/models/bert/bert_lm_head.py).
+        let tensors = &job.network.output_tensors;
+        if tensors
+            .iter()
+            .any(|tensor| tensor.name.starts_with("lm_head.dense"))
+        {
+            let label = "hidden states inside the head";
+            norm.push((sheet.item(stream("head.hidden", label, own), ""), 3));
+        }
         let copies = settings.loss.fp32_copies();
         // The head's gradient is a tensor of its own unless the product adds it into the main gradient.
         let mut head = vec![(narrow, 1), (gathered, 1), (gradient, 1)];
-        head.extend(norm);
+        head.extend(norm.iter().copied());
         let mut embedding = vec![(gradient, 1)];
-        if !settings.fused_accumulation {
+        if !settings.fused_accumulation && job.adapter.is_none() && !reward {
             head.push((
                 sheet.item(
                     matrix("gradients.head", "gradient of the head before it is added"),

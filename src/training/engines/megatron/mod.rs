@@ -3,7 +3,10 @@
 //! `ends` what embedding, head and loss hold, `stage` puts one pipeline rank together, and `quick` adds up peaks alone, for searches. Its layers are Transformer Engine's, so
 //! the tapes of the other engines are not used here.
 
+mod beside;
 mod ends;
+mod host;
+mod narrow;
 mod quick;
 mod saved;
 mod settings;
@@ -12,9 +15,12 @@ mod stage;
 mod states;
 #[cfg(test)]
 mod tests;
+mod workspace;
 
 pub use quick::Quick;
-pub use settings::{Megatron, Modules, Recompute, VocabularyLoss};
+pub use settings::{
+    Megatron, Modules, Narrow, Recipe as NarrowRecipe, Recompute, Sharding, VocabularyLoss, Wrapper,
+};
 
 use crate::memory::Ledger;
 use crate::training::TrainingJob;
@@ -57,15 +63,15 @@ pub fn stages(job: &TrainingJob, settings: &Megatron) -> Vec<Stage> {
     (0..settings.pipeline.max(1))
         .map(|rank| {
             let chunks = Chunks::of(job, settings, rank);
-            let parts = stage::parts(&job.network, settings, &chunks);
+            let parts = stage::shares(job, settings, &chunks);
             let ranges = chunks.layers.iter().filter(|range| range.end > range.start);
             Stage {
                 rank,
                 layers: ranges.map(|range| (range.start + 1, range.end)).collect(),
                 in_flight: chunks.in_flight.chunks.clone(),
-                parameters: parts.iter().fold(0, |sum, (_, share)| {
-                    sum.saturating_add(share.dense).saturating_add(share.experts)
-                }),
+                parameters: parts
+                    .iter()
+                    .fold(0, |sum, (_, share)| sum.saturating_add(share.all())),
                 ledger: stage::ledger(job, settings, rank),
             }
         })

@@ -12,8 +12,8 @@ use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
 use crate::model::{Attention, Dense, FeedForward, Latent, Layer, Mixer, Moe, NormKind, QkNorm};
-use crate::training::AttentionKernel;
 use crate::training::sheet::Item;
+use crate::training::{Adapter, AttentionKernel};
 use crate::units::Bytes;
 
 /// What all layers of a rank have in common.
@@ -33,32 +33,38 @@ pub struct Setting {
     pub attention: AttentionKernel,
     /// Compute capability times ten.
     pub compute_capability: u16,
+    /// Adapters, where the layers are frozen.
+    pub adapter: Option<Adapter>,
+    /// Sequences of a micro-batch.
+    pub micro_batch: u64,
+    /// Tokens of a sequence of the decoder behind an encoder.
+    pub decoder: Option<u64>,
 }
 
 /// A tensor that is kept: so many bytes per row, so many rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// Stable key.
-    id: &'static str,
+    pub(super) id: &'static str,
     /// For a person.
-    label: &'static str,
+    pub(super) label: &'static str,
     /// Bytes per element.
-    bytes: u64,
+    pub(super) bytes: u64,
     /// Elements of a row on this rank.
-    width: u64,
+    pub(super) width: u64,
     /// What they are.
-    meaning: &'static str,
+    pub(super) meaning: &'static str,
     /// Rows.
-    rows: u64,
+    pub(super) rows: u64,
     /// What a row is.
-    row: &'static str,
+    pub(super) row: &'static str,
     /// Part of the module that recomputation leaves out.
-    part: Part,
+    pub(super) part: Part,
 }
 
 /// Which module of a layer makes a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Stream,
     Norm,
     Attention,
@@ -150,7 +156,7 @@ impl Setting {
         })
     }
 
-    const fn stream(&self, id: &'static str, label: &'static str, part: Part) -> Saved {
+    pub(super) const fn stream(&self, id: &'static str, label: &'static str, part: Part) -> Saved {
         Saved {
             id,
             label,
@@ -164,7 +170,7 @@ impl Setting {
     }
 
     /// A tensor of all tokens with a width of this rank.
-    const fn inner(&self, id: &'static str, label: &'static str, width: u64, part: Part) -> Saved {
+    pub(super) const fn inner(&self, id: &'static str, label: &'static str, width: u64, part: Part) -> Saved {
         Saved {
             id,
             label,
@@ -177,8 +183,28 @@ impl Setting {
         }
     }
 
+    /// The same for the decoder behind an encoder, whose sequences have another length.
+    pub fn of_decoder(&self) -> Self {
+        match self.decoder {
+            Some(sequence) => Self {
+                tokens: self.micro_batch.saturating_mul(sequence),
+                sequence,
+                ..*self
+            },
+            None => *self,
+        }
+    }
+
     /// What a layer keeps.
     pub fn layer(&self, layer: &Layer) -> Layers {
+        match &layer.cross {
+            Some(cross) => self.of_decoder().over(layer, Some((cross, self))),
+            None => self.over(layer, None),
+        }
+    }
+
+    /// What a layer keeps, with its attention over an encoder's output.
+    fn over(&self, layer: &Layer, cross: Option<(&Attention, &Self)>) -> Layers {
         let mut all = Vec::new();
         let mut dropout = |wanted: bool| {
             if wanted {
@@ -190,6 +216,7 @@ impl Setting {
         };
         dropout(layer.residual_dropout > 0.0);
         dropout(layer.residual_dropout > 0.0);
+        dropout(layer.residual_dropout > 0.0 && cross.is_some());
         for norm in &layer.norms {
             all.push(self.stream("norm.input", "input of a norm", Part::Stream));
             all.push(self.stream("norm.output", "output of a norm", Part::Norm));
@@ -206,14 +233,19 @@ impl Setting {
             // Refused before: Megatron's layers here have no other mixer.
             _ => {}
         }
+        if let Some((attention, encoder)) = cross {
+            self.cross(attention, encoder, &mut all);
+        }
         let mixer: u64 = bytes(&all);
         self.feed_forward(&layer.feed_forward, &mut all);
+        all.extend(self.adapters(layer));
+        let all = self.narrowed(all);
         let kept = match self.settings.recompute {
             Recompute::Modules(modules) => all.iter().filter(|saved| saved.kept(modules)).copied().collect(),
             _ => all.clone(),
         };
         Layers {
-            backward: self.backward(layer, bytes(&all) - mixer),
+            backward: self.backward(layer, bytes(&all).saturating_sub(mixer)),
             all,
             kept,
         }
@@ -283,22 +315,36 @@ impl Setting {
         self.core(attention.heads, attention.dropout, output, all);
     }
 
+    /// Queries of the decoder, keys and values of the encoder's output, which all layers have as one input.
+    fn cross(&self, attention: &Attention, encoder: &Self, all: &mut Vec<Saved>) {
+        let width = attention.heads.saturating_mul(attention.head_dim);
+        let queries = "queries over the encoder's output";
+        all.push(self.inner("attention.cross_queries", queries, width, Part::Attention));
+        let both = "keys and values of the encoder's output";
+        let pair = width.saturating_mul(2);
+        all.push(encoder.inner("attention.cross_keys_values", both, pair, Part::Attention));
+        let seen = Self {
+            sequence: encoder.sequence,
+            ..*self
+        };
+        seen.core(attention.heads, attention.dropout, width, all);
+    }
+
     fn latent(&self, latent: &Latent, all: &mut Vec<Saved>) {
-        let compressed = |width, label| Saved {
+        let compressed = |id, width, label| Saved {
             width,
             meaning: "rank of the compression",
-            ..self.stream("attention.latent", label, Part::Attention)
+            ..self.stream(id, label, Part::Attention)
         };
+        let (own, input) = ("attention.latent", "attention.latent_input");
         if let Some(rank) = latent.query_rank {
-            all.push(compressed(rank, "compressed queries"));
-            all.push(compressed(rank, "normalised compressed queries"));
+            all.push(compressed(own, rank, "compressed queries"));
+            all.push(compressed(input, rank, "normalised compressed queries"));
         }
         let shared = latent.kv_rank.saturating_add(latent.rope_dim);
-        all.push(compressed(shared, "compressed keys and values"));
-        all.push(compressed(
-            latent.kv_rank,
-            "normalised compressed keys and values",
-        ));
+        all.push(compressed(own, shared, "compressed keys and values"));
+        let label = "normalised compressed keys and values";
+        all.push(compressed(input, latent.kv_rank, label));
         let heads = latent.heads;
         let wide = heads.saturating_mul(latent.nope_dim.saturating_add(latent.rope_dim));
         let both = heads.saturating_mul(latent.nope_dim.saturating_add(latent.value_dim));

@@ -46,8 +46,106 @@ pub struct Megatron {
     pub padded: bool,
     /// How many times its even share of the routed rows a rank gets, in thousandths.
     pub imbalance_thousandths: u64,
+    /// Layers that predict further tokens, on the last stage (`--mtp-num-layers`).
+    pub further: u64,
+    /// FP8 or FP4 products of linear layers.
+    pub narrow: Option<Narrow>,
+    /// What Megatron-FSDP divides among the data-parallel ranks.
+    pub sharding: Sharding,
+    /// Share of master weights and moments that is on the host, in millionths (`--optimizer-offload-fraction`).
+    pub offloaded_millionths: u64,
+    /// Bytes of each moment (`--exp-avg-dtype`).
+    pub moment_bytes: u64,
+    /// Muon: whether tensors are dealt out whole to the data-parallel ranks, embedding and all (`dist_muon`, and Muon with
+    /// `--no-use-layer-wise-param-layout`); matrices are laid out in equal shards otherwise.
+    pub dealt_out: bool,
+    /// Whether collectives of tensor parallelism overlap with the products around them (`--tp-comm-overlap`), which needs
+    /// buffers of their own.
+    pub comm_overlap: bool,
+    /// Whose wrapper of the optimizer it is.
+    pub wrapper: Wrapper,
     /// The pipeline rank; `None` for the one that holds the most.
     pub stage: Option<u64>,
+}
+
+/// Whose wrapper holds master weights and gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrapper {
+    /// Megatron's own.
+    Megatron,
+    /// DeepSpeed's, under its pipeline engine.
+    DeepSpeed {
+        /// ZeRO stage: 0 or 1 with a pipeline.
+        stage: u8,
+    },
+}
+
+/// What Megatron-FSDP divides (`--data-parallel-sharding-strategy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharding {
+    /// It is not used.
+    None,
+    /// Master weights and moments (`optim`).
+    Optimizer,
+    /// Main gradients as well (`optim_grads`).
+    Gradients,
+    /// Weights as well (`optim_grads_params`).
+    Weights,
+}
+
+/// How products of linear layers are narrowed (`--fp8-recipe`, `--fp4-recipe`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Narrow {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Whether the weights themselves are stored like that (`--fp8-param-gather`), beside no 16-bit ones.
+    pub primary: bool,
+}
+
+/// A recipe of Transformer Engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// One scale per tensor: delayed, from a history of largest values, or of the tensor at hand.
+    Tensor,
+    /// FP8 with an fp32 scale per 128 values, or per square of 128 of a weight.
+    Block,
+    /// FP8 with a scale of one byte per 32 values.
+    Mxfp8,
+    /// FP4 with a scale of one byte per 16 values.
+    Nvfp4,
+}
+
+impl Recipe {
+    /// What a weight takes, in 32nds of a byte, stored along its rows and along its columns. Before Blackwell only products
+    /// of row-major FP8 operands exist, so a weight is stored once for forward and once, transposed, for backward; with one
+    /// scale per tensor Blackwell needs it once (NVIDIA/TransformerEngine pytorch/module/base.py, `set_usage` of the weight
+    /// quantizer; pytorch/tensor/float8_tensor.py, mxfp8_tensor.py, nvfp4_tensor.py).
+    pub const fn weight_32nds(self, compute_capability: u16) -> u64 {
+        match self {
+            Self::Tensor if compute_capability >= 100 => 32,
+            Self::Tensor | Self::Block => 64,
+            Self::Mxfp8 => 66,
+            Self::Nvfp4 => 36,
+        }
+    }
+
+    /// Bits of a saved value.
+    pub const fn bits(self) -> u64 {
+        match self {
+            Self::Nvfp4 => 4,
+            _ => 8,
+        }
+    }
+
+    /// Bytes of a scale of saved values, and how many values share it.
+    pub const fn scale(self) -> Option<(u64, u64)> {
+        match self {
+            Self::Tensor => None,
+            Self::Block => Some((4, 128)),
+            Self::Mxfp8 => Some((1, 32)),
+            Self::Nvfp4 => Some((1, 16)),
+        }
+    }
 }
 
 /// What is recomputed in backward.

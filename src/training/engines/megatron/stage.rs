@@ -3,15 +3,16 @@
 
 use super::ends::{Ends, Loss};
 use super::saved::{Layers, Saved, Setting, bytes};
+use super::settings::Wrapper;
 use super::share::{self, Share};
-use super::states::States;
+use super::states::{Parts, States};
 use super::{Megatron, Recompute};
 use crate::memory::{Group, InstantId, Ledger};
 use crate::model::Network;
 use crate::parallel::{InFlight, stages};
-use crate::training::TrainingJob;
 use crate::training::plan::extend;
 use crate::training::sheet::{Held, Item, Sheet};
+use crate::training::{Objective, TrainingJob};
 use crate::units::Bytes;
 use std::ops::Range;
 
@@ -94,7 +95,17 @@ pub fn ledger(job: &TrainingJob, settings: &Megatron, rank: u64) -> Ledger {
             }
         })
         .collect();
-    let states = States::new((job, settings), &parts(network, settings, &chunks), &mut sheet);
+    let further = (settings.further > 0 && chunks.last.is_some()).then(|| {
+        let last = setting.layer(network.layers().next_back()?);
+        let before = setting.further();
+        let with = |saved: &[Saved]| [before.as_slice(), saved].concat();
+        Some(Kind {
+            kept: register(&with(&last.kept), &mut sheet),
+            all: register(&with(&last.all), &mut sheet),
+            layers: last,
+        })
+    });
+    let states = States::new((job, settings), &parts(job, settings, &chunks), &mut sheet);
     let ends = Ends::new((job, settings), &setting, &mut sheet);
     let step = Step {
         job,
@@ -102,6 +113,7 @@ pub fn ledger(job: &TrainingJob, settings: &Megatron, rank: u64) -> Ledger {
         setting,
         chunks,
         kinds,
+        further: further.flatten(),
         states,
         ends,
     };
@@ -120,31 +132,84 @@ pub fn setting(job: &TrainingJob, settings: &Megatron) -> Setting {
         bytes: job.precision.compute().bits() / 8,
         attention: job.attention,
         compute_capability: job.compute_capability,
+        adapter: job.adapter,
+        micro_batch: job.micro_batch,
+        decoder: job.network.encoder.map(|encoder| encoder.decoder_tokens),
     }
 }
 
 /// The weights of a rank by place: its layers, and the ends that it holds.
-pub fn parts(network: &Network, settings: &Megatron, chunks: &Chunks) -> Vec<(&'static str, Share)> {
-    let mut layers = Share::default();
-    for range in &chunks.layers {
-        let share = share::of_layers(network, range, settings);
-        layers.dense = layers.dense.saturating_add(share.dense);
-        layers.experts = layers.experts.saturating_add(share.experts);
-    }
-    let dense = |dense| Share { dense, experts: 0 };
+pub fn shares(job: &TrainingJob, settings: &Megatron, chunks: &Chunks) -> Vec<(&'static str, Share)> {
+    let network: &Network = &job.network;
+    let layers = chunks.layers.iter().fold(Share::default(), |sum, range| {
+        sum.and(share::of_layers(network, range, settings))
+    });
+    let word = || Share::other(share::over_vocabulary(network, settings));
     let mut parts = vec![("layers", layers)];
     if chunks.first.is_some() {
-        parts.push(("embedding", dense(share::over_vocabulary(network, settings))));
-        parts.push(("positions", dense(share::beside_embedding(network, settings))));
+        parts.push(("embedding", word()));
+        parts.push((
+            "positions",
+            Share::other(share::beside_embedding(network, settings)),
+        ));
     }
     if chunks.last.is_some() {
-        parts.push(("final norm", dense(share::beside_head(network, settings))));
-        // A tied head is the embedding, and a second copy of it where the embedding is elsewhere.
-        if !network.head.tied || chunks.first.is_none() {
-            parts.push(("head", dense(share::over_vocabulary(network, settings))));
+        parts.push(("final norm", Share::other(share::beside_head(network, settings))));
+        // A tied head is the embedding, and a second copy of it where the embedding is elsewhere; a reward is one row.
+        let elsewhere = chunks.first.is_none();
+        if job.objective == Objective::Reward {
+            parts.push(("head of one row", Share::other(network.hidden_size)));
+        } else if !network.head.tied || elsewhere {
+            parts.push(("head", word()));
+        }
+        if settings.further > 0 {
+            let one = share::of_further(network, settings);
+            let all = (1..settings.further).fold(one, |sum, _| sum.and(one));
+            parts.push(("layers for further tokens", all));
+            // core/models/gpt/gpt_model.py: a stage with such layers embeds the tokens that follow.
+            if elsewhere && !network.head.tied {
+                parts.push(("embedding of further tokens", word()));
+            }
         }
     }
     parts
+}
+
+/// What the states are made from.
+fn parts(job: &TrainingJob, settings: &Megatron, chunks: &Chunks) -> Parts {
+    let network: &Network = &job.network;
+    let shares = shares(job, settings, chunks);
+    let ranges = chunks.layers.iter();
+    let adapters = job.adapter.map_or_else(Share::default, |adapter| {
+        let of = |range| share::of_adapters(network, range, settings, adapter);
+        let depth = network.depth();
+        let last = depth.saturating_sub(1)..depth;
+        let further = if chunks.last.is_some() {
+            settings.further
+        } else {
+            0
+        };
+        let beside = (0..further).fold(Share::default(), |sum, _| sum.and(of(&last)));
+        ranges.clone().map(of).fold(beside, Share::and)
+    });
+    let mut tensors = Vec::new();
+    if settings.dealt_out {
+        for range in ranges {
+            tensors.extend(share::tensors(network, range, settings));
+        }
+        let ends = shares.iter().filter(|(place, _)| *place != "layers");
+        tensors.extend(ends.map(|(_, share)| (share.all(), share::Kind::Vector)));
+    }
+    let kinds = network
+        .kinds
+        .iter()
+        .map(|layer| share::of_layer(layer, settings).all());
+    Parts {
+        shares,
+        adapters,
+        tensors,
+        layer: kinds.max().unwrap_or(0),
+    }
 }
 
 fn register(saved: &[Saved], sheet: &mut Sheet) -> Held {
@@ -165,6 +230,8 @@ struct Step<'a> {
     setting: Setting,
     chunks: Chunks,
     kinds: Vec<Kind>,
+    /// The layers for further tokens, where the rank has them.
+    further: Option<Kind>,
     states: States,
     ends: Ends,
 }
@@ -201,6 +268,22 @@ impl Step<'_> {
         if self.chunks.first == Some(chunk) {
             held.extend_from_slice(&self.ends.embedded);
         }
+        if self.chunks.last == Some(chunk)
+            && let Some(further) = &self.further
+        {
+            let again = !matches!(self.settings.recompute, Recompute::None | Recompute::Modules(_));
+            // Under full recomputation such a layer is a checkpoint as well (`_checkpointed_forward`).
+            let kept = if again {
+                vec![(checkpoint, 2)]
+            } else {
+                further.kept.clone()
+            };
+            extend(&mut held, &kept, self.settings.further);
+        }
+        // runtime/pipe/engine.py of DeepSpeed: `pipe_buffers["outputs"]` stay until their gradients have come.
+        if self.settings.wrapper != Wrapper::Megatron && self.settings.pipeline > 1 {
+            held.push((sheet.item(self.ends.received.clone(), ""), 1));
+        }
         merged(held)
     }
 
@@ -216,6 +299,10 @@ impl Step<'_> {
         if let Some(last) = self.chunks.last {
             let waiting = self.chunks.alive(last).saturating_sub(1);
             extend(&mut held, &self.ends.loss.waiting, waiting);
+            // The losses of further tokens are computed before the loss, and wait for backward like it
+            // (core/models/gpt/gpt_model.py, `process_mtp_loss`).
+            let further = self.settings.further.saturating_mul(waiting + 1);
+            extend(&mut held, &self.ends.loss.waiting, further);
         }
         merged(held)
     }
@@ -263,6 +350,7 @@ impl Step<'_> {
             ..
         } = &self.ends.loss;
         let (optimizer, copies) = (&self.states.optimizer, &self.states.copies);
+        let (gathered, low, whole) = (&self.states.gathered, &self.states.backward, &self.states.whole);
         let load = self.states.always.clone();
         sheet.instant(InstantId::Load, "weights loaded", &load);
         sheet.instant(
@@ -272,7 +360,7 @@ impl Step<'_> {
         );
         let flight = self.in_flight(sheet);
         let passing = self.passing(sheet);
-        let held = states(&[optimizer, &flight, &passing]);
+        let held = states(&[optimizer, &flight, &passing, gathered, low]);
         sheet.instant(
             InstantId::ForwardEnd,
             "the most micro-batches are in flight",
@@ -284,7 +372,9 @@ impl Step<'_> {
                 (InstantId::LossBackward, "gradient of the loss", backward),
                 (InstantId::HeadBackward, "backward of the head", head),
             ] {
-                sheet.instant(id, label, &states(&[optimizer, &flight, own]));
+                let ends: &[_] = if id == InstantId::HeadBackward { whole } else { &[] };
+                let held = states(&[optimizer, &flight, own, gathered, low]);
+                sheet.instant(id, label, &[held.as_slice(), ends].concat());
             }
         }
         let layers = self.chunks.layers.iter().filter(|range| range.end > range.start);
@@ -295,19 +385,31 @@ impl Step<'_> {
             .max_by_key(|layer| self.kind(*layer).map_or(0, |kind| kind.layers.backward));
         if let Some(layer) = tightest {
             let during = self.during(layer, sheet);
-            let held = states(&[optimizer, &flight, &passing, &during]);
+            let held = states(&[
+                optimizer,
+                &flight,
+                &passing,
+                &during,
+                gathered,
+                low,
+                &self.states.layers,
+            ]);
             let label = format!("backward of layer {} of {}", layer + 1, self.job.network.depth());
             sheet.instant(InstantId::BackwardLast, label, &held);
         }
-        if self.chunks.first.is_some() {
-            let held = states(&[optimizer, &self.ends.embedding]);
+        if self.chunks.first.is_some() && self.job.adapter.is_none() {
+            let held = states(&[optimizer, &self.ends.embedding, gathered, low, whole]);
             sheet.instant(InstantId::BackwardEnd, "backward of the embedding", &held);
         }
-        sheet.instant(
-            InstantId::OptimizerStep,
-            "optimizer step",
-            &states(&[optimizer, copies]),
-        );
+        if !self.states.reduction.is_empty() {
+            let held = states(&[optimizer, &self.states.reduction, low]);
+            sheet.instant(InstantId::Clip, "gradients are reduced", &held);
+        }
+        let held = match self.settings.wrapper {
+            Wrapper::Megatron => states(&[optimizer, copies]),
+            Wrapper::DeepSpeed { .. } => states(&[optimizer, copies, &self.states.step, low]),
+        };
+        sheet.instant(InstantId::OptimizerStep, "optimizer step", &held);
     }
 }
 

@@ -33,6 +33,14 @@ fn settings() -> Megatron {
         capacity_thousandths: None,
         padded: false,
         imbalance_thousandths: 1000,
+        further: 0,
+        narrow: None,
+        sharding: Sharding::None,
+        offloaded_millionths: 0,
+        moment_bytes: 4,
+        dealt_out: false,
+        comm_overlap: false,
+        wrapper: Wrapper::Megatron,
         stage: None,
     }
 }

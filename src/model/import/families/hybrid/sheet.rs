@@ -240,6 +240,7 @@ pub fn layer(mixer: Mixer, feed_forward: FeedForward, norms: Vec<Norm>, sheet: S
         residual_dropout: 0.0,
         tensors: sheet.tensors,
         buffers: Count::ZERO,
+        cross: None,
     }
 }
 
@@ -374,6 +375,7 @@ impl Stack {
             embedding_dropout: 0.0,
             towers: self.towers,
             next_token_tensors: self.next_token,
+            encoder: None,
         }
     }
 }

@@ -1,0 +1,232 @@
+//! What reinforcement learning adds on the GPUs of the trainer: an engine that generates answers between two steps, and the
+//! other models of PPO. Phases that do not coexist are instants of their own and never added up: generation, the hand-over of
+//! weights, the step. How much an engine takes is its own setting; no formula of an engine lives here.
+//!
+//! Read in vllm-project/vllm vllm/config/cache.py (`gpu_memory_utilization` counts weights, cache and activations together) and
+//! vllm/device_allocator/cumem.py (sleep: level 1 moves weights to the host, level 2 drops them, both free the cache);
+//! huggingface/trl trl/trainer/grpo_trainer.py (`vllm_mode="colocate"`, one parameter at a time) and volcengine/verl
+//! verl/workers (critic and reward beside the actor).
+
+use super::job::Job;
+use crate::cite::{Citation, Evidence};
+use crate::memory::{Entry, Group, HostEntry, HostPhase, HostPlace, Instant, InstantId, Ledger, Symbol};
+use crate::training::TrainingJob;
+use crate::units::Bytes;
+
+/// An engine on the GPUs of the trainer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Colocated {
+    /// Its share of the card's memory, in thousandths.
+    pub thousandths: u64,
+    /// What it gives back while the trainer steps.
+    pub sleep: Sleep,
+}
+
+/// What an engine gives back while it is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sleep {
+    /// Nothing.
+    None,
+    /// The cache is freed, weights move to the host (level 1).
+    Offload,
+    /// Cache and weights are dropped (level 2).
+    Discard,
+}
+
+/// What reinforcement learning has beside the model that trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The engine, where it shares the GPUs.
+    pub engine: Option<Colocated>,
+    /// Whether a critic trains and a reward model scores beside it (PPO).
+    pub critic: bool,
+}
+
+const VLLM: Citation = Citation::new(
+    Evidence::Source,
+    "vllm-project/vllm vllm/config/cache.py, vllm/device_allocator/cumem.py; huggingface/trl trl/trainer/grpo_trainer.py",
+);
+const VERL: Citation = Citation::new(
+    Evidence::Source,
+    "volcengine/verl verl/workers, verl/trainer/ppo; huggingface/trl trl/trainer/ppo_trainer.py",
+);
+
+/// Bytes of the engine's weights: a whole copy in the compute type.
+pub fn engine_weights(training: &TrainingJob) -> Bytes {
+    Bytes::of(training.network.total_parameters(), training.precision.compute())
+}
+
+/// Adds engine, hand-over, critic and reward model to the ledger of a job.
+pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
+    if job.beside.critic {
+        others(ledger);
+    }
+    let Some(engine) = job.beside.engine else { return };
+    let rest = InstantId::Rest;
+    for (id, label) in [
+        (
+            InstantId::EvaluationForward,
+            "weights are handed over to the engine beside",
+        ),
+        (
+            InstantId::EvaluationGeneration,
+            "the engine beside generates answers",
+        ),
+    ] {
+        for entry in &mut ledger.entries {
+            let held = entry.held.get(rest.index()).copied().unwrap_or(0);
+            if let Some(slot) = entry.held.get_mut(id.index()) {
+                *slot = held;
+            }
+        }
+        ledger.instants.push(Instant {
+            id,
+            label: label.to_string(),
+        });
+    }
+    ledger.instants.sort_by_key(|instant| instant.id);
+    let card = job.card.visible.expected;
+    let share = card.scaled(engine.thousandths as f64 / 1000.0);
+    let awake: Vec<InstantId> = match engine.sleep {
+        Sleep::None => ledger.instants.iter().map(|instant| instant.id).collect(),
+        Sleep::Offload | Sleep::Discard => vec![InstantId::EvaluationGeneration],
+    };
+    let symbols = vec![
+        Symbol::new(
+            "u",
+            "thousandths of the card that the engine takes",
+            engine.thousandths,
+        ),
+        Symbol::new("M", "bytes of the card", card.get()),
+    ];
+    let label = "engine beside: weights, cache and activations";
+    push(
+        ledger,
+        ("rollout.engine", label, Group::Cache),
+        (share, "u·M/1000", symbols),
+        VLLM,
+        &awake,
+    );
+    let weights = engine_weights(training);
+    let of_weights = |bytes: Bytes| vec![Symbol::new("n", "bytes of the tensors", bytes.get())];
+    if engine.sleep != Sleep::None {
+        let label = "weights of the engine, awake before its cache";
+        let at = [InstantId::EvaluationForward];
+        let part = (weights, "n", of_weights(weights));
+        push(
+            ledger,
+            ("rollout.weights", label, Group::ModelParams),
+            part,
+            VLLM,
+            &at,
+        );
+    }
+    let tensors = training.network.layers().flat_map(|layer| &layer.tensors);
+    let ends = training
+        .network
+        .input_tensors
+        .iter()
+        .chain(&training.network.output_tensors);
+    let largest = tensors
+        .chain(ends)
+        .map(|tensor| tensor.elements().get())
+        .max()
+        .unwrap_or(0);
+    let bucket = Bytes::of(crate::units::Count::new(largest), training.precision.compute());
+    let label = "the largest tensor, gathered to be handed over";
+    let part = (bucket, "n", of_weights(bucket));
+    let at = [InstantId::EvaluationForward];
+    push(
+        ledger,
+        ("rollout.bucket", label, Group::ModelParams),
+        part,
+        VLLM,
+        &at,
+    );
+    if engine.sleep == Sleep::Offload {
+        ledger.host.push(HostEntry {
+            id: "host.engine_weights",
+            label: "weights of the sleeping engine",
+            place: HostPlace::Memory,
+            phase: HostPhase::Training,
+            pinned: true,
+            unit: weights,
+            count: 1,
+            formula: "n",
+            symbols: of_weights(weights),
+            citation: VLLM,
+        });
+    }
+    ledger.entries.sort_by_key(|entry| entry.group);
+}
+
+/// A critic with states like the actor's, and a reward model's weights, at every instant: their own steps hold no logits and are
+/// never tighter.
+fn others(ledger: &mut Ledger) {
+    let rest = InstantId::Rest;
+    let own = |entry: &&Entry| !entry.id.contains("reference");
+    let states = |entry: &&Entry| {
+        matches!(
+            entry.group,
+            Group::ModelParams | Group::Gradients | Group::OptimizerStates
+        )
+    };
+    let at_rest: Bytes = ledger
+        .entries
+        .iter()
+        .filter(own)
+        .filter(states)
+        .map(|entry| entry.at(rest))
+        .sum();
+    let weights = ledger
+        .entries
+        .iter()
+        .filter(own)
+        .filter(|entry| entry.group == Group::ModelParams);
+    let weights: Bytes = weights.map(|entry| entry.at(rest)).sum();
+    let all: Vec<InstantId> = ledger.instants.iter().map(|instant| instant.id).collect();
+    let symbols = |bytes: Bytes| {
+        vec![Symbol::new(
+            "n",
+            "bytes of the same states of the actor",
+            bytes.get(),
+        )]
+    };
+    let critic = ("critic.states", "states of the critic", Group::OptimizerStates);
+    push(ledger, critic, (at_rest, "n", symbols(at_rest)), VERL, &all);
+    let reward = (
+        "reward.weights",
+        "weights of the reward model",
+        Group::ModelParams,
+    );
+    push(ledger, reward, (weights, "n", symbols(weights)), VERL, &all);
+    ledger.entries.sort_by_key(|entry| entry.group);
+}
+
+fn push(
+    ledger: &mut Ledger,
+    (id, label, group): (&'static str, &'static str, Group),
+    (unit, formula, symbols): (Bytes, &'static str, Vec<Symbol>),
+    citation: Citation,
+    at: &[InstantId],
+) {
+    let mut held = [0; InstantId::ALL.len()];
+    for instant in at {
+        if let Some(slot) = held.get_mut(instant.index()) {
+            *slot = 1;
+        }
+    }
+    ledger.entries.push(Entry {
+        id,
+        label,
+        group,
+        dtype: None,
+        place: String::new(),
+        unit,
+        held,
+        formula,
+        symbols,
+        terms: vec![unit],
+        citation,
+    });
+}
