@@ -176,8 +176,8 @@ fn plan() -> Command {
              Example: gpu-mem-calc plan --preset llama-3-70b --gpu h100-sxm-80gb --gpus 256 --format json",
         )
         .args(sources())
-        .arg(format_of(&["table", "json"]))
-        .arg(output())
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
         .arg(force())
         .args(judgement())
         .args(

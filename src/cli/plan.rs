@@ -31,11 +31,7 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     if strict && answer.warnings.iter().any(failure::is_without_effect) {
         return Err(Failure::Input(answer.warnings));
     }
-    let text = match output::format(given) {
-        "json" => output::json(&answer)?,
-        _ => table(&answer),
-    };
-    output::write(given, &text)?;
+    output::answer(given, &answer, || table(&answer))?;
     Ok(failure::judged(given, answer.plans.is_empty()))
 }
 

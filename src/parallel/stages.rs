@@ -26,7 +26,7 @@ pub struct Split {
 const MOST: usize = 256;
 
 /// The layers of every stage, in the order of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Written {
     count: usize,
     layers: [u8; MOST],

@@ -8,9 +8,9 @@ use leptos::prelude::*;
 use leptos::wasm_bindgen::JsValue;
 use leptos::web_sys::{DataTransfer, DragEvent, File};
 
-use super::{dom, history};
 use super::part::Part;
 use super::state::{Form, use_form};
+use super::{dom, history};
 use super::{exchange, scenarios};
 
 /// How long the line stays that says what was done.

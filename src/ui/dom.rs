@@ -214,7 +214,7 @@ pub fn save(name: &str, address: &str) {
     };
     let _ = link.set_attribute("href", address);
     let _ = link.set_attribute("download", name);
-    if let Ok(link) = link.dyn_into::<web_sys::HtmlElement>() {
+    if let Ok(link) = link.dyn_into::<HtmlElement>() {
         link.click();
     }
 }

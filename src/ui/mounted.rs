@@ -53,7 +53,7 @@ impl Figures {
 /// The answer of the shown tab as the document is told it; nothing while a part of the page is being loaded.
 fn told(form: Form) -> Option<Told> {
     let (answer, issues) = match form.task() {
-        Task::Training => form.current.with(|current| match current {
+        Task::Training | Task::Plan => form.current.with(|current| match current {
             Ok(answer) => (
                 Some(Figures::new(answer.verdict, answer.need, &answer.capacity)),
                 answer.warnings.clone(),
@@ -73,7 +73,10 @@ fn told(form: Form) -> Option<Told> {
     };
     let tab = form.page.tab().get();
     Some(Told {
-        question: form.page.request().with(|request| persist::write(request, tab, None)),
+        question: form
+            .page
+            .request()
+            .with(|request| persist::write(request, tab, None)),
         tab: tab.key(),
         answer,
         issues,

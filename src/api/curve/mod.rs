@@ -161,7 +161,7 @@ const FAR: f64 = 1.6;
 /// The curve of a valid question along an input; what is given for that input is replaced.
 pub fn curve(request: &Request, along: Along) -> Result<Curve, Vec<Issue>> {
     match along.task() {
-        Task::Training => {
+        Task::Training | Task::Plan => {
             let base = training::base(request, along)?;
             let asked = Asked {
                 value: base.asked,

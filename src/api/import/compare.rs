@@ -78,7 +78,7 @@ fn predicted(request: &Request, task: Task) -> Option<Vec<(&'static str, Range)>
             }
             answer.meters
         }
-        Task::Training => calculate(request).ok()?.meters,
+        Task::Training | Task::Plan => calculate(request).ok()?.meters,
     };
     predicted.extend([
         ("allocated", meters.allocated),

@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 use super::{
     Input, adapter, between, engine, hardware, images, inference, inference_llama_cpp, inference_run,
     inference_sglang, inference_tensorrt, inference_tgi, inference_traffic, inference_vllm, megatron,
-    megatron_states, model, model_details, offload, optimizer, parallelism, planner, rollout, speed, training,
+    megatron_states, model, model_details, offload, optimizer, parallelism, planner, rollout, speed,
+    training,
 };
 
 macro_rules! registry {

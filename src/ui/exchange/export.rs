@@ -139,12 +139,12 @@ fn groups(form: Form, request: &Request) -> Result<Vec<Group>, Vec<Issue>> {
 
 fn engine(form: Form, request: &Request) -> &'static str {
     let id = match form.task() {
-        Task::Training => api::InputId::EngineType,
+        Task::Training | Task::Plan => api::InputId::EngineType,
         Task::Inference => api::InputId::ServerType,
     };
     let chosen = api::chosen(request, id).unwrap_or_default();
     match form.task() {
-        Task::Training => EngineId::from_key(chosen).map_or("this engine", EngineId::name),
+        Task::Training | Task::Plan => EngineId::from_key(chosen).map_or("this engine", EngineId::name),
         Task::Inference => ServerId::from_key(chosen).map_or("this engine", ServerId::name),
     }
 }

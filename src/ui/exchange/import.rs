@@ -285,8 +285,8 @@ impl Intake {
         let shown = self.form.page.tab().get();
         match (imported.task, shown) {
             (Some(Task::Inference), _) => Tab::Inference,
-            (Some(Task::Training), Tab::MultiNode) => Tab::MultiNode,
-            (Some(Task::Training), _) | (None, Tab::Accuracy) => Tab::Training,
+            (Some(Task::Training | Task::Plan), Tab::MultiNode) => Tab::MultiNode,
+            (Some(Task::Training | Task::Plan), _) | (None, Tab::Accuracy) => Tab::Training,
             (None, shown) => shown,
         }
     }

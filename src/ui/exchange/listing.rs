@@ -83,7 +83,7 @@ type Outcome = (api::Verdict, api::Range, crate::units::Bytes);
 
 fn answer(request: &Request, task: Task) -> Result<Outcome, Vec<Issue>> {
     Ok(match task {
-        Task::Training => {
+        Task::Training | Task::Plan => {
             let answer = accuracy::calculate(request, Strictness::default())?;
             (answer.verdict, answer.need, answer.capacity.usable_bytes)
         }

@@ -20,7 +20,7 @@ pub fn dialog(form: Form) -> AnyView {
     let account = Memo::new(move |_| {
         let id = id.get()?;
         match form.task() {
-            Task::Training => form.answer.with(|answer| api::account(answer.as_deref()?, &id)),
+            Task::Training | Task::Plan => form.answer.with(|answer| api::account(answer.as_deref()?, &id)),
             Task::Inference => form
                 .served
                 .with(|answer| api::account_served(answer.as_deref()?, &id)),

@@ -13,7 +13,7 @@ use crate::units::Bytes;
 /// The section; its numbers follow the answer.
 pub fn learn(form: Form, task: Task) -> AnyView {
     let content = move || match task {
-        Task::Training => form.answer.with(|answer| answer.as_deref().map(training)),
+        Task::Training | Task::Plan => form.answer.with(|answer| answer.as_deref().map(training)),
         Task::Inference => form.served.with(|answer| answer.as_deref().map(serving)),
     };
     view! {

@@ -24,7 +24,7 @@ pub fn rules(form: Form, task: Task) -> AnyView {
         }
         let look = move || {
             let rules = match task {
-                Task::Training => api::rules_of_thumb(&request),
+                Task::Training | Task::Plan => api::rules_of_thumb(&request),
                 Task::Inference => api::rules_of_thumb_served(&request),
             };
             found.set(rules.unwrap_or_default());

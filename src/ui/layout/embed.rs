@@ -18,7 +18,7 @@ fn sentence(form: Form) -> String {
         figures(model, gpus, capacity, need, verdict)
     };
     let said = match form.task() {
-        Task::Training => form.answer.with(|answer| {
+        Task::Training | Task::Plan => form.answer.with(|answer| {
             answer
                 .as_deref()
                 .map(|a| words(&a.model.name, a.gpus_used, &a.capacity, a.need, a.verdict))
@@ -40,7 +40,10 @@ fn dialog(form: Form, open: RwSignal<bool>) -> AnyView {
         let tab = form.page.tab().get();
         let shown = Shown {
             base: dom::folder(),
-            question: form.page.request().with(|request| persist::write(request, tab, None)),
+            question: form
+                .page
+                .request()
+                .with(|request| persist::write(request, tab, None)),
             figures: sentence(form),
             read_only: read_only.get(),
         };

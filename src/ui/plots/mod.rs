@@ -9,6 +9,8 @@ mod picture;
 mod save;
 mod scale;
 
+pub use scale::linear;
+
 use leptos::prelude::*;
 
 use super::part::part;

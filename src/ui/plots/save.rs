@@ -64,7 +64,7 @@ fn classes(drawing: &str) -> Vec<&str> {
 fn style(picture: &Picture) -> String {
     let mut rules = String::new();
     for class in classes(&picture.drawing) {
-        let shape = super::super::dom::first(&format!("#{} .plot-drawing .{class}", picture.id));
+        let shape = dom::first(&format!("#{} .plot-drawing .{class}", picture.id));
         let Some(style) = shape.and_then(|shape| window().get_computed_style(&shape).ok().flatten()) else {
             continue;
         };
@@ -86,7 +86,7 @@ fn style(picture: &Picture) -> String {
 
 /// A colour of the page at the moment.
 fn colour(picture: &Picture, name: &str) -> String {
-    let element = super::super::dom::find(picture.id);
+    let element = dom::find(picture.id);
     let style = element.and_then(|element| window().get_computed_style(&element).ok().flatten());
     style
         .and_then(|style| style.get_property_value(name).ok())
@@ -96,7 +96,7 @@ fn colour(picture: &Picture, name: &str) -> String {
 
 /// The colour of a swatch of the legend.
 fn swatch(picture: &Picture, class: &str) -> String {
-    let swatch = super::super::dom::first(&format!("#{} .legend .{}", picture.id, class.replace(' ', ".")));
+    let swatch = dom::first(&format!("#{} .legend .{}", picture.id, class.replace(' ', ".")));
     let style = swatch.and_then(|swatch| window().get_computed_style(&swatch).ok().flatten());
     style
         .and_then(|style| style.get_property_value("background-color").ok())

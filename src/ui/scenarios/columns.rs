@@ -56,7 +56,7 @@ pub fn column(name: String, tab: Tab, request: &Request) -> Column {
     };
     let request = api::part(request, task);
     let (engine, answered) = match task {
-        Task::Training => {
+        Task::Training | Task::Plan => {
             let id = api::chosen(&request, InputId::EngineType).and_then(EngineId::from_key);
             (id.map_or("training", EngineId::name), training(&request))
         }

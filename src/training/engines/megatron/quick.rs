@@ -197,7 +197,7 @@ impl Quick {
         let (mut dense, mut experts) = (0_u64, 0_u64);
         for range in &rank.chunks {
             for (count, share) in self.counts(range).zip(&shares.kinds) {
-                dense = dense.saturating_add(count.saturating_mul(share.dense));
+                dense = dense.saturating_add(count.saturating_mul(share.dense()));
                 experts = experts.saturating_add(count.saturating_mul(share.experts));
             }
         }
@@ -215,7 +215,7 @@ impl Quick {
                 parts.push((shares.vocabulary, dense_ranks));
             }
         }
-        let recipe = Recipe::of(rank.job);
+        let recipe = Recipe::of(rank.job, rank.settings);
         let (mut always, mut optimizer, mut copies) = (0_u64, 0_u64, 0_u64);
         for (elements, ranks) in parts {
             let own = elements.div_ceil(ranks.max(1));

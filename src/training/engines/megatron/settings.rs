@@ -69,7 +69,7 @@ pub struct Megatron {
 }
 
 /// Whose wrapper holds master weights and gradients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wrapper {
     /// Megatron's own.
     Megatron,
@@ -81,7 +81,7 @@ pub enum Wrapper {
 }
 
 /// What Megatron-FSDP divides (`--data-parallel-sharding-strategy`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sharding {
     /// It is not used.
     None,
@@ -94,7 +94,7 @@ pub enum Sharding {
 }
 
 /// How products of linear layers are narrowed (`--fp8-recipe`, `--fp4-recipe`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Narrow {
     /// The recipe.
     pub recipe: Recipe,
@@ -103,7 +103,7 @@ pub struct Narrow {
 }
 
 /// A recipe of Transformer Engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recipe {
     /// One scale per tensor: delayed, from a history of largest values, or of the tensor at hand.
     Tensor,

@@ -8,12 +8,12 @@ use super::super::super::fields::field;
 use super::super::super::format::{gib_number, grouped};
 use super::super::super::part::part;
 use super::super::super::state::{Form, PageStoreFields};
-use super::super::chart::scale;
 use super::super::serving::{Column, table};
 use super::drawing::draw;
 use super::found::{Answer, Message, Point, Progress, Refused, Row};
 use super::worker::Search;
 use crate::api::{self, InputId, Task};
+use crate::ui::plots::linear as scale;
 use crate::units::Bytes;
 
 use Column::{Number, Words};
