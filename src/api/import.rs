@@ -60,7 +60,16 @@ pub fn request_from_text(text: &str) -> Result<Request, Issue> {
 
 /// Reads a text and lays its values over a question.
 pub fn import(text: &str, base: &Request) -> Imported {
-    let import = import::import(text);
+    laid(import::import(text), base)
+}
+
+/// As [`import()`], of the first bytes of a file: also the header of a GGUF or a safetensors file. The issue `header_cut_off` asks
+/// for more bytes.
+pub fn import_bytes(bytes: &[u8], base: &Request) -> Imported {
+    laid(import::import_bytes(bytes), base)
+}
+
+fn laid(import: Import, base: &Request) -> Imported {
     let request = over(base, &import.request);
     let compared = compare(&import, &request);
     Imported {

@@ -38,7 +38,7 @@ pub use arithmetic::evaluate as evaluate_formula;
 pub use explain::{explain, substituted};
 pub use export::{ExportFormat, export, export_formats, export_formats_for};
 pub use fixes::{Effect, Fix, Fixes, Time, inference_fixes, training_fixes};
-pub use import::{Compared, Imported, import, request_from_text};
+pub use import::{Compared, Imported, import, import_bytes, request_from_text};
 pub use inference::{calculate_inference, calculate_inference_with, side_by_side, validate_inference};
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};

@@ -303,8 +303,12 @@ fn list(name: &'static str, about: &'static str) -> Command {
         .arg(force())
 }
 
-fn sources() -> [Arg; 2] {
+fn sources() -> [Arg; 3] {
     [
+        Arg::new("gguf")
+            .long("gguf")
+            .value_name("FILE")
+            .help("A GGUF file: its header gives model, engine and the exact types of all tensors"),
         Arg::new("config")
             .short('c')
             .long("config")

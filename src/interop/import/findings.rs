@@ -23,7 +23,7 @@ pub struct Found {
 /// A quantity that a log or a message states.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measured {
-    /// Key: `weights`, `kv_cache`, `activations`, `graphs`, `non_torch`, `device`, `allocated`, `reserved`, `host`.
+    /// Key: `weights`, `kv_cache`, `activations`, `graphs`, `non_torch`, `device`, `allocated`, `reserved`, `host`, `file`.
     pub part: &'static str,
     /// The words of the text.
     pub from: String,
