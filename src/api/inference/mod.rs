@@ -2,6 +2,7 @@
 
 mod answer;
 mod cards;
+mod division;
 mod formats;
 mod job;
 mod llama_cpp;
