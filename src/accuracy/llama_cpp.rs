@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::gguf_files;
+use super::names;
 use super::quantity::{Measurement, Quantity};
 use super::record::Record;
 use super::statistics::{Line, Predicted};
@@ -56,13 +57,12 @@ const MODELS: &[(&str, &str)] = &[
 pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, String> {
     let name = record.text("model").unwrap_or_default();
     let unknown = "the architecture is not in the catalogue";
-    let (_, id) = MODELS
-        .iter()
-        .find(|(part, _)| name.contains(part))
-        .ok_or(unknown)?;
-    let network = catalogue::find(id)
-        .and_then(catalogue::Entry::network)
-        .ok_or(unknown)?;
+    let listed = MODELS.iter().find(|(part, _)| name.contains(part));
+    let entry = match listed {
+        Some((_, id)) => catalogue::find(id),
+        None => names::named(name),
+    };
+    let network = entry.and_then(catalogue::Entry::network).ok_or(unknown)?;
     let network = Arc::new(network);
     let log = Log { record };
     if log.described().starts_with("K^R") {
@@ -229,6 +229,7 @@ impl Log<'_> {
                 imatrix: false,
                 types: Vec::new(),
                 latent: self.latent_tensors(network),
+                listed: None,
             },
             place: PlaceChoice {
                 gpus,
@@ -266,6 +267,7 @@ impl Log<'_> {
             outputs: None,
             drafts: 0,
             drafter: None,
+            projector: None,
         })
     }
 
@@ -321,6 +323,7 @@ impl Log<'_> {
             imatrix: false,
             types: Vec::new(),
             latent,
+            listed: None,
         };
         [LatentTensors::Joint, LatentTensors::Split, LatentTensors::Both]
             .into_iter()

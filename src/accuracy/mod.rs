@@ -13,6 +13,7 @@ pub mod gguf_files;
 pub mod inference;
 pub mod llama_cpp;
 pub mod markdown;
+pub mod names;
 pub mod predict;
 pub mod published;
 pub mod quantity;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::names;
 use super::record::Record;
 use crate::hardware::{self, Gpu, MemorySetup};
 use crate::inference::job::CacheType;
@@ -80,12 +81,14 @@ const CARDS: &[(&str, &str)] = &[
 /// The model, with the sizes that a published configuration of the same layers has.
 pub fn network(record: &Record) -> Result<Arc<Network>, String> {
     let name = record.text("model").unwrap_or_default();
-    let (_, id) = MODELS
-        .iter()
-        .find(|(part, _)| name.contains(part))
-        .ok_or("the model is not named, or its layers are not public")?;
-    catalogue::find(id)
-        .and_then(catalogue::Entry::shared)
+    let listed = MODELS.iter().find(|(part, _)| name.contains(part));
+    let entry = match listed {
+        Some((_, id)) => catalogue::find(id),
+        None => names::named(name).or_else(|| names::backbone(name)),
+    };
+    entry
+        .ok_or("the model is not named, or its layers are not public")?
+        .shared()
         .map(|shared| shared.network.clone())
         .ok_or_else(|| "the architecture is not in the catalogue".into())
 }
@@ -93,8 +96,10 @@ pub fn network(record: &Record) -> Result<Arc<Network>, String> {
 /// The card where the record names it.
 pub fn card(record: &Record) -> Option<&'static Gpu> {
     let name = record.text("gpu")?;
-    let (_, id) = CARDS.iter().find(|(part, _)| name.contains(part))?;
-    hardware::find(id)
+    match CARDS.iter().find(|(part, _)| name.contains(part)) {
+        Some((_, id)) => hardware::find(id),
+        None => names::card(name),
+    }
 }
 
 /// The device as engines see it. Without a named card it is 80 GiB, which weights and bytes per token do not depend on.
@@ -212,6 +217,8 @@ impl<'a> Flags<'a> {
 pub fn states_its_weights(record: &Record) -> bool {
     let name = record.text("model").unwrap_or_default();
     let format = record.text("quantization").unwrap_or_default();
-    let elsewhere = ["Omni", "VL", "LoRA", "experts", "backbone", "FP4"];
+    let elsewhere = [
+        "Omni", "VL", "Vision", "Audio", "LoRA", "experts", "backbone", "FP4",
+    ];
     !format.contains("cpu") && weights(record).is_ok() && !elsewhere.iter().any(|part| name.contains(part))
 }

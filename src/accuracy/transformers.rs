@@ -69,8 +69,11 @@ pub fn published(record: &Record) -> Result<Question, String> {
             ("Mixtral 46.7B", "mixtral-8x7b"),
         ];
         let id = known.iter().find(|(name, _)| model.starts_with(name));
-        let (_, id) = id.ok_or("the architecture is not in the catalogue")?;
-        question.set(InputId::ModelId, *id);
+        let id = id
+            .map(|(_, id)| *id)
+            .or_else(|| Some(super::names::named(model)?.id.as_str()))
+            .ok_or("the architecture is not in the catalogue")?;
+        question.set(InputId::ModelId, id);
         question.set(InputId::WeightFormat, "awq");
         question.set(InputId::ServerDtype, "fp16");
         question.set(InputId::ServerAttention, "eager");

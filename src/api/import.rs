@@ -92,12 +92,21 @@ fn link(text: &str) -> Option<Import> {
 
 /// Reads a text and lays its values over a question.
 pub fn import(text: &str, base: &Request) -> Imported {
-    let task = if base.serves() {
+    applied(read(text), base, task_of(base))
+}
+
+/// As [`import()`], of the first bytes of a file: also the header of a GGUF or a safetensors file. The issue `header_cut_off` asks
+/// for more bytes.
+pub fn import_bytes(bytes: &[u8], base: &Request) -> Imported {
+    applied(import::import_bytes(bytes), base, task_of(base))
+}
+
+fn task_of(request: &Request) -> Task {
+    if request.serves() {
         Task::Inference
     } else {
         Task::Training
-    };
-    applied(read(text), base, task)
+    }
 }
 
 /// As [`import`], for a form that holds a question of this kind. A whole question takes its place; a model that only has a name
@@ -108,12 +117,13 @@ pub fn import_beside(text: &str, form: &Request, task: Task) -> Imported {
 
 /// As [`import_beside`], of a file from its first bytes.
 pub fn import_file_beside(bytes: &[u8], form: &Request, task: Task) -> Imported {
-    beside(import::import(&String::from_utf8_lossy(bytes)), form, task)
+    beside(import::import_bytes(bytes), form, task)
 }
 
 /// Whether these first bytes of a file end within its header.
-pub fn header_cut_off(_bytes: &[u8]) -> bool {
-    false
+pub fn header_cut_off(bytes: &[u8]) -> bool {
+    let issues = import::import_bytes(bytes).issues;
+    issues.iter().any(|issue| issue.code == "header_cut_off")
 }
 
 fn beside(import: Import, form: &Request, task: Task) -> Imported {

@@ -363,13 +363,17 @@ fn list(name: &'static str, about: &'static str) -> Command {
         .arg(force())
 }
 
-fn sources() -> [Arg; 3] {
+fn sources() -> [Arg; 4] {
     [
         Arg::new("set")
             .long("set")
             .value_name("KEY=VALUE")
             .action(ArgAction::Append)
             .help("Set an input by its key, for example training.batch_size=4; may stand several times"),
+        Arg::new("gguf")
+            .long("gguf")
+            .value_name("FILE")
+            .help("A GGUF file: its header gives model, engine and the exact types of all tensors"),
         Arg::new("config")
             .short('c')
             .long("config")

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use gpu_mem_calc::api::{self, Imported, Request};
+use gpu_mem_calc::api::{Imported, Request};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut base = Request::new();
     sources::flags(given, &mut base)?;
     let path = sources::text(given, "file").unwrap_or("-");
-    let imported = api::import(&sources::read(path)?, &base);
+    let imported = sources::imported(path, &base)?;
     if !imported.import.issues.is_empty() {
         return Err(Failure::Input(imported.import.issues));
     }

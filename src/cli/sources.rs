@@ -1,13 +1,19 @@
-//! From files, presets and flags to one request. Later sources override earlier ones: preset or file, then flags.
+//! From files, presets and flags to one request. Later sources override earlier ones: preset or file, then the header
+//! of a file with weights, then flags.
 
-use std::io::Read as _;
+use std::io::Read;
 
 use clap::ArgMatches;
-use gpu_mem_calc::api::{self, INPUTS, Input, InputId, InputKind, Issue, Request};
+use gpu_mem_calc::api::{self, INPUTS, Imported, Input, InputId, InputKind, Issue, Request};
 use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::output;
+
+/// What is read of a file at first: more than any text that can be imported has.
+const FIRST_BYTES: u64 = 16_000_000;
+/// Longest header that is read.
+const MOST_BYTES: u64 = 1_024_000_000;
 
 /// The text of a file, or of standard input for "-".
 pub fn read(path: &str) -> Result<String, Failure> {
@@ -21,6 +27,34 @@ pub fn read(path: &str) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| Failure::Io(format!("{path}: {error}")))
 }
 
+/// What a file of any kind says, laid over a question. Of a file with weights only the header is read.
+pub fn imported(path: &str, base: &Request) -> Result<Imported, Failure> {
+    let failed = |error: std::io::Error| Failure::Io(format!("{path}: {error}"));
+    let mut file: Box<dyn Read> = if path == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(failed)?)
+    };
+    let mut bytes = Vec::new();
+    let mut most = FIRST_BYTES;
+    loop {
+        let before = bytes.len();
+        let wanted = most.saturating_sub(before as u64);
+        (&mut file).take(wanted).read_to_end(&mut bytes).map_err(failed)?;
+        let imported = api::import_bytes(&bytes, base);
+        let cut_off = imported
+            .import
+            .issues
+            .iter()
+            .any(|issue| issue.code == "header_cut_off");
+        let whole = bytes.len() as u64 <= most.saturating_sub(1) || bytes.len() == before;
+        if !cut_off || whole || most >= MOST_BYTES {
+            return Ok(imported);
+        }
+        most = most.saturating_mul(4);
+    }
+}
+
 /// The request that the flags of a command describe.
 pub fn request(given: &ArgMatches) -> Result<Request, Failure> {
     let mut request = match (text(given, "config"), text(given, "preset")) {
@@ -28,6 +62,13 @@ pub fn request(given: &ArgMatches) -> Result<Request, Failure> {
         (None, Some(name)) => api::preset_request(name).map_err(|issue| Failure::Input(vec![issue]))?,
         (None, None) => Request::new(),
     };
+    if let Some(path) = text(given, "gguf") {
+        let found = imported(path, &request)?;
+        if !found.import.issues.is_empty() {
+            return Err(Failure::Input(found.import.issues));
+        }
+        request = found.request;
+    }
     settings(given, &mut request)?;
     flags(given, &mut request)?;
     Ok(request)

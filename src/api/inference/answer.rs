@@ -2,8 +2,8 @@
 
 use super::super::answer::{capacity_of, components_of, instants_of, model_summary, percent, range, rows_of};
 use super::super::measure::verdict;
+use super::division::Division;
 use super::job::Question;
-use super::settings::indivisible;
 use super::{cards, speed};
 use crate::inference::capacity::capacity;
 use crate::inference::engines::llama_cpp;
@@ -25,10 +25,10 @@ pub fn answer(mut question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
             "The sum is more than 16 EiB, which no machine has: check model, sequences and lengths.",
         )]);
     }
-    let copies = question.engine != ServerId::Huggingface;
     let network = &question.job.network;
+    let division = Division::of(&question.job, Some(question.engine));
     let room = capacity(&question.job, &estimate, network.max_positions, |size| {
-        indivisible(network, size, copies).is_none()
+        division.among(size).refused(network).is_none()
     });
     let binding = estimate.ledger.peak().map(|(instant, _)| instant.id);
     let total = estimate.need.expected;

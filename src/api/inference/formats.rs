@@ -46,6 +46,15 @@ pub fn compute(
                 Some(DType::Bf16) | None if no_bf16 => {
                     (DType::Fp16, "the card has no bf16, and vLLM takes fp16 then")
                 }
+                // vllm 0.33.0 `config/model.py` _resolve_auto_dtype; sglang 0.5.23 `srt/configs/model_config.py`.
+                Some(DType::Fp32) if engine != Some(ServerId::Huggingface) => (
+                    match engine {
+                        Some(ServerId::Sglang | ServerId::Tgi) => DType::Fp16,
+                        _ if no_bf16 => DType::Fp16,
+                        _ => DType::Bf16,
+                    },
+                    "the model is published in fp32, which the engine narrows to 16 bits",
+                ),
                 Some(dtype) => (dtype, "the type in which the model is published"),
                 None => (DType::Bf16, "the model's type is not known"),
             };

@@ -3,6 +3,7 @@
 use super::super::given::Given;
 use super::super::job::Strictness;
 use super::super::resolve::{self, Card, Model, Report};
+use super::division::{Division, copies, indivisible};
 use super::speed::Traffic;
 use super::{cards, formats, settings, shared, usage};
 use crate::inference::job::CacheType;
@@ -108,6 +109,16 @@ fn build(given: &Given, report: &mut Report) -> Option<Question> {
         pipeline,
         device,
     };
+    if indivisible(&job.network, tensor, copies(engine)).is_none()
+        && let Some(why) = Division::of(&job, engine).refused(&job.network)
+    {
+        let issue = Issue::error("not_divisible", InputId::ServerTensorParallel.key(), why)
+            .with_value(tensor)
+            .with_hint(
+                "A checkpoint that is published in this format may be padded: its config.json says so.",
+            );
+        report.add(issue);
+    }
     if !others.is_empty() && given.has(InputId::OtherEngines) {
         report.error(
             "unsupported_combination",

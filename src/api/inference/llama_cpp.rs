@@ -6,13 +6,14 @@ use super::super::given::Given;
 use super::super::read::Typed;
 use super::super::resolve::{Model, Report};
 use super::settings::drafter;
+use crate::inference::engines::llama_cpp::listed;
 use crate::inference::engines::llama_cpp::mix::Mix;
 use crate::inference::engines::llama_cpp::options::{
     DRAFTS, FLASH_SINCE, LATENT_SINCE, NEWEST_BUILD, OUTPUT_FIRST_SINCE, VALUELESS_SINCE,
 };
 use crate::inference::engines::llama_cpp::pattern::Pattern;
 use crate::inference::engines::llama_cpp::placement::{Device, PlaceChoice, SplitMode};
-use crate::inference::engines::llama_cpp::tensors::{FileChoice, LatentTensors};
+use crate::inference::engines::llama_cpp::tensors::{FileChoice, GgufTensor, LatentTensors};
 use crate::inference::engines::llama_cpp::types::GgmlType;
 use crate::inference::engines::llama_cpp::{Latent, Options};
 use crate::model::{Mixer, Network};
@@ -21,6 +22,8 @@ use crate::warn::Issue;
 
 /// The mix that `-hf` downloads where nothing is said (ggml-org/llama.cpp `common/arg.cpp`).
 const USUAL_MIX: &str = "Q4_K_M";
+/// Tensors of a file that are believed.
+const MOST_TENSORS: usize = 200_000;
 /// The build from which sequences have caches of their own (ggml-org/llama.cpp pull request 14363, July 2025).
 const APART_SINCE: u64 = 5_912;
 
@@ -73,9 +76,33 @@ pub fn options(given: &Given, model: &Model, gpus: u64, report: &mut Report) -> 
         outputs: typed(InputId::OutputsMax),
         drafts: drafts(given, report),
         drafter: drafter(given, report),
+        projector: tower(given, network, report),
     };
     check(given, &options, network, report);
     Some(options)
+}
+
+/// The type of the tower's file.
+fn tower(given: &Given, network: &Network, report: &mut Report) -> Option<GgmlType> {
+    let kind = given
+        .choice(InputId::Mmproj)
+        .filter(|name| *name != "none")
+        .and_then(GgmlType::find);
+    if kind.is_some() && network.towers.is_empty() {
+        report.error(
+            "not_supported_by_model",
+            InputId::Mmproj,
+            "The catalogue knows no vision tower of this model.",
+        );
+    }
+    if kind.is_some() && network.vision().is_none() && !network.towers.is_empty() {
+        report.warn(
+            "assumed",
+            InputId::Mmproj,
+            "How this tower computes is not known: its weights are counted, its compute buffer is not.",
+        );
+    }
+    kind
 }
 
 /// Tokens that the draft model drafts at once.
@@ -144,7 +171,7 @@ fn build(given: &Given, report: &mut Report) -> Option<u64> {
 
 fn file(given: &Given, network: &Network, (build, fork): (u64, bool), report: &mut Report) -> FileChoice {
     let chosen = given.choice(InputId::GgufType);
-    if chosen.is_none() {
+    if chosen.is_none() && !given.has(InputId::GgufTensors) {
         report.assume(
             InputId::GgufType,
             USUAL_MIX,
@@ -171,7 +198,60 @@ fn file(given: &Given, network: &Network, (build, fork): (u64, bool), report: &m
         imatrix: given.toggle(InputId::Imatrix) == Some(true),
         types: types(given, fork, report),
         latent,
+        listed: listed(given, network, fork, report),
     }
+}
+
+/// The tensors of a header.
+fn listed(given: &Given, network: &Network, fork: bool, report: &mut Report) -> Option<Arc<[GgufTensor]>> {
+    let id = InputId::GgufTensors;
+    let lines = words(given, id);
+    if lines.is_empty() {
+        return None;
+    }
+    let mut found: Vec<GgufTensor> = Vec::new();
+    for line in lines {
+        match listed::read(line) {
+            Some(tensors) => found.extend(tensors),
+            None => refuse(
+                report,
+                id,
+                line,
+                "Write type, shape, name and layers, as in q4_k 4096x4096 attn_q.weight 0-15+20.",
+            ),
+        }
+        if found.len() > MOST_TENSORS {
+            refuse(report, id, line, "These are more tensors than any file has.");
+            return None;
+        }
+    }
+    if let Some(own) = found.iter().find(|tensor| tensor.kind.of_fork() && !fork) {
+        let why = format!("{} is a type of ik_llama.cpp: choose the fork.", own.kind.name);
+        refuse(report, id, own.kind.name, &why);
+    }
+    let embedding = found.iter().find(|tensor| tensor.name == "token_embd.weight");
+    let layers = found.iter().filter_map(|tensor| tensor.layer).max();
+    let depth = layers.map_or(0, |last| last.saturating_add(1));
+    let more = depth > network.depth() && network.next_token_tensors.is_empty();
+    let wider = embedding.is_some_and(|tensor| tensor.row != network.hidden_size);
+    if depth < network.depth() || more || wider {
+        report.error(
+            "unsupported_combination",
+            id,
+            "These tensors are of another model: its layers are others, or its embedding has another width.",
+        );
+    }
+    for (other, why) in [
+        (InputId::GgufType, "The file lists its types."),
+        (InputId::TensorTypes, "The file lists its types."),
+        (InputId::Imatrix, "The file lists its types."),
+        (InputId::LatentTensors, "The file lists its projections."),
+    ] {
+        if given.has(other) {
+            report.warn("not_used", other, why);
+        }
+    }
+    Some(found.into())
 }
 
 /// The words of a list.

@@ -3,6 +3,7 @@
 mod answer;
 mod cards;
 mod curve;
+mod division;
 mod formats;
 mod job;
 mod llama_cpp;

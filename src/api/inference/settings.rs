@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
+use super::division::{copies, indivisible};
 use super::{llama_cpp, sglang, tensorrt, tgi, transformers, vllm};
 use crate::inference::release::{Row, row};
 use crate::inference::{Engine, Version};
-use crate::model::{Mixer, Network, catalogue};
+use crate::model::{Network, catalogue};
 use crate::request::{Availability, InputId, ServerId};
 use crate::warn::Issue;
 
@@ -206,7 +207,7 @@ pub fn sharding(
                 .clamp(1, MOST_VISIBLE);
         }
     }
-    let copies = engine.is_some_and(|engine| engine != ServerId::Huggingface);
+    let copies = copies(engine);
     if let Some(model) = model {
         if let Some(why) = indivisible(&model.network, tensor, copies) {
             report.add(
@@ -242,35 +243,6 @@ pub fn sharding(
         );
     }
     (tensor, pipeline)
-}
-
-/// Why the heads cannot be divided among so many ranks. `copies`: the engine copies key and value heads.
-pub fn indivisible(network: &Network, tensor: u64, copies: bool) -> Option<String> {
-    fn heads(mixer: &Mixer) -> Vec<(u64, Option<u64>)> {
-        match mixer {
-            Mixer::Attention(attention) => vec![(attention.heads, Some(attention.kv_heads))],
-            Mixer::Latent(latent) => vec![(latent.heads, None)],
-            Mixer::Several(parts) => parts.iter().flat_map(heads).collect(),
-            _ => Vec::new(),
-        }
-    }
-    let all = network.kinds.iter().flat_map(|layer| heads(&layer.mixer));
-    for (queries, keys) in all {
-        if queries % tensor.max(1) != 0 {
-            return Some(format!(
-                "{queries} attention heads cannot be divided among {tensor} GPUs."
-            ));
-        }
-        let Some(keys) = keys.filter(|keys| keys % tensor.max(1) != 0) else {
-            continue;
-        };
-        if !copies || !tensor.is_multiple_of(keys.max(1)) {
-            return Some(format!(
-                "{keys} key and value heads cannot be divided among {tensor} GPUs."
-            ));
-        }
-    }
-    None
 }
 
 /// GPUs of the whole job: given, or those of one copy.

@@ -2,7 +2,8 @@
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::settings::{drafter, indivisible, released};
+use super::division::indivisible;
+use super::settings::{drafter, released};
 use crate::inference::engines::sglang::Options;
 use crate::inference::engines::sglang::release::releases;
 use crate::inference::engines::sglang::settings::{Backend, Speculation};

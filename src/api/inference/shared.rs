@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::given::Given;
 use super::super::read::Typed;
 use super::super::resolve::Report;
-use super::settings::indivisible;
+use super::division::indivisible;
 use crate::inference::engines::llama_cpp;
 use crate::inference::engines::vllm::{Options, tenant};
 use crate::inference::vllm::share::{Share, Tenant, shares};

@@ -2,7 +2,8 @@
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::settings::{drafter, indivisible, released};
+use super::division::indivisible;
+use super::settings::{drafter, released};
 use crate::inference::Version;
 use crate::inference::engines::vllm::Options;
 use crate::inference::vllm::{Adapters, EntryPoint, Release, SamplerKernel, releases};
@@ -20,11 +21,12 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
     let (release, version) = released(given, &releases().releases, KNOWN, report)?;
     let typed = |id| given.typed_integer(id);
     let toggled = |id| given.typed_toggle(id);
-    let v1 = generation(given, release, version, report);
+    let (v1, newer_runner) = generation(given, release, version, report);
     let network = &model.network;
     let options = Options {
         release,
         v1,
+        newer_runner,
         entry: match given.choice(InputId::EntryPoint) {
             Some("library") => EntryPoint::Library,
             _ => EntryPoint::Server,
@@ -62,10 +64,19 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
     Some(options)
 }
 
-/// The release with the version that was asked for.
-/// V1 or V0: both exist from 0.7 to 0.10.
-fn generation(given: &Given, release: &Release, version: Version, report: &mut Report) -> bool {
-    match given.choice(InputId::VllmGeneration) {
+/// V1 or V0: both exist from 0.7 to 0.10; and whether V1 has the newer model runner.
+fn generation(given: &Given, release: &Release, version: Version, report: &mut Report) -> (bool, bool) {
+    let v1 = match given.choice(InputId::VllmGeneration) {
+        Some("v2_runner") => {
+            if version < Version(0, 33, 0) {
+                report.error(
+                    "not_supported_by_engine",
+                    InputId::VllmGeneration,
+                    "The newer model runner was read in vLLM 0.33; it is known from there on.",
+                );
+            }
+            return (true, true);
+        }
         Some("v0") if version >= Version(0, 11, 0) => {
             report.error(
                 "not_supported_by_engine",
@@ -83,8 +94,9 @@ fn generation(given: &Given, release: &Release, version: Version, report: &mut R
             true
         }
         Some(name) => name == "v1",
-        None => release.v1,
-    }
+        None => return (release.v1, release.newer_runner),
+    };
+    (v1, false)
 }
 
 fn adapters(given: &Given) -> Option<Adapters> {

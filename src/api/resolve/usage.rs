@@ -457,6 +457,8 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::OtherEngines
         | InputId::GgufType
         | InputId::TensorTypes
+        | InputId::GgufTensors
+        | InputId::Mmproj
         | InputId::Imatrix
         | InputId::LatentTensors
         | InputId::CacheTypeK

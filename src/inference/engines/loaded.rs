@@ -42,6 +42,7 @@ pub(super) fn start<'a>(asked: &'a InferenceJob, network: &'a Network, loading: 
         expert: loading.experts,
         ..Mesh::default()
     };
+    job.newer_runner = false;
     job.dtype = asked.compute;
     job.weights = kernel(asked.weights.format, card.capability, card.nvidia);
     job.left_out = &asked.weights.left_out;

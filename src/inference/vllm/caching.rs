@@ -86,7 +86,7 @@ impl Caching {
         }
     }
 
-    /// What can stay unsplit of the large blocks at most: nothing where blocks were looked for.
+    /// What can stay unsplit of the large blocks at most.
     pub fn tails(&self) -> Bytes {
         Bytes::new(self.tails)
     }
@@ -145,11 +145,11 @@ impl Caching {
         self.requested = self.requested.saturating_add(bytes);
         let wanted = Bytes::new(bytes).align_up(BLOCK).get();
         let is_small = wanted <= SMALL;
+        if !is_small {
+            self.tails = self.tails.saturating_add(SMALL);
+        }
         if self.bounds {
             self.allocated = self.allocated.saturating_add(wanted);
-            if !is_small {
-                self.tails = self.tails.saturating_add(SMALL);
-            }
             return None;
         }
         let pool = if is_small {

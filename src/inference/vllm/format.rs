@@ -112,6 +112,17 @@ impl WeightFormat {
         matches!(self, Self::Mxfp4(_))
     }
 
+    /// Whether kernels repack matrices after they are loaded.
+    pub const fn repacked(self) -> bool {
+        matches!(
+            self,
+            Self::Int4 { .. }
+                | Self::Int8Group { .. }
+                | Self::Fp8BlockMarlin
+                | Self::Mxfp4(Mxfp4Kernel::Marlin)
+        )
+    }
+
     /// What a matrix becomes; `element` is the type of the model's other tensors, `gate_up` says that the rows are two
     /// projections side by side.
     pub fn store(self, matrix: Matrix, element: DType, gate_up: bool) -> Stored {

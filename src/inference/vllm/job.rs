@@ -30,6 +30,15 @@ impl Mesh {
     pub fn attention_ranks(&self) -> u64 {
         self.attention.unwrap_or(self.tensor).max(1)
     }
+
+    /// Ranks among which the width of each routed expert is divided.
+    pub fn expert_ranks(&self) -> u64 {
+        if self.expert {
+            1
+        } else {
+            self.tensor.max(1).saturating_mul(self.data.max(1))
+        }
+    }
 }
 
 impl Default for Mesh {
@@ -130,6 +139,8 @@ pub struct Job<'a> {
     pub release: &'a Release,
     /// Engine V1 (and the runner after it) or V0.
     pub v1: bool,
+    /// Whether V1 has the newer model runner.
+    pub newer_runner: bool,
     /// Server or library.
     pub entry: EntryPoint,
     /// The GPU.
@@ -181,6 +192,7 @@ impl<'a> Job<'a> {
             network,
             release,
             v1: release.v1,
+            newer_runner: release.newer_runner,
             entry: EntryPoint::Server,
             device,
             mesh: Mesh::default(),

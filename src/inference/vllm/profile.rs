@@ -30,6 +30,8 @@ pub struct Profile {
     pub forward: Bytes,
     /// The encoder's cache.
     pub encoder: Bytes,
+    /// What the runner keeps for every sequence from its start on.
+    pub kept: Bytes,
     /// The peak, with its bounds.
     pub peak: Interval,
 }
@@ -52,7 +54,8 @@ pub fn profile(job: &Job<'_>, settings: &Settings, last: bool) -> Profile {
             .saturating_mul(job.network.hidden_size)
             .saturating_mul(job.element()),
     );
-    let expected = sampler.max(forward) + encoder;
+    let kept = if last { kept(job, settings) } else { Bytes::ZERO };
+    let expected = sampler.max(forward) + encoder + kept;
     let narrow = settings.sampler == SamplerKernel::Sort && encoder == Bytes::ZERO && sampler >= forward;
     let (low, high) = if narrow { (0.975, 1.025) } else { (0.85, 1.2) };
     // Small peaks are off by up to 0.03 GiB (vllm-058, vllm-088, vllm-102, vllm-106).
@@ -61,12 +64,24 @@ pub fn profile(job: &Job<'_>, settings: &Settings, last: bool) -> Profile {
         sampler,
         forward,
         encoder,
+        kept,
         peak: Interval::new(
             expected.scaled(low).min(expected.saturating_sub(least)),
             expected,
             expected.scaled(high).max(expected + least),
         ),
     }
+}
+
+/// The newer runner counts sampled tokens for penalties: four bytes for each sequence and row of the vocabulary, and a bit for each
+/// row that stands in the prompt (vllm 0.33.0 `v1/worker/gpu/sample/penalties.py` PenaltiesState).
+fn kept(job: &Job<'_>, settings: &Settings) -> Bytes {
+    if !(job.v1 && job.newer_runner) {
+        return Bytes::ZERO;
+    }
+    let vocabulary = job.network.vocabulary;
+    let words = vocabulary.saturating_add(vocabulary.div_ceil(32));
+    Bytes::new(settings.sequences.saturating_mul(words).saturating_mul(4))
 }
 
 /// Every rank holds the logits of the whole vocabulary, so tensor parallelism does not shrink them.
@@ -99,13 +114,19 @@ fn sampler(job: &Job<'_>, settings: &Settings) -> Bytes {
 fn layer_bytes(layer: &Layer, job: &Job<'_>, tokens: u64) -> Bytes {
     let ranks = job.mesh.tensor.max(1);
     let hidden = job.network.hidden_size;
-    let inner = inner(&layer.feed_forward, ranks, hidden, tokens);
+    // Ranks of all copies share each expert and see the tokens of all copies (vllm 0.33.0 `layers/fused_moe/config.py`); with
+    // whole experts every rank has room for all tokens at the whole width.
+    let experts = (
+        job.mesh.expert_ranks(),
+        tokens.saturating_mul(job.mesh.data.max(1)),
+    );
+    let inner = inner(&layer.feed_forward, ranks, hidden, tokens, experts);
     let per_token = Bytes::new(hidden.saturating_mul(3)) * tokens;
     (per_token + Bytes::new(inner)) * job.element()
 }
 
-/// Elements of the inner activations for so many tokens.
-fn inner(part: &FeedForward, ranks: u64, hidden: u64, tokens: u64) -> u64 {
+/// Elements of the inner activations for so many tokens; `experts`: ranks and tokens of the routed experts.
+fn inner(part: &FeedForward, ranks: u64, hidden: u64, tokens: u64, experts: (u64, u64)) -> u64 {
     match part {
         FeedForward::None => 0,
         FeedForward::Dense(dense) => {
@@ -117,12 +138,12 @@ fn inner(part: &FeedForward, ranks: u64, hidden: u64, tokens: u64) -> u64 {
                 .saturating_mul(tokens)
         }
         FeedForward::Moe(moe) => {
-            let width = moe.width.div_ceil(ranks);
+            let width = moe.width.div_ceil(experts.0.max(1));
             let up = if moe.gated { width.saturating_mul(2) } else { width };
             let routed = moe
                 .top_k
                 .saturating_mul(up.max(hidden).saturating_add(width))
-                .saturating_mul(tokens.min(EXPERT_CHUNK));
+                .saturating_mul(experts.1.min(EXPERT_CHUNK));
             let shared = moe.shared.as_ref().map_or(0, |shared| shared.width);
             let dense = moe.dense.as_ref().map_or(0, |dense| dense.width);
             let beside = shared.max(dense).div_ceil(ranks).saturating_mul(3);
@@ -130,7 +151,7 @@ fn inner(part: &FeedForward, ranks: u64, hidden: u64, tokens: u64) -> u64 {
         }
         FeedForward::Several(parts) => parts
             .iter()
-            .map(|part| inner(part, ranks, hidden, tokens))
+            .map(|part| inner(part, ranks, hidden, tokens, experts))
             .max()
             .unwrap_or(0),
     }

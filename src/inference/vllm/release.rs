@@ -83,6 +83,9 @@ pub struct Release {
     /// Whether ranks connect before the first snapshot, so that what this takes is outside the budget.
     #[serde(default)]
     pub ranks_before_snapshot: bool,
+    /// Whether V1's newer model runner is the default (`VLLM_USE_V2_MODEL_RUNNER`).
+    #[serde(default)]
+    pub newer_runner: bool,
     /// Which words its log has.
     pub words: String,
     /// How the line on loaded weights reads.

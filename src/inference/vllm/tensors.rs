@@ -20,6 +20,8 @@ pub struct Weights {
     pub reserved: Bytes,
     /// The sum of the tensors.
     pub raw: Bytes,
+    /// The same with the longest tail that each of them can keep.
+    pub most: Bytes,
     /// Tables of rotary embeddings among them.
     pub rotary: Bytes,
     /// 16-bit copies of absorbed latent projections among them.
@@ -154,6 +156,7 @@ fn stage_weights(
     weights.allocated = caching.allocated();
     weights.reserved = caching.reserved();
     weights.raw = caching.requested();
+    weights.most = weights.raw + caching.tails();
     weights
 }
 
@@ -304,7 +307,7 @@ fn group(tensors: &[Tensor], layer: Option<&Layer>, job: &Job<'_>) -> (Vec<u64>,
         }
         match (piece.quantised, piece.matrix) {
             (true, Some(matrix)) => {
-                let format = kernel_format(job, piece.class);
+                let format = kernel_format(job, piece.class, layer);
                 let stored = format.store(matrix, job.dtype, piece.gate_up);
                 sizes.push(stored.weight);
                 let late = if piece.class == Class::Experts {
@@ -332,8 +335,20 @@ fn group(tensors: &[Tensor], layer: Option<&Layer>, job: &Job<'_>) -> (Vec<u64>,
 /// FP8 blocks of GPUs whose kernels multiply in 16 bits: Marlin repeats the scales for each output (vllm
 /// `layers/quantization/utils/marlin_utils_fp8.py`): all linears before Ada, experts on GB10 and consumer Blackwell (derived
 /// from vllm-017, which holds 1.56 % more than its experts).
-fn kernel_format(job: &Job<'_>, class: Class) -> WeightFormat {
+///
+/// Groups of experts' scales are halved until they divide their width on a rank and the hidden size, down to 32
+/// (vllm `layers/quantization/moe_wna16.py` create_weights).
+fn kernel_format(job: &Job<'_>, class: Class, layer: Option<&Layer>) -> WeightFormat {
     match (job.weights, job.device.capability) {
+        (WeightFormat::Int4 { mut group, zeros }, _) if class == Class::Experts => {
+            let (width, hidden) = layer.and_then(Layer::moe).map_or((0, 0), |moe| {
+                (moe.width / job.mesh.expert_ranks(), moe.model_width)
+            });
+            while group > 32 && (width % group != 0 || hidden % group != 0) {
+                group /= 2;
+            }
+            WeightFormat::Int4 { group, zeros }
+        }
         (WeightFormat::Fp8Block, Some(0..89)) => WeightFormat::Fp8BlockMarlin,
         (WeightFormat::Fp8Block, Some(120..130)) if class == Class::Experts => WeightFormat::Fp8BlockMarlin,
         (format, _) => format,
@@ -445,6 +460,12 @@ fn local_shape(tensor: &Tensor, layer: Option<&Layer>, mesh: &Mesh) -> Vec<u64> 
         }
         return shape;
     }
+    // Without whole experts their width is divided among the ranks of all copies (vllm 0.33.0 `layers/fused_moe/config.py`
+    // flatten_tp_across_dp_and_pcp).
+    let ranks = match tensor.role {
+        Role::RoutedExpert => mesh.expert_ranks(),
+        _ => ranks,
+    };
     let Split::Axis(axis) = tensor.split else {
         return shape;
     };
@@ -474,9 +495,26 @@ fn local_shape(tensor: &Tensor, layer: Option<&Layer>, mesh: &Mesh) -> Vec<u64> 
             let both = attention.head_dim.saturating_add(attention.value_dim);
             *size = queries.saturating_add((attention.kv_heads / ranks).max(1).saturating_mul(both));
         }
-        _ => *size = size.div_ceil(ranks),
+        _ => {
+            // A single group of a state is copied, several are divided (vllm `layers/mamba/mamba_mixer2.py`).
+            let copied = layer.map_or(0, |layer| single_group(&layer.mixer));
+            let copied = match name.contains("in_proj") || name.contains("conv1d") {
+                true => copied.min(*size),
+                false => 0,
+            };
+            *size = size.saturating_sub(copied).div_ceil(ranks).saturating_add(copied);
+        }
     }
     shape
+}
+
+/// Rows of the input and output matrices of a state that has one group for all heads.
+fn single_group(mixer: &Mixer) -> u64 {
+    match mixer {
+        Mixer::Mamba2 { groups: 1, state, .. } => state.saturating_mul(2),
+        Mixer::Several(parts) => parts.iter().map(single_group).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 fn bytes_of(elements: u64, element: DType) -> u64 {
@@ -486,10 +524,16 @@ fn bytes_of(elements: u64, element: DType) -> u64 {
 fn end(tensors: &[Tensor], job: &Job<'_>, caching: &mut Caching) {
     for tensor in tensors {
         let elements = match (tensor.role, tensor.shape.as_slice()) {
-            (Role::Embedding, [rows, rest @ ..]) => rest.iter().fold(
-                padded_vocabulary(*rows) / job.mesh.attention_ranks(),
-                |product, axis| product.saturating_mul(*axis),
-            ),
+            // A table for every layer is divided as the embedding is (vllm `models/gemma3n.py`); learned positions are not.
+            (role, [rows, rest @ ..])
+                if role == Role::Embedding
+                    || role == Role::PositionEmbedding && tensor.name.contains("per_layer") =>
+            {
+                rest.iter().fold(
+                    padded_vocabulary(*rows) / job.mesh.attention_ranks(),
+                    |product, axis| product.saturating_mul(*axis),
+                )
+            }
             (Role::Head, [rows, rest @ ..]) => rest.iter().fold(
                 padded_vocabulary(*rows) / job.mesh.tensor.max(1),
                 |product, axis| product.saturating_mul(*axis),

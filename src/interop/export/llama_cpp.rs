@@ -61,6 +61,13 @@ pub(super) fn command(sheet: &mut Sheet<'_>) -> Command {
     if sheet.typed(InputId::OverrideTensor) {
         command.flag("--override-tensor", list(sheet, InputId::OverrideTensor));
     }
+    if sheet.typed(InputId::Mmproj) && sheet.word(InputId::Mmproj) != "none" {
+        let file = format!(
+            "mmproj-{name}-{}.gguf",
+            sheet.word(InputId::Mmproj).to_uppercase()
+        );
+        command.flag("--mmproj", file);
+    }
     if sheet.typed(InputId::DraftModel) {
         let file = format!(
             "{}-{kind}.gguf",

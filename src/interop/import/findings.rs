@@ -25,7 +25,7 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Measured {
-    /// Key: `weights`, `kv_cache`, `activations`, `graphs`, `non_torch`, `device`, `allocated`, `reserved`, `needed`, `host`.
+    /// Key: `weights`, `kv_cache`, `activations`, `graphs`, `non_torch`, `device`, `allocated`, `reserved`, `needed`, `host`, `file`.
     pub part: &'static str,
     /// The words of the text.
     pub from: String,

@@ -106,6 +106,20 @@ pub fn command(findings: &mut Findings, words: &[String]) {
                     file(findings, path, &flag.text());
                 }
             }
+            "--mmproj" | "-mm" | "--mmproj-url" => {
+                let path = flag
+                    .values
+                    .first()
+                    .map(|path| path.to_lowercase())
+                    .unwrap_or_default();
+                let kind = ["bf16", "f16", "f32", "q8_0"]
+                    .into_iter()
+                    .find(|kind| path.contains(kind));
+                findings.set(Id::Mmproj, kind.unwrap_or("f16"), flag.text());
+                if kind.is_none() {
+                    findings.assume("The name of the tower's file does not tell its type: F16 is taken.");
+                }
+            }
             "--flash-attn" | "-fa" => {
                 let word = match flag.values.first().map(String::as_str) {
                     None | Some("on" | "1" | "true") => "on",

@@ -6,10 +6,13 @@ mod axolotl;
 mod commands;
 mod deepspeed;
 mod findings;
+mod gguf;
+mod gguf_question;
 mod llama_command;
 mod logs;
 mod mapping;
 mod megatron;
+mod safetensors;
 mod servers;
 mod torchtitan;
 mod trainer;
@@ -57,6 +60,31 @@ pub struct Import {
     pub issues: Vec<Issue>,
 }
 
+/// Reads a file of any kind from its first bytes: the header of a GGUF or a safetensors file, else a text. Where a header is
+/// longer than what is given, the issue `header_cut_off` says so: give twice as much.
+pub fn import_bytes(bytes: &[u8]) -> Import {
+    let mut findings = Findings::default();
+    let read = if bytes.starts_with(gguf::MAGIC) {
+        gguf::read(bytes).map(|header| {
+            gguf_question::gguf(&mut findings, &header);
+            ("gguf", "Header of a GGUF file")
+        })
+    } else if safetensors::is_file(bytes) {
+        safetensors::header(bytes).map(|header| safetensors::safetensors(&header, &mut findings))
+    } else {
+        return match std::str::from_utf8(bytes) {
+            Ok(text) => import(text),
+            Err(_) => unknown(vec![
+                nothing().with_hint("It is no text, and no GGUF or safetensors file either."),
+            ]),
+        };
+    };
+    match read {
+        Ok(kind) => finished(kind, findings),
+        Err(problem) => unknown(vec![problem.issue()]),
+    }
+}
+
 /// Reads a text of any kind.
 pub fn import(text: &str) -> Import {
     let text = text.trim_start_matches('\u{feff}');
@@ -73,22 +101,24 @@ pub fn import(text: &str) -> Import {
     }
     let mut findings = Findings::default();
     match recognise(text, &mut findings, 0) {
-        Ok((kind, title)) => {
-            if findings.found.is_empty() && findings.measured.is_empty() {
-                findings.assume("Nothing in this text says anything about memory.");
-            }
-            Import {
-                kind,
-                title,
-                request: findings.request,
-                found: findings.found,
-                assumed: findings.assumed,
-                not_understood: findings.not_understood,
-                measured: findings.measured,
-                issues: Vec::new(),
-            }
-        }
+        Ok(kind) => finished(kind, findings),
         Err(issues) => unknown(issues),
+    }
+}
+
+fn finished((kind, title): Kind, mut findings: Findings) -> Import {
+    if findings.found.is_empty() && findings.measured.is_empty() {
+        findings.assume("Nothing in this text says anything about memory.");
+    }
+    Import {
+        kind,
+        title,
+        request: findings.request,
+        found: findings.found,
+        assumed: findings.assumed,
+        not_understood: findings.not_understood,
+        measured: findings.measured,
+        issues: Vec::new(),
     }
 }
 
@@ -210,7 +240,7 @@ fn mapping_of(value: &Value, findings: &mut Findings, depth: usize) -> Result<Ki
             .as_object()
             .is_some_and(|fields| fields.values().any(|tensor| tensor.get("data_offsets").is_some()))
     {
-        return safetensors(value, findings);
+        return Ok(safetensors::safetensors(value, findings));
     }
     if has("model_type") || has("architectures") || has("hidden_size") || has("n_embd") {
         findings.set(InputId::HfConfig, value.clone(), "config.json");
@@ -220,34 +250,6 @@ fn mapping_of(value: &Value, findings: &mut Findings, depth: usize) -> Result<Ki
         return Err(Request::from_json(value).err().into_iter().collect());
     }
     Err(vec![nothing()])
-}
-
-/// The header or the index of a safetensors file: how many parameters it holds.
-fn safetensors(value: &Value, findings: &mut Findings) -> Result<Kind, Vec<Issue>> {
-    let mut elements = 0u64;
-    for (name, tensor) in value.as_object().into_iter().flatten() {
-        let shape = tensor.get("shape").and_then(Value::as_array);
-        if let Some(shape) = shape.filter(|_| name != "__metadata__") {
-            let product = shape
-                .iter()
-                .filter_map(Value::as_u64)
-                .fold(1u64, u64::saturating_mul);
-            elements = elements.saturating_add(product);
-        }
-    }
-    if elements > 0 {
-        findings.set(InputId::NumParameters, elements, "shapes of the tensors");
-    } else if let Some(count) = value
-        .pointer("/metadata/total_parameters")
-        .and_then(Value::as_u64)
-    {
-        findings.set(InputId::NumParameters, count, "metadata.total_parameters");
-    } else if let Some(bytes) = value.pointer("/metadata/total_size").and_then(Value::as_u64) {
-        findings.set(InputId::NumParameters, bytes / 2, "half of metadata.total_size");
-        findings.assume("The index states bytes: two for each parameter are taken, as 16-bit weights have.");
-    }
-    findings.assume("A list of tensors does not tell heads and layers: give the config.json as well.");
-    Ok(("safetensors", "Header or index of safetensors"))
 }
 
 /// The command inside of a Kubernetes object.

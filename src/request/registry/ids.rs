@@ -328,6 +328,8 @@ registry! {
     TgiShards => inference_tgi::NUM_SHARD,
     GgufType => inference_llama_cpp::GGUF_TYPE,
     TensorTypes => inference_llama_cpp::TENSOR_TYPES,
+    GgufTensors => inference_llama_cpp::GGUF_TENSORS,
+    Mmproj => inference_llama_cpp::MMPROJ,
     Imatrix => inference_llama_cpp::IMATRIX,
     LatentTensors => inference_llama_cpp::LATENT_TENSORS,
     CacheTypeK => inference_llama_cpp::CACHE_TYPE_K,

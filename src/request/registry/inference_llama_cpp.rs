@@ -102,6 +102,18 @@ pub(super) static TENSOR_TYPES: Input = input(
 .advanced()
 .help("Types of single tensors as --tensor-type takes them, the first that matches: ffn_down_exps=q6_K, attn_v=q8_0, token_embd=q8_0. All types of ggml and of ik_llama.cpp.");
 
+pub(super) static GGUF_TENSORS: Input = input(
+    InputId::GgufTensors,
+    FormGroup::Formats,
+    "inference.gguf_tensors",
+    "--gguf-tensors",
+    "lgl",
+    "Tensors of the file",
+    InputKind::List { max_len: 1_024 },
+)
+.advanced()
+.help("What the header of a GGUF file lists, a line for each name, type and shape with its layers: q4_k 4096x4096 attn_q.weight 0-15+20. Reading a file writes it. It replaces the named mix, and the weights are exact.");
+
 pub(super) static IMATRIX: Input = input(
     InputId::Imatrix,
     FormGroup::Formats,
@@ -114,6 +126,25 @@ pub(super) static IMATRIX: Input = input(
 .fixed("false")
 .advanced()
 .help("Whether the file was quantised with an importance matrix: some mixes then give fewer bits to values and downs.");
+
+pub(super) static MMPROJ: Input = input(
+    InputId::Mmproj,
+    FormGroup::Formats,
+    "inference.mmproj",
+    "--mmproj",
+    "lmp",
+    "Vision tower",
+    InputKind::Choice(&[
+        Choice::new("none", "none", &[], "Text alone."),
+        Choice::new("f16", "F16", &["fp16"], "A file of the tower in 16 bits."),
+        Choice::new("bf16", "BF16", &[], "A file of the tower in 16 bits with the exponent of 32."),
+        Choice::new("f32", "F32", &["fp32"], "A file of the tower in 32 bits."),
+        Choice::new("q8_0", "Q8_0", &[], "A file of the tower in 8.5 bits."),
+    ]),
+)
+.fixed("none")
+.advanced()
+.help("--mmproj: the file with the vision tower, by its type. It lies on the first GPU with a compute buffer of its own. -hf downloads one where there is one.");
 
 pub(super) static LATENT_TENSORS: Input = input(
     InputId::LatentTensors,

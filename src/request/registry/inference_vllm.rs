@@ -85,13 +85,19 @@ pub(super) static GENERATION: Input = setting(
             "v1",
             "V1",
             &["1"],
-            "The engine from 0.8 on, and the runner after it.",
+            "The engine from 0.8 on, with its first model runner.",
+        ),
+        Choice::new(
+            "v2_runner",
+            "V1, newer runner",
+            &["v2"],
+            "V1 with the model runner that is the default of 0.33: it keeps counts of sampled tokens for every sequence.",
         ),
     ]),
 )
-.derived("V1 from 0.8 on, V0 before")
+.derived("the newer runner from 0.33 on, V1 from 0.8 on, V0 before")
 .advanced()
-.help("VLLM_USE_V1: versions 0.7 to 0.10 have both engines.");
+.help("VLLM_USE_V1: versions 0.7 to 0.10 have both engines. VLLM_USE_V2_MODEL_RUNNER: from 0.33 on V1 has two model runners.");
 
 pub(super) static MAX_MODEL_LEN: Input = setting(
     InputId::MaxModelLen,

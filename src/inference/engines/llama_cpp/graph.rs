@@ -3,8 +3,9 @@
 //! weights is outside of it. `arena` plans the memory.
 
 use super::arena::{Graph, Id};
-use super::options::{Latent, Options};
-use crate::model::{Dense, FeedForward, Layer, Mixer, Moe, QkNorm};
+use super::options::{Latent as Cached, Options};
+use super::types::{F16, GgmlType};
+use crate::model::{Dense, FeedForward, Latent, Layer, Mixer, Moe, QkNorm};
 
 /// What all layers of a pass share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +213,7 @@ impl Builder<'_> {
                 let mixed = self.attend(q, attention.heads, out, windowed);
                 self.graph.tensor(self.each(self.pass.hidden), &[mixed])
             }
+            Mixer::Latent(one) if self.at_once(one) => self.every_head(one, input),
             Mixer::Latent(_) => self.latent(mixer, input),
             Mixer::Several(parts) => {
                 let mut found = input;
@@ -289,7 +291,7 @@ impl Builder<'_> {
         let low = self.graph.in_place(latent, &[low]);
         let out = heads.saturating_mul(one.value_dim);
         let every = self.options.unabsorbed(self.pass.tokens);
-        if self.options.latent == Latent::PerHead || every {
+        if self.options.latent == Cached::PerHead || every {
             let q = self.graph.tensor(query, &[q_pe, nope]);
             let k = self.graph.tensor(query, &[k_pe, low]);
             self.graph.stored(k);
@@ -324,6 +326,71 @@ impl Builder<'_> {
         self.graph.tensor(self.each(self.pass.hidden), &[mixed])
     }
 
+    /// Whether keys and values of all heads are made from the latent at once: without a limit, or below it.
+    fn at_once(&self, one: &Latent) -> bool {
+        let cells = one.heads.saturating_mul(self.pass.cells.0);
+        let each = one.nope_dim.saturating_add(one.value_dim).saturating_mul(4);
+        let mebibytes = cells.saturating_mul(each) >> 20;
+        let limit = self.options.slice;
+        self.options.unabsorbed(self.pass.tokens) && !self.away && (limit == 0 || mebibytes <= limit)
+    }
+
+    /// The type of keys and values that are made from the latent.
+    const fn made(&self) -> GgmlType {
+        match self.options.place.gpus {
+            0 => self.options.type_k,
+            _ => F16,
+        }
+    }
+
+    /// Latent attention with keys and values of every head made at once: both in fp32, then each in the type of the cache where there
+    /// is no GPU, and in 16 bits else (ikawrakow/ik_llama.cpp 0158d38 `src/graphs/build_deepseek2.cpp`
+    /// build_deepseek2_layer_attention).
+    fn every_head(&mut self, one: &Latent, input: Id) -> Id {
+        let heads = one.heads;
+        let query = self.each(heads.saturating_mul(one.nope_dim.saturating_add(one.rope_dim)));
+        let joint = self.each(one.kv_rank.saturating_add(one.rope_dim));
+        let latent = self.each(one.kv_rank);
+        let down = one.query_rank.map(|rank| {
+            let size = self.each(rank);
+            (size, self.graph.tensor(size, &[input]))
+        });
+        let kv = self.graph.tensor(joint, &[input]);
+        let source = down.map_or(input, |(size, down)| {
+            let down = self.graph.in_place(size, &[down]);
+            self.graph.in_place(size, &[down])
+        });
+        let q = self.graph.tensor(query, &[source]);
+        let (nope, rope) = (self.graph.view(q), self.graph.view(q));
+        let (low, pe) = (self.graph.view(kv), self.graph.view(kv));
+        let q_pe = self
+            .graph
+            .tensor(self.each(heads.saturating_mul(one.rope_dim)), &[rope]);
+        let k_pe = self.graph.tensor(self.each(one.rope_dim), &[pe]);
+        let low = self.graph.tensor(latent, &[low]);
+        let low = self.graph.in_place(latent, &[low]);
+        let cached = self.graph.tensor(joint, &[k_pe, low]);
+        self.graph.stored(cached);
+        let q = self.graph.tensor(query, &[q_pe, nope]);
+        let cells = heads.saturating_mul(self.pass.cells.0);
+        let kind = self.made();
+        let wide = one.nope_dim.saturating_add(one.value_dim).saturating_mul(4);
+        let wide = self.graph.tensor(cells.saturating_mul(wide), &[]);
+        let (of_values, of_keys) = (self.graph.view(wide), self.graph.view(wide));
+        let plain = self.graph.tensor(kind.size(one.nope_dim, cells), &[of_keys]);
+        let values = self.graph.tensor(kind.size(one.value_dim, cells), &[of_values]);
+        let turned = self.graph.tensor(kind.size(one.rope_dim, cells), &[]);
+        let width = one.nope_dim.saturating_add(one.rope_dim);
+        let keys = self.graph.tensor(kind.size(width, cells), &[turned, plain]);
+        let mut sources = vec![q, keys, values];
+        sources.extend(self.mask(false));
+        let mixed = self
+            .graph
+            .tensor(self.each(heads.saturating_mul(one.value_dim)), &sources);
+        let mixed = self.graph.view(mixed);
+        self.graph.tensor(self.each(self.pass.hidden), &[mixed])
+    }
+
     /// Keys and values of all heads and cells in 16 bits, made from the latent in slices of so many MiB (ik_llama.cpp
     /// `src/graphs/build_deepseek2.cpp`, `-mla 2` and `3` with `-amb`).
     fn expanded(&mut self, mixer: &Mixer) -> Option<(Id, Id)> {
@@ -338,14 +405,10 @@ impl Builder<'_> {
             0 => wide,
             mebibytes => wide.min(mebibytes << 20),
         };
-        let keys = self.graph.tensor(
-            all.saturating_mul(one.nope_dim.saturating_add(one.rope_dim))
-                .saturating_mul(2),
-            &[],
-        );
-        let values = self
-            .graph
-            .tensor(all.saturating_mul(one.value_dim).saturating_mul(2), &[]);
+        let kind = self.made();
+        let width = one.nope_dim.saturating_add(one.rope_dim);
+        let keys = self.graph.tensor(kind.size(width, all), &[]);
+        let values = self.graph.tensor(kind.size(one.value_dim, all), &[]);
         let slice = self.graph.tensor(slice, &[]);
         self.graph.stored(slice);
         Some((keys, values))

@@ -1,6 +1,7 @@
 //! The rows of the fullest GPU, and what stays on the host.
 
 use super::options::Options;
+use super::projector::Projector;
 use super::start::{Held, Start};
 use crate::cite::{Citation, Evidence};
 use crate::memory::{Entry, Group, HostEntry, HostPhase, HostPlace, Instant, InstantId, Ledger, Symbol};
@@ -35,11 +36,18 @@ pub const POOL: Citation =
 const DRAFTER: Citation =
     source("ggml-org/llama.cpp common/speculative.cpp common_base_params_to_speculative");
 
+/// Where the tower is from.
+const TOWER: Citation = source("ggml-org/llama.cpp tools/mtmd/clip.cpp, convert_hf_to_gguf.py MmprojModel");
+
 /// The ledger of a GPU.
 pub fn ledger(number: usize, found: &Start, options: &Options) -> Ledger {
     let of = |start: &Start| start.gpus.get(number).copied().unwrap_or_default();
     let held: Held = of(found);
     let drafter: Held = found.drafter.as_deref().map(of).unwrap_or_default();
+    let tower = match number {
+        0 => found.projector.unwrap_or_default(),
+        _ => Projector::default(),
+    };
     let cells = Symbol::new("C", "cells of all sequences", found.context);
     let tokens = Symbol::new(
         "U",
@@ -120,6 +128,26 @@ pub fn ledger(number: usize, found: &Start, options: &Options) -> Ledger {
             vec![tokens, cells],
         ),
         row(
+            "weights.mmproj",
+            "tensors of the tower's file",
+            Group::ModelParams,
+            Bytes::new(tower.weights),
+            false,
+            "elements / block x bytes of a block, positions and vectors in 32 bits",
+            TOWER,
+            Vec::new(),
+        ),
+        row(
+            "compute.mmproj",
+            "compute buffer of the tower",
+            Group::Activations,
+            tower.compute.expected,
+            true,
+            "patches x 4 x (six widths, or the inner width and two) and the image",
+            TOWER,
+            Vec::new(),
+        ),
+        row(
             "weights.drafter",
             "tensors of the drafter's file on this GPU",
             Group::ModelParams,
@@ -179,7 +207,17 @@ pub fn ledger(number: usize, found: &Start, options: &Options) -> Ledger {
 /// What the process holds in the memory of its machine.
 fn host(found: &Start, options: &Options) -> Vec<HostEntry> {
     let drafter = found.drafter.as_deref();
-    let held = found.host + drafter.map(|start| start.host).unwrap_or_default();
+    // Without GPUs the tower is computed on the host, too.
+    let tower = found
+        .projector
+        .filter(|_| found.gpus.is_empty())
+        .unwrap_or_default();
+    let seen = Held {
+        weights: tower.weights,
+        compute: tower.compute,
+        ..Held::default()
+    };
+    let held = found.host + drafter.map(|start| start.host).unwrap_or_default() + seen;
     let output = found
         .output
         .saturating_add(drafter.map_or(0, |start| start.output));

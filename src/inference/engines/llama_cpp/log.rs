@@ -94,6 +94,21 @@ pub fn lines(start: &Start, options: &Options, layers: u64, names: &Names) -> Ve
         "compute buffer size",
         start.host.compute.expected.get(),
     );
+    if let Some(tower) = &start.projector {
+        found.push(format!(
+            "load_hparams: model size: {:14.2} MiB",
+            mebibytes(tower.weights)
+        ));
+        let on = if start.gpus.is_empty() {
+            "CPU".to_string()
+        } else {
+            names.gpu(0)
+        };
+        let compute = mebibytes(tower.compute.expected.get());
+        found.push(format!(
+            "alloc_compute_meta: {on:>10} compute buffer size = {compute:8.2} MiB"
+        ));
+    }
     let total = layers.saturating_add(1);
     found.insert(
         0,

@@ -9,11 +9,13 @@ mod arena;
 mod cache;
 mod graph;
 mod ledger;
+pub mod listed;
 mod log;
 pub mod mix;
 pub mod options;
 pub mod pattern;
 pub mod placement;
+pub mod projector;
 pub mod start;
 pub mod tensors;
 #[cfg(test)]

@@ -79,6 +79,8 @@ pub struct Options {
     pub outputs: Option<u64>,
     /// Tokens that are drafted at once.
     pub drafts: u64,
+    /// The type of the file of the model's tower, where one is loaded.
+    pub projector: Option<GgmlType>,
     /// The model that drafts.
     pub drafter: Option<Arc<Network>>,
 }
@@ -95,6 +97,7 @@ impl Options {
                 imatrix: false,
                 types: Vec::new(),
                 latent: LatentTensors::Split,
+                listed: None,
             },
             place: PlaceChoice {
                 gpus,
@@ -121,6 +124,7 @@ impl Options {
             outputs: None,
             drafts: 0,
             drafter: None,
+            projector: None,
         }
     }
 
@@ -139,6 +143,7 @@ impl Options {
         Self {
             file: FileChoice {
                 types: Vec::new(),
+                listed: None,
                 ..self.file.clone()
             },
             place: PlaceChoice {
@@ -152,6 +157,7 @@ impl Options {
             outputs: None,
             drafts: 0,
             drafter: None,
+            projector: None,
             ..self.clone()
         }
     }

@@ -125,7 +125,14 @@ pub fn tensor(tensor: &GgufTensor, layers: &Layers, choice: &PlaceChoice) -> Dev
 /// Whether a tensor belongs to the input, which is never offloaded.
 pub fn is_input(tensor: &GgufTensor) -> bool {
     let name = tensor.name.as_str();
-    tensor.class == Class::TokenEmbedding || name.starts_with("wpe") || name.starts_with("embed_positions")
+    let inputs = [
+        "wpe",
+        "embed_positions",
+        "position_embd",
+        "token_types",
+        "token_embd_norm",
+    ];
+    tensor.class == Class::TokenEmbedding || inputs.iter().any(|input| name.starts_with(input))
 }
 
 #[cfg(test)]

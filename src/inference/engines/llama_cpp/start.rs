@@ -8,6 +8,7 @@ use super::graph::{self, Part, Pass};
 use super::mix::Class;
 use super::options::Options;
 use super::placement::{self, Device, Layers, SplitMode};
+use super::projector::{Projector, projector};
 use super::tensors::{GgufTensor, tensors};
 use super::types::F16;
 use crate::inference::job::InferenceJob;
@@ -65,6 +66,8 @@ pub struct Start {
     pub offloaded: u64,
     /// Whether the compute buffers of a GPU are only bounded.
     pub bounded: bool,
+    /// The tower, on the first GPU.
+    pub projector: Option<Projector>,
     /// The model that drafts: a context of its own on the same devices.
     pub drafter: Option<Box<Start>>,
 }
@@ -76,7 +79,18 @@ impl Start {
             let drafter = self.drafter.as_ref();
             drafter.and_then(|start| start.gpus.get(number).copied())
         };
-        let both = |(number, held): (usize, &Held)| *held + drafted(number).unwrap_or_default();
+        let tower = self.projector.unwrap_or_default();
+        let seen = |number: usize| Held {
+            weights: if number == 0 { tower.weights } else { 0 },
+            compute: if number == 0 {
+                tower.compute
+            } else {
+                Interval::default()
+            },
+            ..Held::default()
+        };
+        let both =
+            |(number, held): (usize, &Held)| *held + drafted(number).unwrap_or_default() + seen(number);
         self.gpus.iter().enumerate().map(both).collect()
     }
 }
@@ -119,7 +133,9 @@ const fn place_of(device: Device) -> usize {
 impl Prepared {
     /// The tensors of the file and their places.
     pub fn new(network: &Network, options: &Options) -> Self {
-        Self::placed(tensors(network, &options.file).into(), network, options)
+        let listed = options.file.listed.clone();
+        let tensors = listed.unwrap_or_else(|| tensors(network, &options.file).into());
+        Self::placed(tensors, network, options)
     }
 
     /// The same tensors in other places.
@@ -242,6 +258,9 @@ pub fn asked_context(job: &InferenceJob, options: &Options) -> u64 {
 /// A start for the asked sequences.
 pub fn start(job: &InferenceJob, options: &Options, prepared: &Prepared) -> Start {
     let mut found = one(job, options, prepared);
+    found.projector = options
+        .projector
+        .map(|kind| projector(&job.network, kind, options.flash));
     if let (Some(network), Some(prepared)) = (&options.drafter, &prepared.drafter) {
         let drafting = Options {
             context: Some(found.context),
@@ -318,6 +337,7 @@ fn one(job: &InferenceJob, options: &Options, prepared: &Prepared) -> Start {
         offloaded: on_gpus.count() as u64 + u64::from(prepared.layers.output != Device::Host),
         bounded: bounded(network, options),
         drafter: None,
+        projector: None,
     }
 }
 

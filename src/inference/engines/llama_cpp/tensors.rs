@@ -1,6 +1,8 @@
 //! The tensors of a GGUF file of a model, made from its network: name, layer, row length, type. Names and what is merged or
 //! split follow the converter (ggml-org/llama.cpp `convert_hf_to_gguf.py`, `gguf-py/gguf/tensor_mapping.py`).
 
+use std::sync::Arc;
+
 use super::mix::{Class, Facts, Mix, fitting};
 use super::pattern::Pattern;
 use super::types::GgmlType;
@@ -28,6 +30,8 @@ pub struct FileChoice {
     pub types: Vec<(Pattern, GgmlType)>,
     /// The projections of latent attention.
     pub latent: LatentTensors,
+    /// What the header of the file lists; it replaces everything else.
+    pub listed: Option<Arc<[GgufTensor]>>,
 }
 
 /// One tensor of a file.
@@ -70,6 +74,9 @@ struct Shape {
 
 /// All tensors of the text model; towers have a file of their own.
 pub fn tensors(network: &Network, choice: &FileChoice) -> Vec<GgufTensor> {
+    if let Some(listed) = &choice.listed {
+        return listed.to_vec();
+    }
     let facts = facts(network, choice.imatrix);
     let mut found = Vec::new();
     let mut add = |layer: Option<u64>, shape: &Shape| {

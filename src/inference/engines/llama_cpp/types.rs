@@ -89,7 +89,79 @@ pub const TYPES: &[GgmlType] = &[
     scaled("iq4_kt", 256, 128, 4),
     scaled("iq1_s_r4", 32, 6, 2),
     scaled("iq1_m_r4", 32, 7, 2),
+    of("q1_0", 128, 18),
+    of("q2_0", 64, 18),
 ];
+
+/// Types that a file may hold and that nobody asks for by name.
+const UNNAMED: &[GgmlType] = &[
+    of("q8_1", 32, 36),
+    of("q8_k", 256, 292),
+    of("i8", 1, 1),
+    of("i16", 1, 2),
+    of("i32", 1, 4),
+    of("i64", 1, 8),
+    of("f64", 1, 8),
+];
+
+/// Types by their number in a file: `ggml_type` of ggml-org/ggml `include/ggml.h` (2026-08-21); from 133 on those of
+/// ikawrakow/ik_llama.cpp `ggml/include/ggml.h` (8337e4c).
+const IDS: &[(u32, &str)] = &[
+    (0, "f32"),
+    (1, "f16"),
+    (2, "q4_0"),
+    (3, "q4_1"),
+    (6, "q5_0"),
+    (7, "q5_1"),
+    (8, "q8_0"),
+    (9, "q8_1"),
+    (10, "q2_k"),
+    (11, "q3_k"),
+    (12, "q4_k"),
+    (13, "q5_k"),
+    (14, "q6_k"),
+    (15, "q8_k"),
+    (16, "iq2_xxs"),
+    (17, "iq2_xs"),
+    (18, "iq3_xxs"),
+    (19, "iq1_s"),
+    (20, "iq4_nl"),
+    (21, "iq3_s"),
+    (22, "iq2_s"),
+    (23, "iq4_xs"),
+    (24, "i8"),
+    (25, "i16"),
+    (26, "i32"),
+    (27, "i64"),
+    (28, "f64"),
+    (29, "iq1_m"),
+    (30, "bf16"),
+    (34, "tq1_0"),
+    (35, "tq2_0"),
+    (39, "mxfp4"),
+    (40, "nvfp4"),
+    (41, "q1_0"),
+    (42, "q2_0"),
+    (133, "q6_0"),
+    (137, "iq2_k"),
+    (138, "iq3_k"),
+    (139, "iq4_k"),
+    (140, "iq5_k"),
+    (141, "iq6_k"),
+    (144, "iq4_ks"),
+    (145, "iq2_ks"),
+    (146, "iq4_kss"),
+    (152, "iq5_ks"),
+    (153, "iq2_kt"),
+    (154, "iq3_kt"),
+    (155, "iq4_kt"),
+    (156, "iq3_ks"),
+    (157, "iq2_kl"),
+    (158, "iq1_kt"),
+];
+
+/// The fork numbers row-interleaved copies 200 above what they are copies of.
+const INTERLEAVED: u32 = 200;
 
 impl GgmlType {
     /// The type of this name in any case. Row-interleaved copies of the fork (`q8_0_r8`, `iq4_k_r4`) are as large as what
@@ -103,6 +175,19 @@ impl GgmlType {
                 .find_map(|end| lower.strip_suffix(end))?;
             known(plain)
         })
+    }
+
+    /// The type with this number in a file.
+    pub fn of_id(id: u32) -> Option<Self> {
+        let known = |wanted: u32| IDS.iter().find(|(own, _)| *own == wanted).map(|(_, name)| *name);
+        let copied = || match id.checked_sub(INTERLEAVED)? {
+            19 => Some("iq1_s_r4"),
+            29 => Some("iq1_m_r4"),
+            plain => known(plain),
+        };
+        let name = known(id).or_else(copied)?;
+        let unnamed = || UNNAMED.iter().copied().find(|one| one.name == name);
+        Self::find(name).or_else(unnamed)
     }
 
     /// Whether blocks share scales: every type but the floats.
@@ -162,6 +247,17 @@ mod tests {
         size("iq1_m", 12_845_056);
         size("iq1_s", 11_468_800);
         size("bf16", 117_440_512);
+    }
+
+    #[test]
+    fn every_number_has_a_type() {
+        for (id, name) in IDS {
+            assert_eq!(GgmlType::of_id(*id).map(|kind| kind.name), Some(*name));
+        }
+        assert_eq!(GgmlType::of_id(208), Some(Q8_0));
+        assert_eq!(GgmlType::of_id(337).map(|kind| kind.name), Some("iq2_k"));
+        assert_eq!(GgmlType::of_id(219).map(|kind| kind.name), Some("iq1_s_r4"));
+        assert_eq!(GgmlType::of_id(4), None);
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn cache(found: &Start, blocks: u64, state: Bytes) -> [Row; 2] {
     ]
 }
 
-fn pass(found: &Start, asked: &InferenceJob) -> [Row; 3] {
+fn pass(found: &Start, asked: &InferenceJob) -> [Row; 4] {
     let settings = &found.settings;
     let tokens = Symbol::new("T", "tokens of one pass", settings.batched_tokens);
     let width = Symbol::new("H", "hidden size", asked.network.hidden_size);
@@ -139,6 +139,7 @@ fn pass(found: &Start, asked: &InferenceJob) -> [Row; 3] {
         "padded vocabulary",
         padded_vocabulary(asked.network.vocabulary),
     );
+    let rows = Symbol::new("R", "rows of the vocabulary", asked.network.vocabulary);
     let row = |id, label, unit, alive, formula, symbols| Row {
         id,
         label,
@@ -165,6 +166,14 @@ fn pass(found: &Start, asked: &InferenceJob) -> [Row; 3] {
             &[InstantId::PrefillHead],
             "bytes per logit of the sampler's kernel x S x V + T x H x b",
             vec![sequences, vocabulary, tokens, width, bytes],
+        ),
+        row(
+            "activations.penalties",
+            "counts of sampled tokens",
+            found.profile.kept,
+            PASSES,
+            "4 x S x (R + R / 32)",
+            vec![sequences, rows],
         ),
         row(
             "activations.encoder",

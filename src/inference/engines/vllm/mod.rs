@@ -30,6 +30,8 @@ pub struct Options {
     pub release: &'static Release,
     /// Engine V1, or V0.
     pub v1: bool,
+    /// Whether V1 has the newer model runner.
+    pub newer_runner: bool,
     /// Server or library.
     pub entry: EntryPoint,
     /// `data_parallel_size`.
@@ -86,6 +88,7 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
         longest_of(asked, options),
     );
     job.v1 = options.v1;
+    job.newer_runner = options.newer_runner;
     job.entry = options.entry;
     job.mesh = Mesh {
         tensor: asked.tensor,
