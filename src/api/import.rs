@@ -66,7 +66,7 @@ fn link(text: &str) -> Option<Import> {
     }
     let asked: Vec<&str> = fragment
         .split('&')
-        .filter(|part| !part.starts_with("tab="))
+        .filter(|part| !part.starts_with("tab=") && !part.starts_with("explain="))
         .collect();
     let (request, issues) = share::from_fragment(&asked.join("&"));
     let found: Vec<Found> = request

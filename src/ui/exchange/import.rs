@@ -123,6 +123,8 @@ impl Intake {
         Effect::new(move |last: Option<()>| {
             dialogs.text.track();
             self.file.track();
+            // Some families of models come after the first answer.
+            self.form.families.get();
             if let Some(handle) = pending.get_value() {
                 handle.clear();
             }

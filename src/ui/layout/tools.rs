@@ -6,8 +6,8 @@ use super::super::dialogs::Shown;
 use super::super::history;
 use super::super::state::use_form;
 
-const UNDO: &str = "M9 7L4 12l5 5M4.5 12H14a5.5 5.5 0 0 1 0 11h-3";
-const REDO: &str = "M15 7l5 5-5 5M19.5 12H10a5.5 5.5 0 0 0 0 11h3";
+const UNDO: &str = "M9 4.5l-5 5 5 5M4.5 9.5H14a5 5 0 0 1 0 10h-3";
+const REDO: &str = "M15 4.5l5 5-5 5M19.5 9.5H10a5 5 0 0 0 0 10h3";
 const IMPORT: &str = "M12 3v11M7.5 9.5L12 14l4.5-4.5M4 15v3a2.5 2.5 0 0 0 2.5 2.5h11A2.5 2.5 0 0 0 20 18v-3";
 const EXPORT: &str = "M12 14V3M7.5 7.5L12 3l4.5 4.5M4 15v3a2.5 2.5 0 0 0 2.5 2.5h11A2.5 2.5 0 0 0 20 18v-3";
 const KEEP: &str = "M4 5h7v6H4zM13 5h7v6h-7zM4 13h7v6H4zM13 13h7v6h-7z";
