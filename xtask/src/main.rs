@@ -21,6 +21,7 @@ mod place;
 mod ready;
 mod size;
 mod step;
+mod styles;
 mod test;
 mod tools;
 mod trunk;
@@ -96,7 +97,7 @@ fn dispatch() -> Result<()> {
         ("exporters", options) => exporters::load(options),
         ("trunk-hook", []) => trunk::hook(),
         ("trunk-docs", []) => docs::hook(),
-        ("trunk-parts", []) => parts::hook(),
+        ("trunk-parts", []) => parts::hook().and_then(|()| styles::hook()),
         ("" | "help" | "--help" | "-h", _) => {
             println!("{HELP}");
             Ok(())
