@@ -26,8 +26,10 @@ fn App() -> impl IntoView {
     });
     // Says to whoever watches the page that more is to come.
     let waiting = move || {
-        let more = page.families.get().is_none() || page.presets.get().is_none();
-        more.then(|| view! { <span class="part-waiting" hidden></span> })
+        page.families
+            .get()
+            .is_none()
+            .then(|| view! { <span class="part-waiting" hidden></span> })
     };
     let dialog = move || page.explain.get().map(|explain| (explain.dialog)(page));
     view! {

@@ -44,6 +44,7 @@ pub fn presets() -> AnyView {
     };
     view! {
         <div class="start-row">
+            {move || form.presets.get().is_none().then(|| view! { <span class="part-waiting" hidden></span> })}
             <div class="control">
                 <select id="preset" class="select" aria-label="Start from a preset" node_ref=element on:change=start>
                     <option value="">"Start from a preset …"</option>
