@@ -38,6 +38,7 @@ pub struct Tower {
 
 /// An encoder, whose layers are the first of the network; the others are a decoder's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Encoder {
     /// Its layers.
     pub layers: u64,

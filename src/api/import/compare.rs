@@ -9,6 +9,7 @@ use crate::units::Bytes;
 
 /// A measured quantity beside the predicted one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Compared {
     /// Key of the part.
     pub part: &'static str,
