@@ -130,7 +130,7 @@ fn place(random: &mut Random, text: &str) -> usize {
 fn mutate(random: &mut Random, text: &mut String, all: &[&str]) {
     let at = place(random, text);
     match random.below(8) {
-        0 => text.insert_str(at, random.of(STRANGE)),
+        0 => text.insert_str(at, random.of::<&str>(STRANGE)),
         1 => text.truncate(at),
         2 => {
             let end = at + text[at..].chars().next().map_or(0, char::len_utf8);
@@ -138,7 +138,7 @@ fn mutate(random: &mut Random, text: &mut String, all: &[&str]) {
         }
         3 => {
             let end = at + text[at..].chars().next().map_or(0, char::len_utf8);
-            text.replace_range(at..end, random.of(STRANGE));
+            text.replace_range(at..end, random.of::<&str>(STRANGE));
         }
         // A number becomes another one.
         4 => {
@@ -147,7 +147,7 @@ fn mutate(random: &mut Random, text: &mut String, all: &[&str]) {
                 let end = text[start..]
                     .find(|char| !digits(char))
                     .map_or(text.len(), |length| start + length);
-                text.replace_range(start..end, random.of(STRANGE));
+                text.replace_range(start..end, random.of::<&str>(STRANGE));
             }
         }
         // A line stands twice, goes away, or changes its place.

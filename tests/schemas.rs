@@ -74,6 +74,7 @@ fn the_other_calls_have_the_shape_of_their_schemas_too() {
         "training": {"batch_size": 4}, "node_config": {"num_nodes": 2}});
     let served =
         json!({"model": {"id": "llama-3.1-8b"}, "inference": {"engine_type": "vllm", "batch_size": 8}});
+    let small = json!({"model": {"id": "gpt2"}, "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 2}});
     let mut called = Vec::new();
     for (call, arguments) in [
         ("sideBySide", vec![served.clone()]),
@@ -81,6 +82,8 @@ fn the_other_calls_have_the_shape_of_their_schemas_too() {
         ("optimizeBatchSize", vec![request.clone()]),
         ("solve", vec![request.clone(), json!("num_gpus")]),
         ("smallestCard", vec![request.clone()]),
+        ("plan", vec![small.clone()]),
+        ("optimizeHybridParallelism", vec![small]),
         ("fixes", vec![request.clone()]),
         ("fixes", vec![served]),
         ("modelReport", vec![request.clone(), json!({"tensors": true})]),
@@ -130,6 +133,13 @@ fn requests_that_are_answered_are_valid_and_wrong_types_are_not() {
         request[section][field] = change["to"].clone();
         requests.push((key.clone(), request));
     }
+    // Some of the changes are out of range on purpose.
+    requests.retain(|(_, request)| {
+        let issues = calls::run("validate", std::slice::from_ref(request))
+            .unwrap_or_else(|fault| unreachable!("{fault:?}"));
+        issues["valid"] == true
+    });
+    assert!(requests.len() > 300, "{}", requests.len());
     for (name, request) in &requests {
         assert_eq!(complaint(&schema, request), None, "{name}");
     }
@@ -154,6 +164,24 @@ fn schemas_state_their_version() {
         assert!(
             id.starts_with(&format!("urn:gpu-mem-calc:schema:{}:", calls::VERSION)),
             "{id}"
+        );
+    }
+}
+
+/// The functions of the package are those of the table, in its order, and each is declared.
+#[test]
+fn the_package_has_every_call_of_the_table() {
+    let script = include_str!("../package/src/calculator.js");
+    let (_, list) = script.split_once("CALLS = [").expect("the list");
+    let (list, _) = list.split_once("];").expect("its end");
+    let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    let table: Vec<&str> = calls::CALLS.iter().map(|call| call.name).collect();
+    assert_eq!(names, table, "package/src/calculator.js");
+    let types = include_str!("../package/types/index.d.ts");
+    for name in table {
+        assert!(
+            types.contains(&format!("\n  {name}(")),
+            "package/types/index.d.ts has no {name}"
         );
     }
 }

@@ -75,6 +75,8 @@ export interface Calculator {
   sideBySide(request: RequestInput): data.SideBySide;
   /** The best plans for a question on training. It takes seconds for large spaces: call it in a worker. */
   plan(request: RequestInput): data.PlanAnswer;
+  /** The same, under the name of the original. */
+  optimizeHybridParallelism(request: RequestInput): data.PlanAnswer;
   /** The parts of an answer, each with its formula, the numbers put in, the result and the source. */
   explainFormula(request: RequestInput): data.Explanation;
   /** The largest micro-batch that fits, with the answer at it. */

@@ -108,6 +108,13 @@ pub const CALLS: &[Call] = &[
     ),
     call("sideBySide", &[REQUEST], "SideBySide", questions::side_by_side),
     call("plan", &[REQUEST], "PlanAnswer", questions::plan),
+    // The name of the original.
+    call(
+        "optimizeHybridParallelism",
+        &[REQUEST],
+        "PlanAnswer",
+        questions::plan,
+    ),
     call(
         "explainFormula",
         &[REQUEST],

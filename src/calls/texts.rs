@@ -154,7 +154,7 @@ pub fn parse_parameter_count(given: &Arguments<'_>) -> Outcome {
     match api::parse_parameter_count(given.value(0)) {
         Ok(parsed) => written(ParameterCount {
             count: parsed.count.get(),
-            warning: parsed.warning.map(Into::into),
+            warning: parsed.warning,
         }),
         Err(error) => {
             let issue = Issue::error(error.code, "text", error.message);

@@ -55,6 +55,13 @@ test("other questions are answered: serving, nodes, explanation, largest batch, 
   assert.equal(calculator.validate("{").issues[0].code, "json_invalid");
 });
 
+test("the best plans are found, under both names", () => {
+  const request = { model: { id: "gpt2" }, hardware: { gpu: "h100-sxm-80gb", num_gpus: 2 } };
+  const found = calculator.plan(request);
+  assert.ok(found.plans.length > 0 && found.front.length > 0);
+  assert.deepEqual(calculator.optimizeHybridParallelism(request), found);
+});
+
 test("exports have format, content, text, filename and notes, and DeepSpeed's also the answer", () => {
   const formats = calculator.exportFormats().map((format) => format.name);
   for (const name of ["accelerate", "lightning", "axolotl", "deepspeed", "yaml", "json"]) assert.ok(formats.includes(name), name);

@@ -25,11 +25,6 @@ pub fn dist() -> PathBuf {
     root().join("dist")
 }
 
-/// The folder of the browser tests.
-pub fn end_to_end() -> PathBuf {
-    root().join("tests/e2e")
-}
-
 /// Where the per-user cache folders of programs are.
 fn user_cache() -> Result<PathBuf> {
     if let Some(folder) = env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {

@@ -1,6 +1,11 @@
 //! What the command line, the page and the package are made of: every crate of the lock file that reaches them, with version
 //! and licence, as CycloneDX 1.6.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a missing member of a JSON value is null, and nothing else is indexed"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -61,12 +66,12 @@ fn document(metadata: &Value) -> Result<Value> {
         }
     }
     let name = |id: &str| {
-        let package = &packages[id];
+        let package = packages.get(id).unwrap_or(&Value::Null);
         let word = |key: &str| package[key].as_str().unwrap_or_default().to_owned();
         format!("pkg:cargo/{}@{}", word("name"), word("version"))
     };
     let component = |id: &String| {
-        let package = &packages[id];
+        let package = packages.get(id).unwrap_or(&Value::Null);
         let licence = package["license"]
             .as_str()
             .unwrap_or("NOASSERTION")

@@ -3,6 +3,11 @@
 //! Only what those schemas use is understood: objects, lists, maps, choices and references. Anything else fails, so that no
 //! type is silently `unknown`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a missing member of a JSON value is null, and nothing else is indexed"
+)]
+
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 

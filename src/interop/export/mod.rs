@@ -301,9 +301,13 @@ pub fn targets_for(engine: Engine) -> impl Iterator<Item = &'static Target> {
 pub fn export(target: &'static Target, settings: &Settings) -> Result<Export, Issue> {
     if !target.takes.engine(settings.engine) {
         let others = targets_for(settings.engine).map(|target| target.name);
+        let asked = match settings.engine {
+            Engine::Training(_) => InputId::EngineType,
+            Engine::Serving(_) => InputId::ServerType,
+        };
         return Err(Issue::error(
             "unsupported_combination",
-            "format",
+            asked.key(),
             format!("{} has no place for {}.", target.title, settings.engine.name()),
         )
         .with_value(target.name)

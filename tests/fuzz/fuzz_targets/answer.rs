@@ -29,13 +29,22 @@ fn value(id: InputId, given: &Given<'_>) -> Value {
         Given::Text(text) => json!(text),
         Given::Choice(at) => {
             let choices = id.input().kind.choices();
-            choices.get(usize::from(*at) % choices.len().max(1)).map_or(json!(at), |choice| json!(choice.value))
+            choices
+                .get(usize::from(*at) % choices.len().max(1))
+                .map_or(json!(at), |choice| json!(choice.value))
         }
         Given::Nothing => Value::Null,
     }
 }
 
-const MODELS: [&str; 6] = ["llama-3.1-8b", "mixtral-8x7b", "gpt2", "deepseek-v3", "gemma-3-27b", "qwen3-30b-a3b"];
+const MODELS: [&str; 6] = [
+    "llama-3.1-8b",
+    "mixtral-8x7b",
+    "gpt2",
+    "deepseek-v3",
+    "gemma-3-27b",
+    "qwen3-30b-a3b",
+];
 
 fuzz_target!(|input: (u8, bool, Vec<(u16, Given<'_>)>)| {
     let (model, serves, changes) = input;
@@ -48,7 +57,11 @@ fuzz_target!(|input: (u8, bool, Vec<(u16, Given<'_>)>)| {
         request.set(id, value(id, given));
     }
     let refused = |issues: Vec<api::Issue>| {
-        assert!(issues.iter().any(|issue| issue.is_error() && !issue.message.is_empty()));
+        assert!(
+            issues
+                .iter()
+                .any(|issue| issue.is_error() && !issue.message.is_empty())
+        );
     };
     if request.serves() {
         match api::calculate_inference(&request) {

@@ -6,7 +6,15 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 /// Calls that try hundreds of questions: too slow for a fuzzer, and each of those questions is tried by other targets.
-const SLOW: [&str; 5] = ["optimizeBatchSize", "solve", "smallestCard", "fixes", "presets"];
+const SLOW: [&str; 7] = [
+    "plan",
+    "optimizeHybridParallelism",
+    "optimizeBatchSize",
+    "solve",
+    "smallestCard",
+    "fixes",
+    "presets",
+];
 
 fuzz_target!(|input: (u8, &str)| {
     let (at, arguments) = input;

@@ -17,5 +17,10 @@ fuzz_target!(|input: (u8, &str)| {
     let (program, rest) = input;
     let start = PROGRAMS[usize::from(program) % PROGRAMS.len()];
     let import = api::read_text(&format!("{start}{rest}"));
-    assert!(!import.found.is_empty() || !import.assumed.is_empty() || !import.not_understood.is_empty() || !import.issues.is_empty());
+    assert!(
+        !import.found.is_empty()
+            || !import.assumed.is_empty()
+            || !import.not_understood.is_empty()
+            || !import.issues.is_empty()
+    );
 });

@@ -10,6 +10,10 @@ fuzz_target!(|text: &str| {
     let request = Request::new().with(InputId::HfConfig, config);
     match api::model_report(&request, true) {
         Ok(report) => assert!(report.summary.active_parameters <= report.summary.total_parameters),
-        Err(issues) => assert!(issues.iter().any(|issue| issue.is_error() && !issue.message.is_empty())),
+        Err(issues) => assert!(
+            issues
+                .iter()
+                .any(|issue| issue.is_error() && !issue.message.is_empty())
+        ),
     }
 });
