@@ -10,7 +10,6 @@
 use std::path::Path;
 
 use gpu_mem_calc::api::{self, InputId, Request, Task};
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn request(value: &Value) -> Request {

@@ -92,16 +92,16 @@ fn link(text: &str) -> Option<Import> {
 
 /// Reads a text and lays its values over a question.
 pub fn import(text: &str, base: &Request) -> Imported {
-    applied(read(text), base, task_of(base))
+    applied(read(text), base, kind_of(base))
 }
 
 /// As [`import()`], of the first bytes of a file: also the header of a GGUF or a safetensors file. The issue `header_cut_off` asks
 /// for more bytes.
 pub fn import_bytes(bytes: &[u8], base: &Request) -> Imported {
-    applied(import::import_bytes(bytes), base, task_of(base))
+    applied(import::import_bytes(bytes), base, kind_of(base))
 }
 
-fn task_of(request: &Request) -> Task {
+fn kind_of(request: &Request) -> Task {
     if request.serves() {
         Task::Inference
     } else {

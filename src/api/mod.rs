@@ -48,7 +48,8 @@ pub use explain::{explain, substituted};
 pub use export::{ExportFormat, export, export_formats, export_formats_for};
 pub use fixes::{Effect, Fix, Fixes, Time, inference_fixes, training_fixes};
 pub use import::{
-    Compared, Imported, header_cut_off, import, import_beside, import_bytes, import_file_beside, request_from_text,
+    Compared, Imported, header_cut_off, import, import_beside, import_bytes, import_file_beside,
+    request_from_text,
 };
 pub use inference::{calculate_inference, calculate_inference_with, side_by_side, validate_inference};
 pub use job::{Job, Strictness, job, validate};
