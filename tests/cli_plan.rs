@@ -78,5 +78,5 @@ fn nothing_that_fits_is_said_with_what_is_missing() {
         text(&output.stdout)
     );
     arguments.push("--fail-if-does-not-fit");
-    assert_eq!(run(&arguments).status.code(), Some(3));
+    assert_eq!(run(&arguments).status.code(), Some(1));
 }

@@ -226,6 +226,16 @@ fn pruned_search_finds_what_exhaustive_search_finds() {
     spaces.push(flat(ask("smollm2-135m", "deepspeed", 4, 4, 0.05)));
     spaces.push(meshes(ask("deepseek-v2-lite", "megatron_lm", 8, 16, 0.95)));
     spaces.push(deals(ask("llama-3.1-70b", "megatron_lm", 8, 16, 1.0)));
+    for (model, engine) in [
+        ("smollm2-360m", "pytorch_ddp"),
+        ("smollm2-360m", "fsdp"),
+        ("smollm2-360m", "megatron_lm"),
+        ("qwen3-0.6b", "pytorch_ddp"),
+        ("qwen3-0.6b", "deepspeed"),
+        ("qwen3-0.6b", "megatron_lm"),
+    ] {
+        spaces.push(flat(meshes(ask(model, engine, 4, 8, 0.6))));
+    }
     let (mut asked, mut with_plans) = (0, 0);
     for prepared in &spaces {
         let (combinations, fitting) = agrees(prepared);

@@ -145,7 +145,7 @@ pub(super) static PIPELINE: Input = limit(
 )
 .derived("the layers of the model")
 .advanced()
-.help("Pipeline ranks at most.");
+.help("The planner tries no more pipeline ranks than this.");
 
 pub(super) static CONTEXT: Input = limit(
     InputId::MaxContextParallel,
@@ -156,7 +156,7 @@ pub(super) static CONTEXT: Input = limit(
 )
 .derived("the GPUs")
 .advanced()
-.help("Context-parallel ranks at most.");
+.help("The planner tries no more context-parallel ranks than this.");
 
 pub(super) static CHUNKS: Input = limit(
     InputId::MaxPipelineChunks,
