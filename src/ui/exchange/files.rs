@@ -13,6 +13,9 @@ const FIRST: u64 = 65_536;
 /// Most of a text that is read.
 const TEXT: u64 = 8_000_000;
 
+/// Most of a header that is read: those of published models, with all their words, have less than a tenth of it.
+const HEADER: u64 = 268_435_456;
+
 /// What was read of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given {
@@ -43,8 +46,9 @@ pub async fn read(file: &File) -> Option<Given> {
     if !binary(&bytes) {
         bytes = slice(file, TEXT.min(size)).await?;
     }
-    while (bytes.len() as u64) < size && api::header_cut_off(&bytes) {
-        bytes = slice(file, (bytes.len() as u64 * 4).min(size)).await?;
+    let most = HEADER.min(size);
+    while (bytes.len() as u64) < most && api::header_cut_off(&bytes) {
+        bytes = slice(file, (bytes.len() as u64 * 4).min(most)).await?;
     }
     Some(Given {
         name: file.name(),
