@@ -8,11 +8,11 @@ mod servers;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use gpu_mem_calc::accuracy::compare;
 use gpu_mem_calc::accuracy::predict::{answer, question};
 use gpu_mem_calc::accuracy::quantity::measurements;
 use gpu_mem_calc::accuracy::record::{EngineName, Format, Record, read};
 use gpu_mem_calc::accuracy::statistics::percentile;
-use gpu_mem_calc::accuracy::{compare, evidence};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -570,36 +570,4 @@ fn the_smallest_card_that_worked_is_inside_the_band() {
     }
     assert!(judged >= 13, "only {judged} of the cases can be asked");
     assert!(outside.is_empty(), "\n{}", outside.join("\n"));
-}
-
-#[test]
-fn the_committed_statistics_are_those_of_the_records() {
-    let mut records = Vec::new();
-    for name in [
-        "adapter-trace.jsonl",
-        "assisted-trace.jsonl",
-        "deepspeed-adapter-trace.jsonl",
-        "deepspeed-preference-trace.jsonl",
-        "deepspeed-trace.jsonl",
-        "fsdp2-adapter-trace.jsonl",
-        "options-trace.jsonl",
-        "saved-activations.jsonl",
-        "serving.jsonl",
-        "settings-trace.jsonl",
-        "vision-trace.jsonl",
-        "smallest-card.jsonl",
-        "torch-trace-variants.jsonl",
-        "torch-trace.jsonl",
-        "training-extras-trace.jsonl",
-        "training.jsonl",
-        "transformers-inference-trace.jsonl",
-        "vllm.jsonl",
-    ] {
-        records.extend(file(name));
-    }
-    assert_eq!(
-        &compare(&records).table(),
-        evidence(),
-        "run: gpu-mem-calc accuracy tests/measured --format json --output assets/accuracy.json --force"
-    );
 }

@@ -587,11 +587,8 @@ fn a_log_and_a_yaml_file_are_read() {
     let log = include_str!("interop/samples/vllm-log-v1.txt");
     let table = run_with(&["import", "-", "--gpu", "h100-sxm-80gb"], log);
     assert_eq!(table.status.code(), Some(0), "{}", err(&table));
-    assert!(
-        out(&table).contains("Measured beside predicted"),
-        "{}",
-        out(&table)
-    );
+    let words = out(&table);
+    assert!(words.contains("Measured beside predicted"), "{words}");
     let read = run_with(&["import", "-", "--format", "json"], log);
     let read: Value = serde_json::from_str(&out(&read)).expect("JSON");
     assert_eq!(read["request"]["model"]["id"], "llama-3.1-8b");

@@ -1,4 +1,4 @@
-//! What the README states as a figure is what the program says.
+//! What the README and `assets/accuracy.json` state as figures is what the program says.
 
 #![allow(
     clippy::expect_used,
@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use gpu_mem_calc::accuracy::{markdown, record};
+use gpu_mem_calc::accuracy::{compare, evidence, markdown, record};
 
 fn text(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
@@ -32,5 +32,37 @@ fn the_accuracy_of_the_readme_is_that_of_the_records() {
         table.trim(),
         markdown(&records).trim(),
         "the table is of other records or of another state: run `cargo xtask accuracy`"
+    );
+}
+
+#[test]
+fn the_committed_statistics_are_those_of_the_records() {
+    let mut records = Vec::new();
+    for name in [
+        "adapter-trace.jsonl",
+        "assisted-trace.jsonl",
+        "deepspeed-adapter-trace.jsonl",
+        "deepspeed-preference-trace.jsonl",
+        "deepspeed-trace.jsonl",
+        "fsdp2-adapter-trace.jsonl",
+        "options-trace.jsonl",
+        "saved-activations.jsonl",
+        "serving.jsonl",
+        "settings-trace.jsonl",
+        "vision-trace.jsonl",
+        "smallest-card.jsonl",
+        "torch-trace-variants.jsonl",
+        "torch-trace.jsonl",
+        "training-extras-trace.jsonl",
+        "training.jsonl",
+        "transformers-inference-trace.jsonl",
+        "vllm.jsonl",
+    ] {
+        records.extend(record::read(&text(&format!("tests/measured/{name}"))).expect(name));
+    }
+    assert_eq!(
+        &compare(&records).table(),
+        evidence(),
+        "run: gpu-mem-calc accuracy tests/measured --format json --output assets/accuracy.json --force"
     );
 }

@@ -65,7 +65,7 @@ pub fn check() -> Result<()> {
 }
 
 fn sources() -> PathBuf {
-    place::end_to_end().join("embed")
+    place::root().join("tests/e2e").join("embed")
 }
 
 /// Python with the packages of `requirements.txt`, made once.
