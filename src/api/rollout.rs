@@ -22,6 +22,14 @@ pub struct Colocated {
     pub sleep: Sleep,
 }
 
+impl Colocated {
+    /// Its share of a card.
+    pub fn share(&self, card: Bytes) -> Bytes {
+        let all = u128::from(card.get()) * u128::from(self.thousandths);
+        Bytes::new(u64::try_from(all.div_ceil(1000)).unwrap_or(u64::MAX))
+    }
+}
+
 /// What an engine gives back while it is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sleep {
@@ -86,7 +94,7 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
     }
     ledger.instants.sort_by_key(|instant| instant.id);
     let card = job.card.visible.expected;
-    let share = card.scaled(engine.thousandths as f64 / 1000.0);
+    let share = engine.share(card);
     let awake: Vec<InstantId> = match engine.sleep {
         Sleep::None => ledger.instants.iter().map(|instant| instant.id).collect(),
         Sleep::Offload | Sleep::Discard => vec![InstantId::EvaluationGeneration],
@@ -103,7 +111,7 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
     push(
         ledger,
         ("rollout.engine", label, Group::Cache),
-        (share, "u·M/1000", symbols),
+        (share, "⌈u·M/1000⌉", symbols),
         VLLM,
         &awake,
     );
@@ -226,7 +234,7 @@ fn push(
         held,
         formula,
         symbols,
-        terms: vec![unit],
+        terms: Vec::new(),
         citation,
     });
 }

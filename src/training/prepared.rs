@@ -14,6 +14,7 @@ use super::{
     AttentionKernel, Engine, FusedKernels, HostMemory, LossKind, Objective, Optimizer,
     OptimizerImplementation, Recomputation, Save, TrainingJob, evaluate,
 };
+use crate::memory::InstantId;
 use crate::model::Network;
 use crate::units::Bytes;
 
@@ -66,7 +67,10 @@ impl Prepared {
     /// lowers; nothing where engines have no pipeline.
     pub fn rest(&mut self, job: &TrainingJob) -> Option<Bytes> {
         match &job.engine {
-            Engine::Megatron(settings) => Some(self.stages(job).rest(job, settings)),
+            Engine::Megatron(settings) if Quick::covers(job, settings) => {
+                Some(self.stages(job).rest(job, settings))
+            }
+            Engine::Megatron(_) => Some(evaluate(job).allocated_at(InstantId::Rest)),
             _ => None,
         }
     }
@@ -80,7 +84,10 @@ impl Prepared {
     /// The peak of `max_memory_allocated` over a step.
     pub fn peak(&mut self, job: &TrainingJob) -> Bytes {
         if let Engine::Megatron(settings) = &job.engine {
-            return self.stages(job).peak(job, settings);
+            if Quick::covers(job, settings) {
+                return self.stages(job).peak(job, settings);
+            }
+            return evaluate(job).peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
         }
         // What happens between steps is rare in a search and not kept.
         if job.evaluation.is_some() || job.save != Save::None {

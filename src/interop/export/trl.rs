@@ -12,11 +12,7 @@ use crate::request::InputId;
 pub(super) fn write(sheet: &mut Sheet<'_>) -> Body {
     let mut root = Map::new();
     let recipe = recipe(sheet);
-    let objective = sheet.word(InputId::Objective);
-    let preference = objective == "preference";
-    if !matches!(objective, "next_token" | "preference") {
-        sheet.note("Of the objectives, next tokens and preferences (DPO) are written; choose the trainer of this one by hand.");
-    }
+    let preference = sheet.among(InputId::Objective, &["next_token", "preference"]) == Some("preference");
     put(&mut root, "model_name_or_path", sheet.model());
     put(&mut root, "dtype", recipe.weights());
     if let Some(kernel) = attention(sheet) {

@@ -1,5 +1,5 @@
 //! Peaks of many Megatron jobs of one network: what settings have in common is added up once, and a pipeline rank is then a few
-//! sums. To the byte the peak of the ledger that `stage` makes (`tests`).
+//! sums. To the byte the peak of the ledger that `stage` makes (`tests`), for the jobs that it covers.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,11 +10,11 @@ use super::saved::bytes;
 use super::share::{self, Share};
 use super::states::{Recipe, sharing};
 use super::workspace::workspaces;
-use super::{Megatron, Recompute, stage};
+use super::{Megatron, Recompute, Sharding, Wrapper, stage};
 use crate::model::Network;
 use crate::parallel::{Schedule, Split, stages};
 use crate::training::sheet::Sheet;
-use crate::training::{AttentionKernel, TrainingJob};
+use crate::training::{AttentionKernel, Objective, Optimizer, TrainingJob};
 use crate::units::{Bytes, DType};
 
 /// What decides over the sizes of tensors, whatever the pipeline.
@@ -103,6 +103,21 @@ impl Quick {
     /// Whether it is about this network.
     pub fn is_of(&self, network: &Arc<Network>) -> bool {
         Arc::ptr_eq(&self.network, network)
+    }
+
+    /// Whether its sums are those of a job: Megatron's own optimizer and layers with one width of moments, all weights training
+    /// for the next token. What is stored, divided or trained otherwise is for the ledger.
+    pub fn covers(job: &TrainingJob, settings: &Megatron) -> bool {
+        let stored = settings.narrow.is_none()
+            && settings.offloaded_millionths == 0
+            && settings.sharding == Sharding::None
+            && settings.wrapper == Wrapper::Megatron
+            && !settings.dealt_out;
+        let layers = settings.further == 0 && job.network.encoder.is_none();
+        let trained = job.adapter.is_none()
+            && job.objective == Objective::NextToken
+            && job.optimizer != Optimizer::Muon;
+        stored && layers && trained
     }
 
     /// The peak of the pipeline rank that holds the most, or of the one that is asked for.

@@ -520,8 +520,8 @@ fn narrow_item((id, label): (&'static str, &'static str), elements: u64, each: u
         label,
         group: Group::ModelParams,
         dtype: None,
-        unit: Bytes::new(elements.saturating_mul(each) / 32),
-        formula: "n·P/32",
+        unit: Bytes::new(elements.saturating_mul(each).div_ceil(32)),
+        formula: "⌈n·P/32⌉",
         symbols: vec![
             Symbol::new(
                 "n",
@@ -545,15 +545,10 @@ impl What {
         let mut symbols = item.symbols;
         symbols.push(Symbol::new("φ", "millionths of the states on the host", away));
         let left = 1_000_000_u64.saturating_sub(away);
-        let millionth = item.unit.get() / 1_000_000;
-        let rest = item.unit.get() % 1_000_000;
+        let kept = (u128::from(item.unit.get()) * u128::from(left)).div_ceil(1_000_000);
         Item {
-            unit: Bytes::new(
-                millionth
-                    .saturating_mul(left)
-                    .saturating_add(rest * left / 1_000_000),
-            ),
-            formula: "β·⌈P/D⌉·(1 − φ/10⁶)",
+            unit: Bytes::new(u64::try_from(kept).unwrap_or(u64::MAX)),
+            formula: "⌈β·⌈P/D⌉·(1000000 − φ)/1000000⌉",
             symbols,
             ..item
         }

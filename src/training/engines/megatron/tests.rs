@@ -153,10 +153,60 @@ proptest! {
         if narrow {
             job.precision = Precision::Master(DType::Fp16);
         }
+        prop_assert!(Quick::covers(&job, &settings));
         let mut quick = Quick::new(&job.network);
         let peak = ledger(&job, &settings).peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
         prop_assert_eq!(quick.peak(&job, &settings), peak);
         prop_assert_eq!(quick.peak(&job, &settings), peak, "asked again");
         prop_assert!(quick.rest(&job, &settings) <= peak);
     }
+}
+
+#[test]
+fn what_the_sums_leave_out_is_taken_from_the_ledger() {
+    let config = json!({"model_type": "megatron_gpt", "num_layers": 4, "hidden_size": 96, "num_attention_heads": 8,
+        "vocab_size": 1000, "max_position_embeddings": 128});
+    let plain = Megatron {
+        pipeline: 2,
+        distributed_optimizer: true,
+        ..settings()
+    };
+    let narrow = Narrow {
+        recipe: NarrowRecipe::Mxfp8,
+        primary: false,
+    };
+    for other in [
+        Megatron {
+            narrow: Some(narrow),
+            ..plain
+        },
+        Megatron { further: 1, ..plain },
+        Megatron {
+            offloaded_millionths: 500_000,
+            ..plain
+        },
+        Megatron {
+            pipeline: 1,
+            sharding: Sharding::Weights,
+            ..plain
+        },
+        Megatron {
+            wrapper: Wrapper::DeepSpeed { stage: 1 },
+            ..plain
+        },
+    ] {
+        let mut job = of(&config, other);
+        job.data_parallel = 4;
+        assert!(!Quick::covers(&job, &other), "{other:?}");
+        let ledger = ledger(&job, &other);
+        let mut prepared = crate::training::Prepared::new();
+        assert_eq!(prepared.peak(&job), ledger.peak().expect("a peak").1, "{other:?}");
+        let rest = prepared.rest(&job).expect("Megatron");
+        assert_eq!(rest, ledger.allocated_at(crate::memory::InstantId::Rest));
+    }
+    let muon = TrainingJob {
+        optimizer: crate::training::Optimizer::Muon,
+        ..of(&config, plain)
+    };
+    assert!(!Quick::covers(&muon, &plain) && Quick::covers(&of(&config, plain), &plain));
 }
