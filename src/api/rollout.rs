@@ -116,11 +116,21 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
         &awake,
     );
     let weights = engine_weights(training);
-    let of_weights = |bytes: Bytes| vec![Symbol::new("n", "bytes of the tensors", bytes.get())];
+    let each = training.precision.compute().bits() / 8;
+    let of = |meaning: &'static str, elements: u64| {
+        vec![
+            Symbol::new("β", "bytes per element", each),
+            Symbol::new("P", meaning, elements),
+        ]
+    };
+    let parameters = of(
+        "parameters of the model",
+        training.network.total_parameters().get(),
+    );
     if engine.sleep != Sleep::None {
         let label = "weights of the engine, awake before its cache";
         let at = [InstantId::EvaluationForward];
-        let part = (weights, "n", of_weights(weights));
+        let part = (weights, "β·P", parameters.clone());
         push(
             ledger,
             ("rollout.weights", label, Group::ModelParams),
@@ -142,7 +152,7 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
         .unwrap_or(0);
     let bucket = Bytes::of(crate::units::Count::new(largest), training.precision.compute());
     let label = "the largest tensor, gathered to be handed over";
-    let part = (bucket, "n", of_weights(bucket));
+    let part = (bucket, "β·P", of("elements of the largest tensor", largest));
     let at = [InstantId::EvaluationForward];
     push(
         ledger,
@@ -160,8 +170,8 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
             pinned: true,
             unit: weights,
             count: 1,
-            formula: "n",
-            symbols: of_weights(weights),
+            formula: "β·P",
+            symbols: parameters,
             citation: VLLM,
         });
     }
@@ -193,21 +203,15 @@ fn others(ledger: &mut Ledger) {
         .filter(|entry| entry.group == Group::ModelParams);
     let weights: Bytes = weights.map(|entry| entry.at(rest)).sum();
     let all: Vec<InstantId> = ledger.instants.iter().map(|instant| instant.id).collect();
-    let symbols = |bytes: Bytes| {
-        vec![Symbol::new(
-            "n",
-            "bytes of the same states of the actor",
-            bytes.get(),
-        )]
-    };
+    let formula = "Σ of the same states of the actor at rest";
     let critic = ("critic.states", "states of the critic", Group::OptimizerStates);
-    push(ledger, critic, (at_rest, "n", symbols(at_rest)), VERL, &all);
+    push(ledger, critic, (at_rest, formula, Vec::new()), VERL, &all);
     let reward = (
         "reward.weights",
         "weights of the reward model",
         Group::ModelParams,
     );
-    push(ledger, reward, (weights, "n", symbols(weights)), VERL, &all);
+    push(ledger, reward, (weights, formula, Vec::new()), VERL, &all);
     ledger.entries.sort_by_key(|entry| entry.group);
 }
 
@@ -233,8 +237,12 @@ fn push(
         unit,
         held,
         formula,
+        terms: if symbols.is_empty() {
+            vec![unit]
+        } else {
+            Vec::new()
+        },
         symbols,
-        terms: Vec::new(),
         citation,
     });
 }
