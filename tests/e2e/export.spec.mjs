@@ -57,7 +57,9 @@ test("what an export cannot say stands beside it", async () => {
 });
 
 test("a drawing of the page is saved as SVG and PNG, with its labels", async () => {
-  const page = await menu(TRAINING);
+  const page = await openPage({ place: await link(TRAINING) });
+  await page.locator("#instants.plot, figure.plot").first().waitFor();
+  await page.locator("#open-export").click();
   await page.locator(".export-group", { hasText: "Drawings" }).locator("input").first().check();
   const { name, text } = await saved(page, "#export-svg");
   check(name.endsWith(".svg") && text.startsWith("<svg") && text.includes(">Optimizer"), `${name}: ${text.slice(0, 300)}`);

@@ -13,6 +13,8 @@ use super::save;
 
 /// Where the figures of the shown tab stand.
 const FIGURES: &str = "[role=tabpanel]:not([hidden]) figure";
+/// What of a figure belongs to the page alone: buttons, the table that says the same, what is read out.
+const LEFT_OUT: &str = "button, details, input, select, .plot-told, .runs-read";
 /// Room around a figure.
 const MARGIN: f64 = 16.0;
 /// Pixels of the PNG for one of the page.
@@ -65,11 +67,9 @@ pub fn figures() -> Vec<Figure> {
 }
 
 fn figure(element: &Element) -> Option<Figure> {
-    let title = element
-        .closest("section")
-        .ok()
-        .flatten()
-        .and_then(|section| section.query_selector("h2, h3").ok().flatten())
+    let heading = |of: &Element| of.query_selector("h2, h3").ok().flatten();
+    let title = heading(element)
+        .or_else(|| heading(&element.closest("section").ok().flatten()?))
         .and_then(|heading| heading.text_content())?;
     let frame = element.get_bounding_client_rect();
     if frame.width() < 1.0 || frame.height() < 1.0 {
@@ -137,7 +137,7 @@ impl Canvas {
         let hidden = property(&style, "display") == "none" || property(&style, "visibility") == "hidden";
         // What is one pixel wide is there for screen readers.
         let unseen = frame.width() <= 1.5 && frame.height() <= 1.5;
-        if hidden || unseen {
+        if hidden || unseen || element.matches(LEFT_OUT).unwrap_or(false) {
             return;
         }
         if element.tag_name().eq_ignore_ascii_case("svg") {
@@ -195,32 +195,22 @@ impl Canvas {
         }
     }
 
-    /// A text at the place where it stands.
+    /// A text at the place where it stands, line by line.
     fn text(&mut self, node: &Node, style: &CssStyleDeclaration) {
-        let words = node.text_content().unwrap_or_default();
-        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        if words.is_empty() {
-            return;
-        }
-        let Ok(range) = document().create_range() else {
-            return;
-        };
-        if range.select_node_contents(node).is_err() {
-            return;
-        }
-        let frame = range.get_bounding_client_rect();
         let size = number(&property(style, "font-size"));
-        // The baseline of common fonts lies at a fifth of the line box above its foot.
-        let base = frame.top() + frame.height() / 2.0 + size * 0.35;
-        self.out.push_str(&format!(
-            "<text x=\"{:.1}\" y=\"{:.1}\" font-family=\"{}\" font-size=\"{size:.1}\" font-weight=\"{}\" fill=\"{}\">{}</text>",
-            frame.left() - self.left,
-            base - self.top,
-            escaped(&property(style, "font-family")),
-            escaped(&property(style, "font-weight")),
-            escaped(&property(style, "color")),
-            escaped(&words)
-        ));
+        for line in lines(node) {
+            // The baseline of common fonts lies a third of their size below the middle of the line.
+            let base = line.middle + size * 0.35;
+            self.out.push_str(&format!(
+                "<text x=\"{:.1}\" y=\"{:.1}\" font-family=\"{}\" font-size=\"{size:.1}\" font-weight=\"{}\" fill=\"{}\">{}</text>",
+                line.left - self.left,
+                base - self.top,
+                escaped(&property(style, "font-family")),
+                escaped(&property(style, "font-weight")),
+                escaped(&property(style, "color")),
+                escaped(&line.words)
+            ));
+        }
     }
 
     /// A drawing inside of the figure.
@@ -274,6 +264,48 @@ impl Canvas {
             self.out.push_str(&format!("</{tag}>"));
         }
     }
+}
+
+/// A line of a text as the browser broke it.
+struct Line {
+    left: f64,
+    middle: f64,
+    words: String,
+}
+
+/// The lines of a text, found by the places of its words.
+fn lines(node: &Node) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let text = node.text_content().unwrap_or_default();
+    let Ok(range) = document().create_range() else {
+        return lines;
+    };
+    let length = |text: &str| u32::try_from(text.encode_utf16().count()).unwrap_or(u32::MAX);
+    let mut at = 0u32;
+    for piece in text.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_end();
+        let end = at.saturating_add(length(word));
+        let placed =
+            !word.is_empty() && range.set_start(node, at).is_ok() && range.set_end(node, end).is_ok();
+        at = at.saturating_add(length(piece));
+        if !placed {
+            continue;
+        }
+        let frame = range.get_bounding_client_rect();
+        let middle = frame.top() + frame.height() / 2.0;
+        match lines.last_mut() {
+            Some(line) if (line.middle - middle).abs() < frame.height() / 2.0 => {
+                line.words.push(' ');
+                line.words.push_str(word);
+            }
+            _ => lines.push(Line {
+                left: frame.left(),
+                middle,
+                words: word.to_owned(),
+            }),
+        }
+    }
+    lines
 }
 
 fn style_of(element: &Element) -> Option<CssStyleDeclaration> {
