@@ -227,6 +227,7 @@ impl Zero {
 }
 
 /// The engine that shards the state.
+#[allow(clippy::large_enum_variant, reason = "a job has one, and is copied")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// One GPU, no communication.

@@ -34,8 +34,8 @@ export async function link(request) {
   return `#${parts.join("&")}`;
 }
 
-const read = (name) => JSON.parse(readFileSync(new URL(`../inputs/${name}.json`, import.meta.url), "utf8"));
-const [calculated, planned] = [read("changes"), read("plans")];
+const table = (name) => JSON.parse(readFileSync(new URL(`../inputs/${name}.json`, import.meta.url), "utf8"));
+const [calculated, planned] = [table("changes"), table("plans")];
 const file = {
   questions: { ...calculated.questions, ...planned.questions },
   changes: { ...calculated.changes, ...planned.changes },

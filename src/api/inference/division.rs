@@ -80,7 +80,7 @@ impl<'a> Division<'a> {
             return None;
         }
         let rows = network.vocabulary.div_ceil(VOCABULARY).saturating_mul(VOCABULARY);
-        if self.engine != Some(ServerId::Tgi) && rows % self.tensor.max(1) != 0 {
+        if self.engine != Some(ServerId::Tgi) && !rows.is_multiple_of(self.tensor.max(1)) {
             return Some(format!(
                 "The {rows} rows of the padded vocabulary cannot be divided among {} GPUs.",
                 self.tensor
@@ -96,7 +96,7 @@ impl<'a> Division<'a> {
     /// Widths of feed-forwards and experts.
     fn width(&self, feed_forward: &FeedForward) -> Option<String> {
         let among = |width: u64, what: &str, ranks: u64| {
-            (width % ranks.max(1) != 0)
+            (!width.is_multiple_of(ranks.max(1)))
                 .then(|| format!("{what} of width {width} cannot be divided among {ranks} GPUs."))
         };
         let odd = |width: u64, what: &str| among(width, what, self.tensor);
@@ -118,7 +118,8 @@ impl<'a> Division<'a> {
     fn state(&self, mixer: &Mixer) -> Option<String> {
         let ranks = self.attention.max(1);
         let odd = |count: u64, what: &str| {
-            (count % ranks != 0).then(|| format!("{count} {what} cannot be divided among {ranks} GPUs."))
+            (!count.is_multiple_of(ranks))
+                .then(|| format!("{count} {what} cannot be divided among {ranks} GPUs."))
         };
         match mixer {
             Mixer::Mamba1 { inner, .. } => odd(*inner, "channels of a state"),
@@ -175,7 +176,7 @@ impl<'a> Division<'a> {
     fn inputs(&self, columns: u64) -> Option<String> {
         let group = self.group().filter(|group| *group < columns)?;
         let local = columns / self.tensor.max(1);
-        (self.tensor > 1 && local % group.max(1) != 0).then(|| {
+        (self.tensor > 1 && !local.is_multiple_of(group.max(1))).then(|| {
             format!(
                 "{columns} inputs divided among {} GPUs are {local} each, which is no multiple of the {group} weights of a scale.",
                 self.tensor
@@ -218,7 +219,7 @@ impl<'a> Division<'a> {
             WeightFormat::Gptq { .. } | WeightFormat::Awq { .. }
         );
         let least = if halved { group.min(LEAST_GROUP) } else { group };
-        (local % least.max(1) != 0).then(|| {
+        (!local.is_multiple_of(least.max(1))).then(|| {
             format!(
                 "Experts of width {width} are {local} wide on each of {} GPUs, which is no multiple of the {least} weights of a scale.",
                 self.experts

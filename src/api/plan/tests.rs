@@ -246,7 +246,7 @@ fn pruned_search_finds_what_exhaustive_search_finds() {
     }
     // The others have none: copies of 8B on 80 GB, 30B and 70B with 18 bytes per parameter on four and eight cards, 7B in 28 GiB.
     assert!(
-        with_plans >= 15,
+        with_plans >= 20,
         "only {with_plans} spaces have plans that fit: {fit:?}"
     );
     assert!(asked > 3000, "only {asked} combinations were asked one by one");

@@ -444,7 +444,7 @@ fn refuse(given: &Given, own: bool, report: &mut Report) {
         given.choice(InputId::Optimizer),
         Some("adam" | "adamw" | "sgd") | None
     );
-    if !known && !(muon && own) {
+    if !(known || muon && own) {
         report.add(
             Issue::error(
                 "not_available_yet",

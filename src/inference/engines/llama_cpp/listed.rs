@@ -18,7 +18,7 @@ pub fn write(tensors: impl Iterator<Item = (String, GgmlType, u64, u64)>) -> Vec
         let line = format!("{} {row}x{rows} {leaf}", kind.name);
         match lines
             .iter_mut()
-            .find(|(own, layers)| *own == line && layer.is_some() == !layers.is_empty())
+            .find(|(own, layers)| *own == line && layer.is_some() != layers.is_empty())
         {
             Some((_, layers)) => layers.extend(layer),
             None => lines.push((line, layer.into_iter().collect())),
