@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::page::{self, Profile};
 use crate::step::{cargo, command, run, step};
-use crate::{browser, exporters, npm, package, place, single, tools};
+use crate::{browser, npm, package, place, single, tools};
 
 /// Every test.
 pub fn all() -> Result<()> {
@@ -13,7 +13,6 @@ pub fn all() -> Result<()> {
     browser::find_or_bring()?;
     npm::packages()?;
     native()?;
-    exporters::every_push()?;
     browser()?;
     page(&[])?;
     package::test()
