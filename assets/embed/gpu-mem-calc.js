@@ -8,6 +8,7 @@
 // address, history and storage nor its focus.
 
 const BASE = new URL("./", import.meta.url);
+const BINDINGS = new URL("./MODULE.js", BASE);
 
 /** How far outside the view an element may be when its module is fetched. */
 const AHEAD = "200px";
@@ -24,7 +25,7 @@ function load() {
       return sheet.replace(await answer.text());
     };
     const module = async () => {
-      const bindings = await import("./MODULE.js");
+      const bindings = await import(BINDINGS.href);
       await bindings.default({ module_or_path: new URL("./MODULE_bg.wasm", BASE) });
       return bindings;
     };
@@ -113,7 +114,7 @@ class GpuMemCalc extends HTMLElement {
       this.shadowRoot.replaceChildren(this.#frame);
       this.#follow();
       this.#asked = this.#question();
-      this.#mounted = mount(this.#frame, this.#asked, BASE.href, (text) => this.#tell("result", JSON.parse(text)));
+      this.#mounted = mount(this.#frame, this.#asked, BASE.href, BINDINGS.href, (text) => this.#tell("result", JSON.parse(text)));
       this.#tell("ready", {});
     } catch (error) {
       // What stands inside the element is still shown.

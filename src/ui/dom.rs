@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use leptos::prelude::window;
 use leptos::wasm_bindgen::closure::Closure;
 use leptos::wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Element, HtmlElement, ShadowRoot};
+use web_sys::{Element, HtmlElement, HtmlLinkElement, ShadowRoot};
 
 /// How pages stand in their document.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ struct Place {
     base: String,
     /// Whether the document is somebody else's.
     embedded: bool,
+    /// The address of the module's bindings, where the document does not say it.
+    module: Option<String>,
     /// The shadow root that the reader used last.
     in_use: Option<ShadowRoot>,
 }
@@ -25,12 +27,28 @@ thread_local! {
     static PLACE: RefCell<Place> = RefCell::default();
 }
 
-/// From now on the pages stand in a document of others, and their files lie at `base`.
-pub fn embed(base: &str) {
+/// From now on the pages stand in a document of others, their files lie at `base`, and the bindings of the module are `module`.
+pub fn embed(base: &str, module: &str) {
     PLACE.with_borrow_mut(|place| {
         base.clone_into(&mut place.base);
+        place.module = Some(module.to_owned());
         place.embedded = true;
     });
+}
+
+/// The address of the module's bindings, for a worker that loads them again: what the document lets the browser load ahead.
+pub fn module() -> Option<String> {
+    if let Some(module) = PLACE.with_borrow(|place| place.module.clone()) {
+        return Some(module);
+    }
+    let links = window()
+        .document()?
+        .query_selector_all("link[rel=modulepreload]")
+        .ok()?;
+    (0..links.length())
+        .filter_map(|at| links.get(at)?.dyn_into::<HtmlLinkElement>().ok())
+        .map(|link| link.href())
+        .find(|address| address.ends_with(".js") && !address.ends_with("-parts.js"))
 }
 
 /// Whether the document is somebody else's.

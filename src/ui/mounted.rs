@@ -84,16 +84,17 @@ fn told(form: Form) -> Option<Told> {
 }
 
 /// Fills an element with the page of a question, which is written as in the page's address. `base` is the address of the
-/// folder with the page's files; `answered` is called with each answer, as JSON.
+/// folder with the page's files, `module` that of the bindings; `answered` is called with each answer, as JSON.
 #[wasm_bindgen(js_name = mount)]
 pub fn mount_into(
     element: web_sys::HtmlElement,
     question: &str,
     base: &str,
+    module: &str,
     answered: js_sys::Function,
 ) -> Mounted {
     console_error_panic_hook::set_once();
-    dom::embed(base);
+    dom::embed(base, module);
     let made = Rc::new(Cell::new(None));
     let keep = made.clone();
     let handle = app::mount_inside(element, persist::read(question), move |form| {

@@ -23,7 +23,7 @@ const focused = (page) => page.evaluate(async () => {
 for (const width of [1440, 360]) test(`Tab goes through everything that can be used, visibly, and comes to the end, at ${width} px`, async () => {
   const page = await openPage({ width, height: 740 });
   const wanted = await page.evaluate(() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
-    .filter((element) => element.tabIndex >= 0 && element.checkVisibility() && !element.closest("[hidden]"))
+    .filter((element) => element.tabIndex >= 0 && !element.disabled && element.checkVisibility() && !element.closest("[hidden]"))
     .map((element) => element.id || element.getAttribute("aria-label") || element.textContent.trim().slice(0, 40)));
   const met = new Set();
   const faults = [];

@@ -103,7 +103,7 @@ for (const [how, before, said] of [
   test(`a storage that is ${how} is told, and scenarios stay for the visit`, async () => {
     const page = await openPage({ before });
     await save(page, "kept");
-    check((await page.locator("dialog").innerText()).includes(said), "nothing is said");
+    check((await page.locator("dialog.dialog").innerText()).includes(said), "nothing is said");
     await close(page);
     await page.locator("#open-scenarios").click();
     same(await page.locator('[data-scenario="kept"]').count(), 1, "the scenario after closing and opening");

@@ -16,7 +16,7 @@ use crate::{docs, embed, parts, place, styles};
 /// as long as their numbers say. The one address outside is asked only when the reader asks for a model's file by its name.
 pub const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
                           img-src 'self' data: blob:; connect-src 'self' https://huggingface.co; manifest-src 'self'; \
-                          worker-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'";
+                          worker-src 'self' blob:; frame-src 'self'; base-uri 'none'; form-action 'none'";
 
 /// Copied as they are.
 const COPIED: [&str; 6] = [

@@ -1,15 +1,14 @@
 //! The search in a worker: the same module, loaded a second time, searches there and sends messages. What starts it and what runs
 //! in it live here.
 
-use leptos::prelude::document;
 use serde_json::{Value, json};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
 use web_sys::{
-    Blob, BlobPropertyBag, DedicatedWorkerGlobalScope, Element, MessageEvent, Url, Worker, WorkerOptions,
-    WorkerType,
+    Blob, BlobPropertyBag, DedicatedWorkerGlobalScope, MessageEvent, Url, Worker, WorkerOptions, WorkerType,
 };
 
+use super::super::super::dom;
 use super::super::super::part::part;
 use crate::api::{self, Request, Strictness};
 
@@ -70,7 +69,7 @@ impl Search {
         hear: impl Fn(String) + 'static,
         fail: impl Fn() + 'static,
     ) -> Option<Self> {
-        let bindings = bindings()?;
+        let bindings = dom::module()?;
         let request = request.to_json().to_string();
         let script = format!(
             "import init, {{ planInWorker }} from {};\ninit().then(() => planInWorker({}));",
@@ -105,19 +104,4 @@ impl Drop for Search {
     fn drop(&mut self) {
         self.worker.terminate();
     }
-}
-
-/// The address of the module's bindings: what the document lets the browser load ahead, or what it has loaded.
-fn bindings() -> Option<String> {
-    let links = document()
-        .query_selector_all("link[rel=modulepreload], script[type=module][src]")
-        .ok()?;
-    (0..links.length())
-        .filter_map(|at| links.get(at)?.dyn_into::<Element>().ok())
-        .filter_map(|link| link.get_attribute("href").or_else(|| link.get_attribute("src")))
-        .find(|address| address.ends_with(".js") && !address.ends_with("-parts.js"))
-        .and_then(|address| {
-            let base = document().base_uri().ok().flatten()?;
-            Url::new_with_base(&address, &base).ok().map(|url| url.href())
-        })
 }
