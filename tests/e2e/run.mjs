@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { apart, finish, registry, stop } from "./lib/harness.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const TOO_LONG = 300_000;
+const TOO_LONG = 600_000;
 const SIDE_BY_SIDE = 4;
 
 const entries = await readdir(HERE, { recursive: true });
