@@ -73,7 +73,7 @@ test("a question that is not valid says why it cannot be exported", async () => 
   const page = await openPage();
   await page.locator("#hardware-num-gpus").fill("many");
   await page.locator("#open-export").click();
-  check((await page.locator("dialog.dialog").innerText()).includes("Correct the marked fields"), "nothing is said");
+  await page.locator("dialog.dialog").getByText("Correct the marked fields").waitFor();
 });
 
 for (const scheme of SCHEMES) {

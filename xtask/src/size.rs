@@ -39,17 +39,21 @@ pub fn sizes() -> Result<Vec<(String, u64)>> {
     Ok(sizes)
 }
 
-/// What a visit needs before its first answer: the document and all files of its folder except the parts of the module.
+/// What a visit needs before its first answer: the document and all files of its folder, except the parts of the module and
+/// what only other documents and the worker for use without a network load.
 fn first() -> Result<Vec<PathBuf>> {
     let mut needed = Vec::new();
     for kind in ["html", "css", "js", "wasm"] {
         needed.extend(files(kind)?);
     }
-    let part = |path: &PathBuf| {
+    let later = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".wasm") && !name.ends_with("_bg.wasm")
+        let part = name.ends_with(".wasm") && !name.ends_with("_bg.wasm");
+        part || ["gpu-mem-calc", "embed-", "frame.js", "sw.js"]
+            .iter()
+            .any(|own| name.starts_with(own))
     };
-    needed.retain(|path| !part(path));
+    needed.retain(|path| !later(path));
     Ok(needed)
 }
 
