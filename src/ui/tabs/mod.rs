@@ -148,6 +148,10 @@ pub fn TabPanels() -> impl IntoView {
         .into_any()
     });
     // A document of others has a main part of its own.
-    let role = super::dom::embedded().then_some("group");
-    view! { <main id="main" tabindex="-1" role=role>{panels.collect_view()}</main> }.into_any()
+    let panels = panels.collect_view();
+    if super::dom::embedded() {
+        view! { <div id="main" tabindex="-1">{panels}</div> }.into_any()
+    } else {
+        view! { <main id="main" tabindex="-1">{panels}</main> }.into_any()
+    }
 }

@@ -327,14 +327,14 @@ fn front(form: Form, points: &[Point], limit: u64) -> AnyView {
     view! {
         <h3>"Faster or smaller"</h3>
         <p class="soft">"No plan is both faster and smaller than one of these. Milliseconds of a step to the right, GiB per GPU upwards; the line across is the limit."</p>
-        <figure class="chart">
+        <figure class="plot">
             <figcaption class="visually-hidden">"Plans by the time of a step and by memory. The table below has the same numbers."</figcaption>
-            <div class="chart-frame planner-front" aria-hidden="true">
-                <div class="chart-axis">{levels}</div>
-                <div class="chart-area">
-                    <div class="chart-drawing" inner_html=drawing></div>
-                    <div class="planner-times">{times}</div>
+            <div class="plot-frame planner-front" aria-hidden="true">
+                <div class="plot-left">{levels}</div>
+                <div class="plot-area">
+                    <div class="plot-drawing" inner_html=drawing></div>
                 </div>
+                <div class="plot-bottom">{times}</div>
             </div>
         </figure>
         {table("front", &columns, rows)}
