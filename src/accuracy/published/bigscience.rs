@@ -45,17 +45,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
     let counted = !layers.is_multiple_of(pipeline) && (layers + 2).is_multiple_of(pipeline);
     question.set(InputId::CountEmbedding, counted);
     question.set(InputId::CountLoss, counted);
-    question.set(
-        InputId::SeqLength,
-        record
-            .whole("seq_len")
-            .ok_or("the true sequence length is not known")?,
-    );
-    question.set(
-        InputId::BatchSize,
-        record.whole("mbs").ok_or("the micro-batch is not stated")?,
-    );
-    question.set_some(InputId::GradientAccumulationSteps, record.whole("grad_accum"));
+    place::batch(&mut question, record)?;
     question.set(InputId::Attention, "eager");
     question.set(InputId::ActivationCheckpointing, "full");
     let bf16 = record

@@ -286,17 +286,7 @@ fn mesh(question: &mut Question, record: &Record, args: &Map<String, Value>) -> 
 }
 
 fn work(question: &mut Question, record: &Record, args: &Map<String, Value>) -> Result<(), String> {
-    question.set(
-        InputId::SeqLength,
-        record
-            .whole("seq_len")
-            .ok_or("the true sequence length is not known")?,
-    );
-    question.set(
-        InputId::BatchSize,
-        record.whole("mbs").ok_or("the micro-batch is not stated")?,
-    );
-    question.set_some(InputId::GradientAccumulationSteps, record.whole("grad_accum"));
+    place::batch(question, record)?;
     let local = word(args, "transformer-impl") == Some("local");
     let unfused = matches!(word(args, "attention-backend"), Some("unfused" | "local"));
     question.set(

@@ -1,4 +1,4 @@
-//! What a published run ran on: versions of the libraries, the compiler, the card.
+//! What published runs of every engine state alike: versions of the libraries, the compiler, the card, the batch.
 
 use serde_json::Value;
 
@@ -6,6 +6,22 @@ use crate::accuracy::question::Question;
 use crate::accuracy::record::Record;
 use crate::accuracy::software;
 use crate::request::InputId;
+
+/// Sequence length, micro-batch and accumulation of a run that cannot be asked without them.
+pub(super) fn batch(question: &mut Question, record: &Record) -> Result<(), String> {
+    question.set(
+        InputId::SeqLength,
+        record
+            .whole("seq_len")
+            .ok_or("the true sequence length is not known")?,
+    );
+    question.set(
+        InputId::BatchSize,
+        record.whole("mbs").ok_or("the micro-batch is not stated")?,
+    );
+    question.set_some(InputId::GradientAccumulationSteps, record.whole("grad_accum"));
+    Ok(())
+}
 
 /// Torch's version from the software or the date; transformers' where the run used it.
 pub(super) fn versions(question: &mut Question, record: &Record) -> Result<(), String> {
