@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::step::{cargo, command, output, run, step};
-use crate::{browser, npm, place};
+use crate::{browser, npm, place, python};
 
 const MDBOOK: &str = "0.5.4";
 
@@ -73,7 +73,7 @@ fn environment(made: &Path) -> Result<PathBuf> {
     let folder = made.join("python");
     let python = folder.join("bin/python");
     if !python.is_file() {
-        run(command("python3", &["-m", "venv"]).arg(&folder))?;
+        python::environment(&folder)?;
     }
     run(
         command(&python, &["-m", "pip", "install", "--quiet", "--requirement"])

@@ -1,16 +1,16 @@
 //! Loads every export with the framework that it is for, from one pinned environment, and writes which version loaded what.
 //!
 //! The table is committed: a native test fails when an export is another than the one that was loaded. Six of the frameworks
-//! are also asked with every push, in an environment that is kept per user: it is a few gigabytes, which take some minutes the
-//! first time. The others need more packages, or sources, and are asked here alone.
+//! are also asked with every push, in an environment that is kept per user: it is 3.7 GB, which take some minutes the first
+//! time. The others need more packages, or sources, and are asked here alone.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::place;
 use crate::step::{cargo, command, run, step};
+use crate::{place, python};
 
 /// The packages with their exact versions; frameworks that ask for other versions of each other are installed all the same.
 const PACKAGES: &str = "tests/exporters/requirements.txt";
@@ -32,7 +32,7 @@ const EVERY_PUSH: [&str; 6] = [
 pub fn every_push() -> Result<()> {
     let folder = place::target().join("exports");
     write_exports(&folder)?;
-    let python = kept_environment()?;
+    let python = environment_of_every_push()?;
     let folder = folder.to_string_lossy().into_owned();
     let result = format!("{folder}/results.json");
     let mut arguments = vec!["tests/exporters/check.py", &folder, &result];
@@ -65,12 +65,14 @@ fn write_exports(folder: &Path) -> Result<()> {
 }
 
 /// The environment of every push, kept per user under the versions that it was made of.
-fn kept_environment() -> Result<String> {
-    let read = |name: &str| fs::read(place::root().join(name)).with_context(|| format!("reading {name}"));
-    let made_of = [read(PACKAGES)?, read(EVERY_PUSH_PACKAGES)?].concat();
+pub fn environment_of_every_push() -> Result<String> {
+    let read =
+        |name: &str| fs::read_to_string(place::root().join(name)).with_context(|| format!("reading {name}"));
+    let packages = read(EVERY_PUSH_PACKAGES)?;
+    let made_of = read(PACKAGES)? + &packages;
     // FNV-1a: a name for the folder, and no protection against anything.
-    let hash = made_of.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    let hash = made_of.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let folder = place::tool("exporters", &format!("{hash:016x}"))?;
     let python = folder.join("bin/python").to_string_lossy().into_owned();
@@ -84,25 +86,8 @@ fn kept_environment() -> Result<String> {
             if folder.exists() {
                 fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
             }
-            run(&mut command(
-                "python3",
-                &["-m", "venv", &folder.to_string_lossy()],
-            ))?;
-            let install = [
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--no-compile",
-                "--no-cache-dir",
-            ];
-            run(command(&python, &install).args([
-                "--constraint",
-                PACKAGES,
-                "--requirement",
-                EVERY_PUSH_PACKAGES,
-            ]))?;
+            python::environment(&folder)?;
+            python::install(&folder, &packages, PACKAGES)?;
             fs::write(&complete, "").context("noting that the environment is complete")
         },
     )?;
@@ -145,10 +130,7 @@ fn environment() -> Result<String> {
     let folder = place::target().join("exporters-env");
     let python = folder.join("bin/python").to_string_lossy().into_owned();
     if !folder.exists() {
-        run(&mut command(
-            "python3",
-            &["-m", "venv", &folder.to_string_lossy()],
-        ))?;
+        python::environment(&folder)?;
     }
     run(&mut command(
         &python,

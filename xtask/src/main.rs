@@ -23,6 +23,7 @@ mod package;
 mod page;
 mod parts;
 mod place;
+mod python;
 mod ready;
 mod report;
 mod sbom;

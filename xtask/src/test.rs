@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::page::{self, Profile};
 use crate::step::{cargo, command, run, step};
-use crate::{browser, npm, package, place, single, tools};
+use crate::{browser, exporters, npm, package, place, single, tools};
 
 /// Every test.
 pub fn all() -> Result<()> {
@@ -12,7 +12,9 @@ pub fn all() -> Result<()> {
     tools::wasm_target()?;
     browser::find_or_bring()?;
     npm::packages()?;
+    exporters::environment_of_every_push()?;
     native()?;
+    exporters::every_push()?;
     browser()?;
     page(&[])?;
     package::test()
