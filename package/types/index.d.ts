@@ -55,6 +55,8 @@ export interface FetchOptions {
   token?: string;
   /** Branch, tag or commit; `main` by default. */
   revision?: string;
+  /** Also reads index and headers of the weights, a few kilobytes of each file: the exact count by the shapes of the tensors. */
+  weights?: boolean;
   /** Stops the request. */
   signal?: AbortSignal;
   /** Milliseconds; 30,000 by default. */
@@ -109,8 +111,8 @@ export interface Calculator {
 
   /** What a config.json says, as text or as an object. */
   importHfConfig(config: string | object, options?: { model_id?: string }): data.HfImport;
-  /** Fetches a model's config.json from the hub. The only function that reaches the network. */
-  fetchHfModel(id: string, options?: FetchOptions): Promise<data.HfImport>;
+  /** Fetches a model's config.json from the hub; with `weights` also what the headers of its files say. The only function that reaches the network. */
+  fetchHfModel(id: string, options?: FetchOptions): Promise<data.HfImport & { weights?: data.ImportResult | null }>;
   /** Architecture and exact counts of the request's model; with `tensors` every weight tensor. */
   modelReport(request: RequestInput, options?: { tensors?: boolean }): data.ModelReport;
   /** The catalogue, or the models whose names contain every word. */

@@ -185,7 +185,13 @@ impl Request {
             }
         }
         for (path, value) in &self.unknown {
-            put(&mut root, path, value.clone());
+            // A dot that divides no section from its field belongs to the key.
+            let section = path.split_once('.').and_then(|(key, _)| Section::from_key(key));
+            if section.is_some() {
+                put(&mut root, path, value.clone());
+            } else {
+                root.insert(path.clone(), value.clone());
+            }
         }
         Value::Object(root)
     }
@@ -278,6 +284,18 @@ mod tests {
             request.to_json(),
             json!({"model": {"num_hidden_layres": 32}, "extra": {"a": 1}})
         );
+    }
+
+    #[test]
+    fn an_unknown_key_with_a_dot_stays_one_key() {
+        let value = json!({"optimize_strategy.often": 1, "a.b": 2, "model.layers": 3});
+        let request = Request::from_json(&value).unwrap();
+        let written = request.to_json();
+        assert_eq!(
+            written,
+            json!({"optimize_strategy.often": 1, "a.b": 2, "model": {"layers": 3}})
+        );
+        assert_eq!(Request::from_json(&written).unwrap(), request);
     }
 
     #[test]

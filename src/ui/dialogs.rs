@@ -55,6 +55,8 @@ pub struct Dialogs {
     file: StoredValue<Option<File>, LocalStorage>,
     /// The saved scenarios as text, once they were changed: a browser may keep nothing beyond this visit.
     pub kept: RwSignal<String>,
+    /// The fields that the last import changed, with their new values: a line each.
+    pub brought: RwSignal<String>,
     /// What was done; empty where nothing is to be said.
     said: RwSignal<String>,
     /// Whether it can be undone from the line that says it.
@@ -74,6 +76,7 @@ impl Dialogs {
             waits: RwSignal::new(false),
             file: StoredValue::new_local(None),
             kept: RwSignal::new(String::new()),
+            brought: RwSignal::new(String::new()),
             said: RwSignal::new(String::new()),
             undo: RwSignal::new(false),
             dropping: RwSignal::new(false),

@@ -462,6 +462,19 @@ impl Form {
         })
     }
 
+    /// Whether the value of an input is the one that the last import gave it.
+    pub fn brought(self, id: InputId) -> Memo<bool> {
+        Memo::new(move |_| {
+            self.dialogs.brought.with(|brought| {
+                !brought.is_empty()
+                    && self
+                        .page
+                        .request()
+                        .with(|request| brought_line(request, id).is_some_and(|line| brought.contains(&line)))
+            })
+        })
+    }
+
     /// The question as it stands.
     pub fn page_request(self) -> Request {
         self.page.request().get_untracked()
@@ -472,6 +485,12 @@ impl Form {
         self.page.request().set(request);
         self.page.notes().set(Vec::new());
     }
+}
+
+/// An input with its value, as the fields that an import changed are noted.
+pub fn brought_line(request: &Request, id: InputId) -> Option<String> {
+    let value = request.get(id)?;
+    Some(format!("\n{}={value}\n", id.input().key))
 }
 
 /// What is typed, as JSON: nothing for an empty field, a number where the text is exactly one, else the text.

@@ -45,8 +45,17 @@ test("one sample of each kind is recognised, listed, applied, and undone in one 
       const text = held[known.get(path)]?.replace(/^~"(.*)"$/, "$1") ?? "";
       same(typeof value === "number" ? Number(text) : text, typeof value === "number" ? value : String(value), `${name}: ${path}`);
     }
+    // Every field of the form that got another value is marked.
+    const marked = await page.locator(".field-brought").evaluateAll((fields) => fields.map((field) => field.dataset.input));
+    const was = fragment({ url: () => before });
+    const now = fragment(page);
+    for (const { path } of told.found) {
+      if (was[known.get(path)] === now[known.get(path)]) continue;
+      if (await page.locator(`.field[data-input="${path}"]`).count()) check(marked.includes(path), `${name}: ${path} is not marked`);
+    }
     await page.getByRole("button", { name: "Undo", exact: true }).first().click();
     await page.waitForFunction((before) => location.href === before, before);
+    same(await page.locator(".field-brought").count(), 0, `${name}: marks after undo`);
   }
 });
 
@@ -101,8 +110,21 @@ test("a config.json is fetched by its id only when that is switched on", async (
   const asked = [];
   await page.route("https://huggingface.co/**", (route) => {
     asked.push(route.request().url());
+    const { range } = route.request().headers();
+    if (route.request().url().endsWith(".index.json")) return route.fulfill({ status: 404, headers: { "access-control-allow-origin": "*" } });
+    if (route.request().url().endsWith(".safetensors")) {
+      const header = Buffer.from('{"a":{"dtype":"BF16","shape":[3,5],"data_offsets":[0,30]}}');
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(header.length));
+      const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(range);
+      return route.fulfill({
+        status: 206,
+        headers: { "access-control-allow-origin": "*" },
+        body: Buffer.concat([length, header, Buffer.alloc(30)]).subarray(Number(from), Number(to) + 1),
+      });
+    }
     return route.fulfill({
-      status: route.request().url().includes("none") ? 404 : 200,
+      status: 200,
       headers: { "access-control-allow-origin": "*" },
       body: readFileSync(new URL("configs/qwen3-30b-a3b.json", import.meta.url), "utf8"),
     });
@@ -114,7 +136,10 @@ test("a config.json is fetched by its id only when that is switched on", async (
   await page.locator("#hub-id").fill("Qwen/Qwen3-30B-A3B");
   await page.locator("#hub-fetch").click();
   await page.locator('[data-kind="hf_config"]').waitFor();
-  same(asked, ["https://huggingface.co/Qwen/Qwen3-30B-A3B/resolve/main/config.json"], "what was asked");
+  await page.waitForFunction(() => document.querySelector(".hub [role=status]").innerText.startsWith("Its files hold 15 parameters"));
+  const folder = "https://huggingface.co/Qwen/Qwen3-30B-A3B/resolve/main";
+  const files = ["config.json", "model.safetensors.index.json", "model.safetensors", "model.safetensors"];
+  same(asked, files.map((file) => `${folder}/${file}`), "what was asked");
 });
 
 for (const scheme of SCHEMES) {

@@ -24,6 +24,45 @@ test("a model is fetched by its id, in a revision, with a token that goes to the
   assert.ok(!JSON.stringify(found).includes("secret"));
 });
 
+test("the exact count is read from the headers of the weights, of which no more is asked for", async () => {
+  const file = (tensors) => {
+    const header = new TextEncoder().encode(JSON.stringify(tensors));
+    const bytes = new Uint8Array(8 + header.length + 30);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(header.length), true);
+    bytes.set(header, 8);
+    return bytes;
+  };
+  const serve = (files) => {
+    const ranges = [];
+    const fetch = async (address, { headers }) => {
+      const name = address.split("/").at(-1);
+      if (!(name in files)) return new Response("", { status: 404 });
+      if (!headers.range) return new Response(JSON.stringify(files[name]), { status: 200 });
+      const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(headers.range);
+      ranges.push(`${name} ${headers.range}`);
+      return new Response(files[name].slice(Number(from), Number(to) + 1), { status: 206 });
+    };
+    return { fetch, ranges };
+  };
+  const tensor = (dtype, shape) => ({ dtype, shape, data_offsets: [0, 30] });
+  const count = (found) => found.weights.found.find(({ path }) => path === "model.num_parameters").value;
+  const one = serve({ "config.json": CONFIG, "model.safetensors": file({ a: tensor("BF16", [3, 5]), __metadata__: { format: "pt" } }) });
+  assert.equal(count(await calculator.fetchHfModel("a/b", { weights: true, fetch: one.fetch })), 15);
+  assert.equal(one.ranges.length, 2);
+  const two = serve({
+    "config.json": CONFIG,
+    "model.safetensors.index.json": { metadata: { total_size: 40 }, weight_map: { a: "1.safetensors", b: "2.safetensors" } },
+    "1.safetensors": file({ a: tensor("BF16", [3, 5]) }),
+    "2.safetensors": file({ b: tensor("F32", [2]) }),
+  });
+  assert.equal(count(await calculator.fetchHfModel("a/b", { weights: true, fetch: two.fetch })), 17);
+  const stated = serve({ "config.json": CONFIG, "model.safetensors.index.json": { metadata: { total_parameters: 99 }, weight_map: { a: "1.safetensors" } } });
+  assert.equal(count(await calculator.fetchHfModel("a/b", { weights: true, fetch: stated.fetch })), 99);
+  const none = await calculator.fetchHfModel("a/b", { weights: true, fetch: serve({ "config.json": CONFIG }).fetch });
+  assert.equal(none.weights, null);
+  assert.equal(none.parameters.total, 8_030_261_248);
+});
+
 test("failures of the hub are told apart", async () => {
   const failure = async (id, options) => {
     try {

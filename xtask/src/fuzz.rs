@@ -62,15 +62,18 @@ pub fn fuzz(options: &[&str]) -> Result<()> {
             let own = place::target().join("fuzz");
             // What is found anew goes into the target folder; the committed corpus stays as it is.
             let found = own.join("corpus").join(&target);
+            let stopped = own.join("stopped").join(&target);
             fs::create_dir_all(&found)?;
+            fs::create_dir_all(&stopped)?;
+            let stopped = format!("-artifact_prefix={}/", stopped.display());
             fuzz.env("CARGO_TARGET_DIR", &own);
             if files.is_empty() {
                 fuzz.arg(&found).arg(format!("{FOLDER}/corpus/{target}"));
                 fuzz.arg("--")
                     .args(LIMITS)
-                    .arg(format!("-max_total_time={seconds}"));
+                    .args([stopped, format!("-max_total_time={seconds}")]);
             } else {
-                fuzz.args(&files).arg("--").args(LIMITS);
+                fuzz.args(&files).arg("--").args(LIMITS).arg(stopped);
             }
             run(&mut fuzz)
         })?;

@@ -45,9 +45,38 @@ fn bits(dtype: &str) -> u64 {
     }
 }
 
+/// What the elements of a tensor are.
+enum Role {
+    /// A weight each.
+    Plain,
+    /// So many weights each.
+    Packed(u64),
+    /// Scales, zero points and orders of what is packed.
+    Scale,
+}
+
+/// What a tensor of a checkpoint of 4 bits is, by its name and its neighbours: GPTQ and AWQ (`qweight`, AutoGPTQ `nn_modules/qlinear`),
+/// compressed-tensors (`weight_packed`), bitsandbytes (`weight` beside `weight.absmax`).
+fn role(header: &Value, name: &str, dtype: &str) -> Role {
+    let (layer, own) = name.rsplit_once('.').unwrap_or(("", name));
+    let beside = |tensor: &str| header.get(format!("{layer}.{tensor}")).is_some();
+    match own {
+        "qweight" | "weight_packed" if dtype == "I32" => Role::Packed(8),
+        "weight" if dtype == "U8" && beside("weight.absmax") => Role::Packed(2),
+        "qzeros" | "scales" | "g_idx" if beside("qweight") => Role::Scale,
+        "weight_scale" | "weight_zero_point" | "weight_shape" | "weight_g_idx" if beside("weight_packed") => {
+            Role::Scale
+        }
+        "absmax" | "quant_map" | "nested_absmax" | "nested_quant_map" | "bitsandbytes__nf4"
+        | "bitsandbytes__fp4" => Role::Scale,
+        _ => Role::Plain,
+    }
+}
+
 /// What a header or an index says.
 pub fn safetensors(value: &Value, findings: &mut Findings) -> Kind {
     let mut types: BTreeMap<&str, u64> = BTreeMap::new();
+    let (mut weights, mut packed) = (0_u64, false);
     for (name, tensor) in value.as_object().into_iter().flatten() {
         let shape = tensor.get("shape").and_then(Value::as_array);
         if let Some(shape) = shape.filter(|_| name != "__metadata__") {
@@ -58,6 +87,15 @@ pub fn safetensors(value: &Value, findings: &mut Findings) -> Kind {
             let dtype = tensor.get("dtype").and_then(Value::as_str).unwrap_or("BF16");
             let sum = types.entry(dtype).or_default();
             *sum = sum.saturating_add(product);
+            let held = match role(value, name, dtype) {
+                Role::Plain => product,
+                Role::Packed(weights) => {
+                    packed = true;
+                    product.saturating_mul(weights)
+                }
+                Role::Scale => 0,
+            };
+            weights = weights.saturating_add(held);
         }
     }
     let elements = types.values().copied().fold(0_u64, u64::saturating_add);
@@ -70,10 +108,10 @@ pub fn safetensors(value: &Value, findings: &mut Findings) -> Kind {
             .map(|(dtype, count)| format!("{count} in {dtype}"))
             .collect();
         findings.measure("weights", Bytes::new(bytes), list.join(", "));
-        findings.set(InputId::NumParameters, elements, "shapes of the tensors");
-        if types.keys().any(|dtype| matches!(*dtype, "I32" | "U8" | "I8")) {
+        findings.set(InputId::NumParameters, weights, "shapes of the tensors");
+        if packed {
             findings.assume(
-                "Integers may hold several weights each: the count is of what is stored, and the model has more.",
+                "Packed integers are counted as weights of 4 bits each, without their scales and zero points.",
             );
         }
     } else if let Some(count) = value
@@ -111,6 +149,26 @@ mod tests {
             Some(&Value::from(17))
         );
         assert_eq!(findings.measured[0].bytes, Bytes::new(38));
+    }
+
+    #[test]
+    fn packed_weights_are_counted_without_their_scales() {
+        let of = |text: &str| {
+            let mut findings = Findings::default();
+            safetensors(&serde_json::from_str(text).expect("JSON"), &mut findings);
+            findings.request.get(InputId::NumParameters).cloned()
+        };
+        // A matrix of 4096 x 4096 in groups of 128, packed eight to an integer.
+        let gptq = r#"{"q.qweight":{"dtype":"I32","shape":[512,4096]},"q.qzeros":{"dtype":"I32","shape":[32,512]},
+            "q.scales":{"dtype":"F16","shape":[32,4096]},"q.g_idx":{"dtype":"I32","shape":[4096]}}"#;
+        assert_eq!(of(gptq), Some(Value::from(4096 * 4096)));
+        let nf4 = r#"{"q.weight":{"dtype":"U8","shape":[8388608,1]},"q.weight.absmax":{"dtype":"U8","shape":[262144]},
+            "q.weight.quant_map":{"dtype":"F32","shape":[16]},"q.weight.nested_absmax":{"dtype":"F32","shape":[1024]},
+            "q.weight.nested_quant_map":{"dtype":"F32","shape":[256]},
+            "q.weight.quant_state.bitsandbytes__nf4":{"dtype":"U8","shape":[82]}}"#;
+        assert_eq!(of(nf4), Some(Value::from(4096 * 4096)));
+        let fp8 = r#"{"q.weight":{"dtype":"F8_E4M3","shape":[128,128]},"norm.weight":{"dtype":"BF16","shape":[128]}}"#;
+        assert_eq!(of(fp8), Some(Value::from(128 * 128 + 128)));
     }
 
     #[test]

@@ -1,13 +1,19 @@
-//! A config.json by the id of its model, straight from the public hub into this browser. Off until it is switched on, and never
-//! remembered.
+//! A config.json by the id of its model, straight from the public hub into this browser, and the headers of its weights beside it.
+//! Off until it is switched on, and never remembered.
 
+use std::collections::BTreeSet;
+
+use js_sys::Uint8Array;
 use js_sys::futures::JsFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos::wasm_bindgen::JsCast;
-use leptos::web_sys::{ReferrerPolicy, RequestCredentials, RequestInit, Response};
+use leptos::web_sys::{Headers, ReferrerPolicy, RequestCredentials, RequestInit, Response};
+use serde_json::{Map, Value};
 
 use super::super::dialogs::Dialogs;
+use super::super::format::grouped;
+use crate::api::{self, InputId, Request};
 
 /// The hub; a file of a model lies at `/{id}/resolve/main/{file}` (Hugging Face Hub documentation, "Downloading models").
 const HUB: &str = "https://huggingface.co";
@@ -27,8 +33,10 @@ pub fn hub(dialogs: Dialogs) -> AnyView {
         spawn_local(async move {
             match config(&wanted).await {
                 Ok(text) => {
-                    said.set(String::new());
-                    dialogs.text.set(text);
+                    dialogs.text.set(text.clone());
+                    said.set("Asking for the headers of its weights …".to_owned());
+                    let weights = weights(&wanted).await;
+                    said.set(beside(&text, weights.as_deref()));
                 }
                 Err(words) => said.set(words.to_owned()),
             }
@@ -83,23 +91,38 @@ pub fn hub(dialogs: Dialogs) -> AnyView {
 
 /// Whether a text is an id of the hub: two names of letters, digits, dots, hyphens and underscores.
 fn is_id(text: &str) -> bool {
-    let is_name = |name: &str| {
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_');
-        !name.is_empty() && name.chars().all(plain) && name.chars().any(|letter| letter != '.')
-    };
     text.split_once('/')
         .is_some_and(|(owner, name)| is_name(owner) && is_name(name))
 }
 
-async fn config(id: &str) -> Result<String, &'static str> {
-    const NOT_REACHED: &str = "The hub was not reached. Is this browser online?";
+/// Whether a text is one name of an address.
+fn is_name(name: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_');
+    !name.is_empty() && name.chars().all(plain) && name.chars().any(|letter| letter != '.')
+}
+
+/// One request; of a range the first and the last byte.
+async fn ask(id: &str, file: &str, range: Option<(u64, u64)>) -> Option<Response> {
     let options = RequestInit::new();
     options.set_credentials(RequestCredentials::Omit);
     options.set_referrer_policy(ReferrerPolicy::NoReferrer);
-    let address = format!("{HUB}/{id}/resolve/main/config.json");
+    if let Some((first, last)) = range {
+        let headers = Headers::new().ok()?;
+        headers.set("range", &format!("bytes={first}-{last}")).ok()?;
+        options.set_headers(&headers);
+    }
+    let address = format!("{HUB}/{id}/resolve/main/{file}");
     let asked = JsFuture::from(window().fetch_with_str_and_init(&address, &options));
-    let answer = asked.await.map_err(|_| NOT_REACHED)?;
-    let answer: Response = answer.dyn_into().map_err(|_| NOT_REACHED)?;
+    asked.await.ok()?.dyn_into().ok()
+}
+
+async fn text_of(answer: &Response) -> Option<String> {
+    JsFuture::from(answer.text().ok()?).await.ok()?.as_string()
+}
+
+async fn config(id: &str) -> Result<String, &'static str> {
+    const NOT_REACHED: &str = "The hub was not reached. Is this browser online? Paste the config.json instead: that works without a network.";
+    let answer = ask(id, "config.json", None).await.ok_or(NOT_REACHED)?;
     match answer.status() {
         200 => {}
         401 | 403 => {
@@ -110,7 +133,89 @@ async fn config(id: &str) -> Result<String, &'static str> {
         404 => return Err("The hub has no such model, or the model has no config.json."),
         _ => return Err("The hub does not answer as expected. Try again later, or drop the file here."),
     }
-    let text = answer.text().map_err(|_| NOT_REACHED)?;
-    let text = JsFuture::from(text).await.map_err(|_| NOT_REACHED)?;
-    text.as_string().ok_or(NOT_REACHED)
+    text_of(&answer).await.ok_or(NOT_REACHED)
+}
+
+/// The tensors of all files as one header has them; or the index, where it states a count or a header cannot be had.
+async fn weights(id: &str) -> Option<String> {
+    let index = ask(id, "model.safetensors.index.json", None).await?;
+    if index.status() != 200 {
+        return header(id, "model.safetensors")
+            .await
+            .map(|tensors| Value::Object(tensors).to_string());
+    }
+    let text = text_of(&index).await?;
+    let read: Value = serde_json::from_str(&text).ok()?;
+    let files = read.get("weight_map").and_then(Value::as_object);
+    let files: BTreeSet<&str> = files
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, file)| file.as_str())
+        .collect();
+    if files.is_empty() || read.pointer("/metadata/total_parameters").is_some() {
+        return Some(text);
+    }
+    let mut all = Map::new();
+    for file in files {
+        if !is_name(file) {
+            return Some(text);
+        }
+        match header(id, file).await {
+            Some(tensors) => all.extend(tensors),
+            None => return Some(text),
+        }
+    }
+    Some(Value::Object(all).to_string())
+}
+
+/// The header of one file: its length stands in the first 8 bytes, and no more than that is asked for.
+async fn header(id: &str, file: &str) -> Option<Map<String, Value>> {
+    /// The longest header that the format allows.
+    const LONGEST: u64 = 100_000_000;
+    let start = ask(id, file, Some((0, 7)))
+        .await
+        .filter(|start| start.status() == 206)?;
+    let buffer = JsFuture::from(start.array_buffer().ok()?).await.ok()?;
+    let length = u64::from_le_bytes(Uint8Array::new(&buffer).to_vec().try_into().ok()?);
+    if !(2..=LONGEST).contains(&length) {
+        return None;
+    }
+    let body = ask(id, file, Some((8, length + 7)))
+        .await
+        .filter(|body| body.status() == 206)?;
+    match serde_json::from_str(&text_of(&body).await?).ok()? {
+        Value::Object(mut tensors) => {
+            tensors.remove("__metadata__");
+            Some(tensors)
+        }
+        _ => None,
+    }
+}
+
+/// What the files hold beside what the configuration makes.
+fn beside(config: &str, weights: Option<&str>) -> String {
+    let Some(weights) = weights else {
+        return "There are no safetensors files whose headers could be read: the count is that of the config.json.".to_owned();
+    };
+    let import = api::read_text(weights);
+    let Some(held) = import.request.get(InputId::NumParameters).and_then(Value::as_u64) else {
+        return "The headers of its weights state no count.".to_owned();
+    };
+    let config: Value = serde_json::from_str(config).unwrap_or_default();
+    let made = api::model_report(&Request::new().with(InputId::HfConfig, config), false);
+    let made = made.ok().map(|report| report.summary.total_parameters.get());
+    let guess = import
+        .assumed
+        .iter()
+        .any(|words| words.starts_with("The index states bytes"));
+    let held_words = format!(
+        "Its files hold {} parameters{}",
+        grouped(held),
+        if guess { ", if each has 16 bits" } else { "" }
+    );
+    match made {
+        Some(made) if made == held => format!("{held_words}, as the config.json makes."),
+        Some(made) => format!("{held_words}; the config.json makes {}.", grouped(made)),
+        None => format!("{held_words}; this architecture is not known, so type that count."),
+    }
 }

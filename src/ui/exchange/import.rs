@@ -15,11 +15,11 @@ use super::super::dialogs::Content;
 use super::super::dom;
 use super::super::format::grouped;
 use super::super::part::part;
-use super::super::state::{Form, PageStoreFields};
+use super::super::state::{Form, PageStoreFields, brought_line};
 use super::super::tabs::Tab;
 use super::files::{self, Given};
 use super::{hub, listing};
-use crate::api::{self, Imported, Task};
+use crate::api::{self, Imported, Input, Request, Task};
 
 const STYLE: &str = include_str!("../../../style/exchange/import.css");
 
@@ -263,6 +263,7 @@ impl Intake {
         let title = imported.import.title;
         let apply = move |_| {
             let form = self.form;
+            form.dialogs.brought.set(changes(&imported, &form.page_request()));
             form.replace(imported.request.clone());
             form.page.tab().set(tab);
             form.dialogs.close();
@@ -292,6 +293,17 @@ impl Intake {
             (None, shown) => shown,
         }
     }
+}
+
+/// The fields whose values an import changes, as they are marked in the form.
+fn changes(imported: &Imported, before: &Request) -> String {
+    let found = imported.import.found.iter();
+    found
+        .filter_map(|found| Input::by_key(found.path))
+        .map(|input| input.id)
+        .filter(|id| imported.request.get(*id) != before.get(*id))
+        .filter_map(|id| brought_line(&imported.request, id))
+        .collect()
 }
 
 /// What can be brought.

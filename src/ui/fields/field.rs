@@ -20,6 +20,7 @@ pub fn field(id: InputId) -> AnyView {
     let wide = matches!(input.kind, InputKind::Json | InputKind::List { .. });
     let form = use_form();
     let changed = form.changed(id);
+    let brought = form.brought(id);
     let body = control::control(input);
     let label = label(input, &dom_id);
     view! {
@@ -27,6 +28,7 @@ pub fn field(id: InputId) -> AnyView {
             class="field"
             class:field-wide=wide
             class:field-changed=move || changed.get()
+            class:field-brought=move || brought.get()
             data-input=input.key
         >
             {framed(id, label, body)}
@@ -43,6 +45,7 @@ pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
     let form = use_form();
     let changed = form.changed(id);
     let given = form.given(id);
+    let brought = form.brought(id);
     let help_id = format!("{dom_id}-help");
     let put_back = move |_| {
         form.put_back(id);
@@ -62,6 +65,7 @@ pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
                 <span aria-hidden="true">"?"</span>
             </button>
             {effect(id)}
+            {move || brought.get().then(|| view! { <span class="field-mark">"imported"</span> })}
             {move || changed.get().then(|| view! {
                 <button
                     type="button"

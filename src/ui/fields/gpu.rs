@@ -62,6 +62,7 @@ pub fn gpu() -> AnyView {
         }
     });
     let invalid = Signal::derive(move || form.issues(InputId::Gpu).iter().any(|issue| issue.is_error()));
+    let brought = form.brought(InputId::Gpu);
     let control = view! {
         <Combobox
             id=ID
@@ -77,7 +78,7 @@ pub fn gpu() -> AnyView {
     .into_any();
     debug_assert_eq!(control_id(input), ID);
     view! {
-        <div class="field field-wide" data-input=input.key>
+        <div class="field field-wide" class:field-brought=move || brought.get() data-input=input.key>
             {framed(InputId::Gpu, label(input, ID), control)}
         </div>
         {field(InputId::GpuMemoryGb)}

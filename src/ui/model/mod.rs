@@ -24,6 +24,7 @@ pub fn model() -> AnyView {
         label(input, &control_id(input)),
         catalogue::choice(form, described_by(input)),
     );
+    let brought = form.brought(InputId::ModelId);
     // What is wrong with the model as a whole; its fields have messages of their own.
     let whole = move || {
         form.issues_where(|issue| issue.is_error() && issue.path == Section::Model.key())
@@ -36,7 +37,7 @@ pub fn model() -> AnyView {
             <h2 id="model-title">"Model"</h2>
             <div class="model-panel">
                 {presets::presets()}
-                <div class="field" data-input=input.key>{choice}</div>
+                <div class="field" class:field-brought=move || brought.get() data-input=input.key>{choice}</div>
                 {import::import(form)}
                 {field(InputId::NumParameters)}
                 <div class="messages" id="model-message">{whole}</div>
