@@ -80,3 +80,46 @@ fn nothing_that_fits_is_said_with_what_is_missing() {
     arguments.push("--fail-if-does-not-fit");
     assert_eq!(run(&arguments).status.code(), Some(1));
 }
+
+#[test]
+fn serving_is_planned_where_an_input_of_serving_is_given() {
+    let words = "plan --model llama-3.1-8b --gpu l40s --gpus 4 --prompt-tokens 2000 --new-tokens 200 --engines vllm,tgi";
+    let mut arguments: Vec<&str> = words.split(' ').collect();
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for words in [
+        "tokens/s/GPU",
+        "Best for each effect",
+        "Why the first",
+        "Left out",
+    ] {
+        assert!(
+            text(&output.stdout).contains(words),
+            "{words}:\n{}",
+            text(&output.stdout)
+        );
+    }
+    arguments.extend(["--format", "json"]);
+    let answer: Value = serde_json::from_slice(&run(&arguments).stdout).expect("JSON");
+    assert_eq!(answer["kind"], "serving");
+    assert_eq!(answer["plans"].as_array().map(Vec::len), Some(10));
+}
+
+#[test]
+fn the_cheapest_gpu_is_listed_by_order() {
+    let words = "cheapest --model llama-3.1-8b --engine fsdp --sort cost --whole-nodes --gpu-prices h100-sxm-80gb=2.5,l40s=0.9";
+    let output = run(&words.split(' ').collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    assert!(
+        table.contains("GPU-hours per 10⁹ tokens") && table.contains("left out"),
+        "{table}"
+    );
+    let served = run(
+        &"cheapest --model llama-3.1-8b --prompt-tokens 1000 --format json"
+            .split(' ')
+            .collect::<Vec<_>>(),
+    );
+    let answer: Value = serde_json::from_slice(&served.stdout).expect("JSON");
+    assert_eq!(answer["kind"], "serving");
+}

@@ -111,6 +111,11 @@ impl Given {
         }
     }
 
+    /// The canonical value of a choice that was given.
+    pub fn typed_choice(&self, id: InputId) -> Option<&'static str> {
+        self.get(id).and_then(|_| self.choice(id))
+    }
+
     /// The canonical value of a choice, or of the fixed default.
     pub fn choice(&self, id: InputId) -> Option<&'static str> {
         self.choice_entry(id).map(|choice| choice.value)

@@ -211,6 +211,7 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
     };
     let beside = resolve::beside(given, &training, &card, report);
     let chosen = evidence::chosen(given, engine.id, (ranks, num_nodes), report);
+    let speed = resolve::speed(given, &card.gpu.id, report);
     Some(Job {
         evidence: evidence::evidence(engine_name(&training), &chosen),
         chosen,
@@ -222,7 +223,7 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
         card,
         mesh,
         nodes,
-        speed: resolve::speed(given),
+        speed,
         host: (
             given.number(InputId::HostMemoryGb).map(Bytes::from_gib),
             given.number(InputId::HostDiskGb).map(Bytes::from_gib),

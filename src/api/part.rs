@@ -3,7 +3,7 @@
 
 use super::given::default_of;
 use super::read::{Typed, read};
-use crate::request::{EngineId, INPUTS, InputId, Request, ServerId, Task};
+use crate::request::{EngineId, INPUTS, InputId, Request, Section, ServerId, Task};
 
 /// The value of a choice that holds, where what is typed names one.
 pub fn chosen(request: &Request, id: InputId) -> Option<&'static str> {
@@ -30,6 +30,17 @@ pub fn part(request: &Request, task: Task) -> Request {
         };
         if !shown || !input.section.belongs_to(task) {
             own.clear(input.id);
+        }
+    }
+    own
+}
+
+/// The part that a search for plans reads: that of a question of this kind, with the options of the search.
+pub fn plan_part(request: &Request, task: Task) -> Request {
+    let mut own = part(request, task);
+    for (id, value) in request.given() {
+        if id.input().section == Section::Hybrid {
+            own.set(id, value.clone());
         }
     }
     own

@@ -44,7 +44,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The argument at this place.
-    pub fn value(&self, at: usize) -> &Value {
+    pub fn value(&self, at: usize) -> &'a Value {
         self.values.get(at).unwrap_or(&Value::Null)
     }
 
@@ -73,6 +73,15 @@ impl<'a> Arguments<'a> {
             None | Some(Value::Null) => Ok(false),
             Some(Value::Bool(on)) => Ok(*on),
             Some(_) => Err(Fault::wrong_type(name, format!("{name} must be true or false."))),
+        }
+    }
+
+    /// A word among the options at this place.
+    pub fn option_text(&self, at: usize, name: &str) -> Result<Option<&'a str>, Fault> {
+        match self.value(at).get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(word)) => Ok(Some(word)),
+            Some(_) => Err(Fault::wrong_type(name, format!("{name} must be text."))),
         }
     }
 

@@ -107,13 +107,13 @@ pub const CALLS: &[Call] = &[
         questions::calculate_multi_node,
     ),
     call("sideBySide", &[REQUEST], "SideBySide", questions::side_by_side),
-    call("plan", &[REQUEST], "PlanAnswer", questions::plan),
+    call("plan", &[REQUEST], "Planned", questions::plan),
     // The name of the original.
     call(
         "optimizeHybridParallelism",
         &[REQUEST],
         "PlanAnswer",
-        questions::plan,
+        questions::plan_training,
     ),
     call(
         "explainFormula",
@@ -134,6 +134,7 @@ pub const CALLS: &[Call] = &[
         questions::solve,
     ),
     call("smallestCard", &[REQUEST], "Cards", questions::smallest_card),
+    call("cheapest", &[REQUEST, OPTIONS], "Cheapest", questions::cheapest),
     call("fixes", &[REQUEST], "Fixes", questions::fixes),
     call("validate", &[REQUEST], "ValidationResult", questions::validate),
     call(

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::arguments::written;
 use super::{Arguments, Fault, Outcome};
 use crate::accuracy;
-use crate::api::{self, Issue, Unknown};
+use crate::api::{self, CheapestSort, Issue, Unknown};
 
 pub fn calculate(given: &Arguments<'_>) -> Outcome {
     written(accuracy::calculate(&given.request(0)?, given.strictness(1)?)?)
@@ -19,7 +19,26 @@ pub fn calculate_inference(given: &Arguments<'_>) -> Outcome {
 }
 
 pub fn plan(given: &Arguments<'_>) -> Outcome {
+    written(api::planned(&given.request(0)?)?)
+}
+
+pub fn plan_training(given: &Arguments<'_>) -> Outcome {
     written(api::plan(&given.request(0)?)?)
+}
+
+pub fn cheapest(given: &Arguments<'_>) -> Outcome {
+    let sort = match given.option_text(1, "sort")? {
+        None => CheapestSort::default(),
+        Some(word) => CheapestSort::from_key(word).ok_or_else(|| {
+            let words = format!("{word} is no order of GPUs.");
+            Fault::from(
+                Issue::error("unknown_value", "sort", words)
+                    .with_allowed(CheapestSort::ALL.map(CheapestSort::key)),
+            )
+        })?,
+    };
+    let whole_nodes = given.option(1, "whole_nodes")?;
+    written(api::cheapest(&given.request(0)?, sort, whole_nodes)?)
 }
 
 pub fn calculate_multi_node(given: &Arguments<'_>) -> Outcome {

@@ -76,7 +76,8 @@ mod tests {
     fn generated() -> Value {
         let mut generator: SchemaGenerator = SchemaSettings::draft2020_12().for_serialize().into();
         add!(generator:
-            api::Answer, api::InferenceAnswer, api::MultiNodeAnswer, api::SideBySide, api::PlanAnswer, api::Explanation,
+            api::Answer, api::InferenceAnswer, api::MultiNodeAnswer, api::SideBySide, api::PlanAnswer, api::Planned, api::Cheapest,
+            api::Explanation,
             api::BatchSizeResult, api::Solution, api::Cards, api::Fixes, api::ModelReport, api::Preset,
             questions::ValidationResult, texts::ExportResult, texts::ExportFormats, texts::ImportResult,
             texts::SharedRequest, texts::ParameterCount, models::HfImport, models::Models, lists::Gpus, lists::Nodes,

@@ -2,7 +2,9 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command};
-use gpu_mem_calc::api::{INPUTS, Input, InputDefault, InputId, InputKind, Level, Task};
+use gpu_mem_calc::api::{
+    CheapestSort, INPUTS, Input, InputDefault, InputId, InputKind, Level, Section, Task,
+};
 
 use crate::output;
 
@@ -25,6 +27,7 @@ pub fn command() -> Command {
         .subcommand(explain())
         .subcommand(quick())
         .subcommand(solve())
+        .subcommand(cheapest())
         .subcommand(fixes())
         .subcommand(validate())
         .subcommand(model())
@@ -169,10 +172,12 @@ fn multinode() -> Command {
 
 fn plan() -> Command {
     Command::new("plan")
-        .about("Search all ways to divide a training job among its GPUs: those that fit, the fastest first")
+        .about("Search all ways to divide a training job among its GPUs, or to serve on them: those that fit, the best first")
         .after_help(
             "Tries engines, sharding, tensor, pipeline, context, expert and data parallelism, micro-batches, recomputation and \
-             offloading. What the question says about these is not kept; all else is.\n\
+             offloading. What the question says about these is not kept; all else is. Where an input of serving is given: engines, \
+             tensor and pipeline parallelism, engines that share experts, formats of weights and cache, and requests at once.\n\
+             Example: gpu-mem-calc plan --model llama-3.1-70b --gpus 8 --prompt-tokens 4096 --new-tokens 512\n\
              Example: gpu-mem-calc plan --preset llama-3-70b --gpu h100-sxm-80gb --gpus 256 --format json",
         )
         .args(sources())
@@ -180,12 +185,7 @@ fn plan() -> Command {
         .arg(output_file())
         .arg(force())
         .args(judgement())
-        .args(
-            INPUTS
-                .iter()
-                .filter(|input| input.section.belongs_to(Task::Plan))
-                .map(|input| flag(input)),
-        )
+        .args(with_serving(Task::Plan))
 }
 
 fn solve() -> Command {
@@ -208,6 +208,29 @@ fn solve() -> Command {
         .arg(force())
         .args(judgement())
         .args(inputs())
+}
+
+fn cheapest() -> Command {
+    Command::new("cheapest")
+        .about("Find the cheapest GPU: of each kind the least number that works, by GPUs, GPU-hours or typed prices")
+        .after_help(
+            "Everything else is as it is asked; the inference question is asked where one of its inputs is given.\n\
+             Example: gpu-mem-calc cheapest --model llama-3.1-8b --engine fsdp --sort cost --gpu-prices h100-sxm-80gb=2.5,l40s=0.9",
+        )
+        .args(sources())
+        .arg(
+            Arg::new("sort")
+                .long("sort")
+                .value_name("ORDER")
+                .value_parser(PossibleValuesParser::new(CheapestSort::ALL.map(CheapestSort::key)))
+                .help("The fewest GPUs (the default), the fewest GPU-hours, or the least money by the typed prices"),
+        )
+        .arg(switch("whole-nodes", "Count whole nodes of each GPU"))
+        .arg(format_of(output::FORMATS))
+        .arg(output_file())
+        .arg(force())
+        .args(judgement())
+        .args(with_serving(Task::Training))
 }
 
 fn fixes() -> Command {
@@ -446,7 +469,31 @@ fn inputs_but(left_out: &[InputId]) -> Vec<Arg> {
         .collect()
 }
 
+/// Every input of a task and, under their long names alone, those of serving.
+fn with_serving(task: Task) -> impl Iterator<Item = Arg> {
+    INPUTS.iter().filter_map(move |input| {
+        if input.section.belongs_to(task) {
+            return Some(flag(input));
+        }
+        (input.section == Section::Inference).then(|| plain(input))
+    })
+}
+
 fn flag(input: &'static Input) -> Arg {
+    let mut arg = plain(input);
+    for (id, aliases, short) in ALIASES {
+        if *id == input.id {
+            arg = arg.visible_aliases(aliases.iter().copied());
+            if let Some(short) = short {
+                arg = arg.short(*short);
+            }
+        }
+    }
+    arg
+}
+
+/// A flag without shorter names.
+fn plain(input: &'static Input) -> Arg {
     let mut arg = Arg::new(input.key)
         .long(input.flag.trim_start_matches('-'))
         .value_name(placeholder(input))
@@ -457,14 +504,6 @@ fn flag(input: &'static Input) -> Arg {
         .hide_short_help(input.level == Level::Advanced);
     if matches!(input.kind, InputKind::Toggle) {
         arg = arg.num_args(0..=1).default_missing_value("true");
-    }
-    for (id, aliases, short) in ALIASES {
-        if *id == input.id {
-            arg = arg.visible_aliases(aliases.iter().copied());
-            if let Some(short) = short {
-                arg = arg.short(*short);
-            }
-        }
     }
     arg
 }

@@ -7,6 +7,7 @@
 mod accuracy;
 mod args;
 mod calculate;
+mod cheapest;
 mod explain;
 mod export;
 mod failure;
@@ -19,6 +20,7 @@ mod multinode;
 mod output;
 mod parts;
 mod plan;
+mod plan_serving;
 mod quick;
 mod shell;
 mod solve;
@@ -54,6 +56,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("explain", given)) => explain::run(given),
         Some(("quick", given)) => quick::run(given),
         Some(("solve", given)) => solve::run(given),
+        Some(("cheapest", given)) => cheapest::run(given),
         Some(("fixes", given)) => fixes::run(given),
         Some(("validate", given)) => validate::run(given),
         Some(("model", given)) => model::run(given),

@@ -1,15 +1,18 @@
-//! `plan`: the best ways to divide a job among its GPUs. While it searches, a terminal sees on standard error how far it is.
+//! `plan`: the best ways to divide a job among its GPUs, or to serve on them. While it searches, a terminal sees on standard error
+//! how far it is.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
-use gpu_mem_calc::api::{self, PlanAnswer, PlanPoint, PlanProgress, PlanRow, Strictness};
+use gpu_mem_calc::api::{
+    self, PlanAnswer, PlanPoint, PlanProgress, PlanRefusal, PlanRow, PlanSpace, Planned, Strictness,
+};
 
 use crate::failure::{self, Failure};
 use crate::table::{Align, Table, count, gib};
-use crate::{output, sources};
+use crate::{output, plan_serving, sources};
 
 /// How often a terminal is told how far the search is.
 const OFTEN: Duration = Duration::from_millis(100);
@@ -22,17 +25,24 @@ pub fn run(given: &ArgMatches) -> Result<ExitCode, Failure> {
         unknown_fields: strict,
     };
     let mut told = Told::new();
-    let found = api::plan_with(&request, strictness, &mut |progress| {
+    let found = api::planned_with(&request, strictness, &mut |progress| {
         told.tell(progress);
         true
     });
     told.clear();
     let answer = found.map_err(Failure::Input)?;
-    if strict && answer.warnings.iter().any(failure::is_without_effect) {
-        return Err(Failure::Input(answer.warnings));
+    let (warnings, nothing) = match &answer {
+        Planned::Training(found) => (&found.warnings, found.plans.is_empty()),
+        Planned::Serving(found) => (&found.warnings, found.plans.is_empty()),
+    };
+    if strict && warnings.iter().any(failure::is_without_effect) {
+        return Err(Failure::Input(warnings.clone()));
     }
-    output::answer(given, &answer, || table(&answer))?;
-    Ok(failure::judged(given, answer.plans.is_empty()))
+    output::answer(given, &answer, || match &answer {
+        Planned::Training(found) => table(found),
+        Planned::Serving(found) => plan_serving::table(found),
+    })?;
+    Ok(failure::judged(given, nothing))
 }
 
 /// One line on a terminal's standard error, written over again and again.
@@ -58,10 +68,14 @@ impl Told {
         }
         self.last = Some(Instant::now());
         self.shown = true;
-        let best = progress
-            .best
-            .as_ref()
-            .map(|best| format!(", best so far {:.0} ms", best.step_ms));
+        let training = progress.best.as_ref();
+        let serving = progress.serving.as_ref();
+        let best = training
+            .map(|best| format!(", best so far {:.0} ms", best.step_ms))
+            .or_else(|| {
+                let rate = serving?.tokens_per_second_per_gpu?;
+                Some(format!(", best so far {rate:.0} tokens/s/GPU"))
+            });
         let line = format!(
             "\r\x1b[2K{} of {} combinations, {} fit{}",
             count(progress.settled),
@@ -120,17 +134,23 @@ fn table(answer: &PlanAnswer) -> String {
         text.push_str("\nFaster or smaller: no plan is both faster and smaller than one of these\n");
         text.push_str(&front(&answer.front));
     }
-    text.push_str("\nLeft out\n");
+    text.push_str(&left_out(&answer.space, &answer.refused));
+    for issue in &answer.warnings {
+        text.push_str(&format!("Note: {}\n", issue.message));
+    }
+    text
+}
+
+/// What was left out, and what was refused.
+pub fn left_out(space: &PlanSpace, refused: &[PlanRefusal]) -> String {
+    let mut text = "\nLeft out\n".to_owned();
     let mut rows = Table::plain(&[Align::Left, Align::Right]);
-    for left_out in &answer.space.left_out {
+    for left_out in &space.left_out {
         rows.row([left_out.label.to_owned(), count(left_out.combinations)]);
     }
     text.push_str(&rows.text(2));
-    for refusal in &answer.refused {
+    for refusal in refused {
         text.push_str(&format!("Refused: {}: {}\n", refusal.way, refusal.reason));
-    }
-    for issue in &answer.warnings {
-        text.push_str(&format!("Note: {}\n", issue.message));
     }
     text
 }

@@ -55,6 +55,8 @@ pub struct Serving {
     pub tensor: u64,
     /// GPUs among which whole layers are divided.
     pub pipeline: u64,
+    /// Engines of their own that share the experts of each layer (data parallelism); one where there is none.
+    pub engines: u64,
     /// Bytes of an element of activations.
     pub element: f64,
 }
@@ -100,7 +102,31 @@ impl Serving {
             &rates.cluster,
             rates.choice,
         );
-        one.time() * (2.0 * self.layers())
+        one.time() * (2.0 * self.layers()) + self.exchanged(payload, rates)
+    }
+
+    /// Engines that share experts gather each other's rows before the experts of every layer and add up the outputs after
+    /// (vllm 0.33.0 `config/parallel.py`, all2all_backend `allgather_reducescatter`, its default).
+    fn exchanged(&self, payload: f64, rates: &Rates) -> Seconds {
+        if self.engines < 2 {
+            return Seconds::ZERO;
+        }
+        let network = &self.network;
+        let kinds = network.kinds.iter().enumerate();
+        let layers: u64 = kinds
+            .filter(|(_, layer)| layer.moe().is_some())
+            .map(|(kind, _)| network.layers_of(kind))
+            .sum();
+        let ranks = self.engines;
+        let group = Group {
+            ranks,
+            per_node: ranks.min((rates.cluster.gpus_per_node / self.tensor.max(1)).max(1)),
+        };
+        let of = |collective| {
+            let all = payload * ranks as f64;
+            cost(collective, all, group, &rates.cluster, rates.choice).time()
+        };
+        (of(Collective::AllGather) + of(Collective::ReduceScatter)) * layers as f64
     }
 
     fn starts(&self, case: Case) -> Seconds {
@@ -114,7 +140,8 @@ impl Serving {
         let total = network.total_parameters().get().max(1) as f64;
         let routed = network.routed_expert_parameters().get() as f64;
         let share = network.layers().find_map(Layer::moe).map_or(1.0, used_share);
-        let visited = 1.0 - (1.0 - share).max(0.0).powf(rows.max(1.0));
+        let all = rows.max(1.0) * self.engines.max(1) as f64;
+        let visited = 1.0 - (1.0 - share).max(0.0).powf(all);
         let looked_up = if network.head.tied {
             0.0
         } else {

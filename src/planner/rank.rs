@@ -28,21 +28,31 @@ pub struct Found {
 pub struct Order {
     /// Of plans that are as fast as the fastest to a hundredth, those with the longer pipeline across nodes come first.
     pub prefer_pipeline: bool,
+    /// The least memory comes first, and not the shortest step.
+    pub by_memory: bool,
     /// GPUs of a node.
     pub per_node: u64,
 }
 
 impl Order {
-    /// The better first: faster, then smaller, then in the order of the space.
+    /// The better first: faster, then smaller (or the other way round), then in the order of the space.
     pub fn compare(self, left: &Found, right: &Found) -> Ordering {
         let time = left.time.get().total_cmp(&right.time.get());
-        time.then_with(|| left.need.cmp(&right.need))
-            .then_with(|| place(&left.plan).cmp(&place(&right.plan)))
+        let need = left.need.cmp(&right.need);
+        let first = if self.by_memory {
+            need.then(time)
+        } else {
+            time.then(need)
+        };
+        first.then_with(|| place(&left.plan).cmp(&place(&right.plan)))
     }
 
     /// Sorts, and among the equally fast prefers the longer pipelines where that is wanted.
     fn sort(self, found: &mut [Found]) {
         found.sort_by(|left, right| self.compare(left, right));
+        if self.by_memory {
+            return;
+        }
         let fastest = found.first().map_or(0.0, |first| first.time.get());
         let band = found.partition_point(|one| one.time.get() <= fastest * (1.0 + EQUAL));
         if let Some(equal) = found.get_mut(..band).filter(|_| self.prefer_pipeline) {

@@ -29,11 +29,13 @@ pub enum Rule {
     Larger,
     /// It was calculated, and its peak is above the limit.
     Memory,
+    /// It was calculated, and a token takes longer than it may.
+    Slow,
 }
 
 impl Rule {
     /// Every rule, in the order in which they are tried.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Refused,
         Self::Mesh,
         Self::Same,
@@ -47,6 +49,7 @@ impl Rule {
         Self::States,
         Self::Larger,
         Self::Memory,
+        Self::Slow,
     ];
 
     /// The key in JSON.
@@ -65,6 +68,7 @@ impl Rule {
             Self::States => "states",
             Self::Larger => "larger",
             Self::Memory => "memory",
+            Self::Slow => "slow",
         }
     }
 
@@ -84,6 +88,19 @@ impl Rule {
             Self::States => "weights, gradients and states alone are above the limit",
             Self::Larger => "a smaller micro-batch is above the limit",
             Self::Memory => "calculated, and above the limit",
+            Self::Slow => "a token would take longer than it may",
+        }
+    }
+
+    /// For a person, of a search for ways of serving.
+    pub const fn words_served(self) -> &'static str {
+        match self {
+            Self::Refused => "the engine refuses it on this card",
+            Self::Tensor => "tensor parallelism does not divide the model, or leaves the node",
+            Self::States => "the weights alone are above what a GPU has",
+            Self::Larger => "more requests at once than fit",
+            Self::Memory => "not one request fits, or the need is above the limit",
+            other => other.words(),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod answer;
 mod backing;
+mod cheapest_answer;
 mod explanation;
 mod host;
 mod inference_answer;
@@ -12,6 +13,7 @@ mod model_summary;
 mod network_answer;
 mod plan_answer;
 pub mod registry;
+mod serving_plan;
 mod side_by_side;
 mod speed_answer;
 mod values;
@@ -20,6 +22,7 @@ pub use answer::{
     Answer, Assumed, Breakdown, Capacity, Checked, Meters, MultiNodeInfo, Range, Validation, Verdict,
 };
 pub use backing::{Backing, BackingStatus, RankRow, StageRow, Unproven};
+pub use cheapest_answer::{Cheapest, CheapestLeftOut, CheapestRow};
 pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use host::{HostNeed, HostRow};
 pub use inference_answer::{
@@ -38,6 +41,10 @@ pub use plan_answer::{
 pub use registry::{
     Applies, Availability, Choice, EngineId, FormGroup, INPUTS, Input, InputDefault, InputId, InputKind,
     Level, Section, ServerId, Task,
+};
+pub use serving_plan::{
+    Planned, ServingNearest, ServingPlanAnswer, ServingPlanPoint, ServingPlanQuestion, ServingPlanReason,
+    ServingPlanRow,
 };
 pub use side_by_side::{Difference, ServerAnswer, ServerRow, SideBySide};
 pub use speed_answer::{ServingSpeed, Sizing};

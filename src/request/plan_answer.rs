@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::answer::{Assumed, Verdict};
 use super::network_answer::Figures;
+use super::serving_plan::ServingPlanPoint;
 use crate::units::Bytes;
 use crate::warn::Issue;
 
@@ -207,4 +208,7 @@ pub struct PlanProgress {
     /// The best so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<PlanPoint>,
+    /// The best way of serving so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serving: Option<ServingPlanPoint>,
 }

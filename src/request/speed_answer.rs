@@ -38,6 +38,9 @@ pub struct ServingSpeed {
     pub decode_tokens_per_second: Figures,
     /// New tokens per second while so many sequences are served all the time, prompts included; of one copy.
     pub output_tokens_per_second: Figures,
+    /// Cost of a million new tokens at that rate, where a price of the GPU is typed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_per_million_tokens: Option<Figures>,
     /// What binds the pass over the prompt: `bandwidth`, `compute`, `network`.
     pub prefill_bound: &'static str,
     /// What binds a step.

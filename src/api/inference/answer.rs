@@ -7,7 +7,7 @@ use super::job::Question;
 use super::{cards, speed};
 use crate::inference::capacity::capacity;
 use crate::inference::engines::llama_cpp;
-use crate::inference::{Engine, Estimate, PartId};
+use crate::inference::{Engine, Estimate, PartId, evaluate};
 use crate::memory::meters::Fit;
 use crate::request::{
     Component, DeviceRow, InferenceAnswer, InferenceBreakdown, Meters, PartRow, Pool, ServerId, Validation,
@@ -107,6 +107,18 @@ pub fn answer(mut question: Question) -> Result<InferenceAnswer, Vec<Issue>> {
         assumed: question.assumed,
         warnings: warnings(question.warnings, &estimate),
     })
+}
+
+/// The fewest GPUs that hold one copy with the asked requests, by tensor parallelism.
+pub fn fewest(question: &Question) -> Option<u64> {
+    let network = &question.job.network;
+    let division = Division::of(&question.job, Some(question.engine));
+    let estimate = evaluate(&question.job);
+    // The longest sequence is not asked for, and two tokens are found at once.
+    capacity(&question.job, &estimate, Some(2), |size| {
+        division.among(size).refused(network).is_none()
+    })
+    .gpus
 }
 
 /// Tokens of one sequence in the cache: the last one of the answer is never cached.

@@ -134,6 +134,9 @@ fn build(given: &Given, report: &mut Report) -> Option<Question> {
         );
     }
     let sharing = shared::divide(given, &mut job, report);
+    let price = resolve::prices(given, &mut report.issues)
+        .get(&card.gpu.id)
+        .copied();
     Some(Question {
         job,
         engine: engine?,
@@ -141,7 +144,10 @@ fn build(given: &Given, report: &mut Report) -> Option<Question> {
         card,
         others,
         sharing,
-        traffic: traffic(given),
+        traffic: Traffic {
+            price,
+            ..traffic(given)
+        },
         gpus,
         assumed: Vec::new(),
         warnings: Vec::new(),
@@ -159,6 +165,7 @@ fn traffic(given: &Given) -> Traffic {
         ),
         limits: (given.number(InputId::MaxTtft), given.number(InputId::MaxTpot)),
         bandwidth: given.number(InputId::BandwidthEfficiency),
+        price: None,
     }
 }
 

@@ -18,9 +18,11 @@ mod transformers;
 mod usage;
 mod vllm;
 
+pub(super) use answer::{answer, fewest};
 pub(super) use curve::base as curve_base;
-pub(super) use job::{device, job as question};
+pub(super) use job::{Question, device, job as question};
 pub use side_by_side::side_by_side;
+pub(super) use speed::pace;
 
 use super::job::Strictness;
 use crate::request::{InferenceAnswer, Request};
@@ -36,7 +38,7 @@ pub fn calculate_inference_with(
     request: &Request,
     strictness: Strictness,
 ) -> Result<InferenceAnswer, Vec<Issue>> {
-    job::job(request, strictness).and_then(answer::answer)
+    job::job(request, strictness).and_then(answer)
 }
 
 /// Every issue of an inference request, errors first; it can be answered when none of them is an error.

@@ -101,7 +101,7 @@ fn told(request: &Request) -> Result<Told, Vec<Issue>> {
     };
     let cached = job.sequences.saturating_mul(job.length().saturating_sub(1));
     Ok(Told {
-        answer: answer::answer(question)?,
+        answer: answer(question)?,
         weights,
         cached,
     })

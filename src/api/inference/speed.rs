@@ -3,7 +3,7 @@
 use super::job::Question;
 use crate::hardware::Gpu;
 use crate::inference::weights::WeightFormat;
-use crate::inference::{Estimate, PartId};
+use crate::inference::{Engine, Estimate, PartId};
 use crate::network::{Bounded, Case, Choice, Cluster, Machine, Rates, Serving, efficiency};
 use crate::request::{Figures, ServerId, ServingSpeed, Sizing};
 use crate::units::{Bytes, BytesPerSecond, FlopsPerSecond, Seconds};
@@ -21,6 +21,8 @@ pub struct Traffic {
     pub limits: (Option<f64>, Option<f64>),
     /// Share of the memory's bandwidth, where it was typed.
     pub bandwidth: Option<f64>,
+    /// Price of a GPU-hour, where it was typed.
+    pub price: Option<f64>,
 }
 
 fn bytes(estimate: &Estimate, id: PartId) -> f64 {
@@ -41,6 +43,14 @@ fn peak(gpu: &Gpu, format: WeightFormat) -> Option<f64> {
     gpu.fp8_tflops.filter(|_| eight).or(gpu.bf16_tflops)
 }
 
+/// Engines that share the experts of each layer.
+fn engines(question: &Question) -> u64 {
+    match &question.job.engine {
+        Engine::Vllm(options) if question.job.network.has_experts() => options.data.max(1),
+        _ => 1,
+    }
+}
+
 fn machine(question: &Question) -> Option<Machine> {
     let gpu = &question.card.gpu;
     let peak = FlopsPerSecond::from_tera(peak(gpu, question.job.weights.format)?);
@@ -48,7 +58,8 @@ fn machine(question: &Question) -> Option<Machine> {
     if let Some(typed) = question.traffic.bandwidth {
         shares.memory = [typed; 3];
     }
-    let copy = question.gpus_per_copy();
+    // One node, as far as a copy and the engines that share its experts go.
+    let copy = question.gpus_per_copy().saturating_mul(engines(question));
     let clusters = Case::ALL.map(|case| Cluster {
         gpus_per_node: copy,
         nodes: 1,
@@ -86,6 +97,7 @@ fn serving(question: &Question, estimate: &Estimate) -> Serving {
         new_tokens: job.new_tokens as f64,
         tensor: job.tensor,
         pipeline: job.pipeline,
+        engines: engines(question),
         element: job.compute.bits() as f64 / 8.0,
     }
 }
@@ -97,6 +109,33 @@ fn figures(of: impl Fn(Case) -> f64) -> Figures {
         expected,
         high: fast.max(expected).max(slow),
     }
+}
+
+/// What a plan is ranked by, all expected.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// New tokens per second and GPU while so many are served all the time, prompts included.
+    pub rate: f64,
+    /// Milliseconds per token.
+    pub per_token: f64,
+    /// Milliseconds to the first token of a prompt that waits for nobody.
+    pub first: f64,
+}
+
+/// The pace of the asked sequences; nothing where [`speed`] says nothing.
+pub fn pace(question: &Question, estimate: &Estimate) -> Option<Pace> {
+    if question.engine == ServerId::LlamaCpp {
+        return None;
+    }
+    let rates = machine(question)?.rates(Case::Expected);
+    let copy = serving(question, estimate);
+    let sequences = question.job.sequences.max(1) as f64;
+    let first = copy.step(1.0, &rates, Case::Expected).time + copy.prefill(&rates, Case::Expected).time;
+    Some(Pace {
+        rate: copy.output_rate(sequences, &rates, Case::Expected) / question.gpus_per_copy().max(1) as f64,
+        per_token: copy.step(sequences, &rates, Case::Expected).time.to_millis(),
+        first: first.to_millis(),
+    })
 }
 
 /// The speeds; nothing where a rate of the card is not known, and for llama.cpp, whose layers may run on the host.
@@ -128,6 +167,13 @@ pub fn speed(question: &Question, estimate: &Estimate, most: u64) -> Option<Serv
         decode_tokens_per_second_per_sequence: figures(|case| per_token(step(case))),
         decode_tokens_per_second: figures(|case| sequences * per_token(step(case))),
         output_tokens_per_second: figures(|case| copy.output_rate(sequences, &rates(case), case)),
+        cost_per_million_tokens: question.traffic.price.map(|price| {
+            let gpus = question.gpus_per_copy().max(1) as f64;
+            figures(|case| {
+                let rate = copy.output_rate(sequences, &rates(case), case);
+                price * gpus * 1e6 / rate.max(1e-9) / 3600.0
+            })
+        }),
         prefill_bound: prefill(Case::Expected).bound.key(),
         decode_bound: step(Case::Expected).bound.key(),
         sizing,

@@ -327,12 +327,16 @@ fn of_job(
     })
 }
 
-/// What the best saves against the first plan that is really slower.
+/// What the best saves against the first plan that is really slower, or larger where the least memory comes first.
 fn why(prepared: &Prepared, ranking: &Ranking) -> Option<PlanReason> {
     let all = ranking.best(usize::MAX);
     let best = all.first()?;
-    let slower = |found: &&Found| found.time.get() > best.time.get() * (1.0 + EQUAL);
-    let other = all.iter().find(slower)?;
+    let by_memory = prepared.options.by_memory;
+    let worse = |found: &&Found| match by_memory {
+        true => found.need > best.need,
+        false => found.time.get() > best.time.get() * (1.0 + EQUAL),
+    };
+    let other = all.iter().find(worse)?;
     let estimates = [best, other].map(|found| {
         let point = point(prepared, found);
         let job = job(&question(prepared, &point.values), Strictness::default()).ok()?;
@@ -366,14 +370,24 @@ fn why(prepared: &Prepared, ranking: &Ranking) -> Option<PlanReason> {
         })
         .collect();
     let memory = first.need_bytes.to_gib() - second.need_bytes.to_gib();
-    let words = format!(
-        "{:.0} ms a step instead of {:.0} ({percent:.1} % less): {}; it needs {:.1} GiB {} per GPU.",
-        first.step_ms,
-        second.step_ms,
-        gains.join(", "),
-        memory.abs(),
-        if memory > 0.0 { "more" } else { "less" },
-    );
+    let words = if by_memory {
+        format!(
+            "{:.2} GiB per GPU instead of {:.2}; a step takes {:.0} ms instead of {:.0}.",
+            first.need_bytes.to_gib(),
+            second.need_bytes.to_gib(),
+            first.step_ms,
+            second.step_ms,
+        )
+    } else {
+        format!(
+            "{:.0} ms a step instead of {:.0} ({percent:.1} % less): {}; it needs {:.1} GiB {} per GPU.",
+            first.step_ms,
+            second.step_ms,
+            gains.join(", "),
+            memory.abs(),
+            if memory > 0.0 { "more" } else { "less" },
+        )
+    };
     Some(PlanReason {
         words,
         other: second,

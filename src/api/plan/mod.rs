@@ -7,6 +7,8 @@
 mod answer;
 mod judge;
 mod options;
+mod serving;
+mod spread;
 mod ways;
 
 #[cfg(test)]
@@ -22,11 +24,12 @@ use crate::memory::Interval;
 use crate::model::Mixer;
 use crate::parallel::Schedule;
 use crate::planner::{Branch, Counts, Order, Ranking, Search, Space, branches};
-use crate::request::{InputId, PlanAnswer, PlanProgress, Request, Section, Task};
+use crate::request::{InputId, PlanAnswer, PlanProgress, Planned, Request, Section, Task};
 use crate::units::Bytes;
 use crate::warn::Issue;
 use judge::{Asked, PlanJudge};
 use options::Options;
+pub(super) use spread::spread;
 use ways::Way;
 
 /// Hears how far a search is; `false` stops it.
@@ -65,6 +68,25 @@ pub fn plan_with(
     }
     let (ranking, counts) = search(&prepared, hear);
     answer::answer(&prepared, &ranking, &counts)
+}
+
+/// The best plans for a question: of serving where inputs of section `inference` are given, else of training.
+pub fn planned(request: &Request) -> Result<Planned, Vec<Issue>> {
+    planned_with(request, Strictness::default(), &mut |_| true)
+}
+
+/// As [`planned`], as strictly as asked, heard while it runs.
+pub fn planned_with(
+    request: &Request,
+    strictness: Strictness,
+    hear: Hear<'_>,
+) -> Result<Planned, Vec<Issue>> {
+    if request.serves() {
+        let found = serving::plan(request, strictness, hear)?;
+        return Ok(Planned::Serving(Box::new(found)));
+    }
+    let found = plan_with(request, strictness, hear)?;
+    Ok(Planned::Training(Box::new(found)))
 }
 
 /// The question without the options of a search.
@@ -202,7 +224,7 @@ fn asked_tokens(request: &Request) -> u64 {
 
 /// More GPUs than a node of the card has are on several nodes: those of the first node shape with this card, else as many
 /// cards as its node has.
-fn with_nodes(request: &Request) -> Request {
+pub(super) fn with_nodes(request: &Request) -> Request {
     let stated = [InputId::NodeShape, InputId::NumNodes, InputId::GpusPerNode];
     if stated.iter().any(|id| request.has(*id)) {
         return request.clone();
@@ -246,6 +268,7 @@ fn schedule(request: &Request) -> (Option<Schedule>, Option<u64>) {
 fn search(prepared: &Prepared, hear: Hear<'_>) -> (Ranking, Counts) {
     let order = Order {
         prefer_pipeline: prepared.options.prefer_pipeline,
+        by_memory: prepared.options.by_memory,
         per_node: prepared.per_node,
     };
     let asked = Asked {
@@ -265,6 +288,7 @@ fn search(prepared: &Prepared, hear: Hear<'_>) -> (Ranking, Counts) {
             combinations: prepared.space.size(),
             fitting: counts.fitting,
             best: best.first().map(|found| answer::point(prepared, found)),
+            serving: None,
         })
     };
     each(&asked, order, &all, &mut listen);
@@ -272,48 +296,16 @@ fn search(prepared: &Prepared, hear: Hear<'_>) -> (Ranking, Counts) {
 }
 
 /// Searches branches, each heard when it is done, until the listener wants no more.
-#[cfg(not(feature = "cli"))]
 fn each(asked: &Asked<'_>, order: Order, all: &[Branch], listen: &mut dyn FnMut(Ranking, &Counts) -> bool) {
-    let mut search = Search::new(asked.space, PlanJudge::new(asked), order);
-    for branch in all {
-        search.branch(*branch);
-        let (ranking, counts) = search.take();
-        if !listen(ranking, &counts) {
-            return;
-        }
-    }
-}
-
-/// As above, on all cores.
-#[cfg(feature = "cli")]
-fn each(asked: &Asked<'_>, order: Order, all: &[Branch], listen: &mut dyn FnMut(Ranking, &Counts) -> bool) {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc::channel;
-
-    let next = AtomicUsize::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let (send, receive) = channel();
-        for _ in 0..threads.min(all.len()) {
-            let (send, next) = (send.clone(), &next);
-            scope.spawn(move || {
-                let mut search = Search::new(asked.space, PlanJudge::new(asked), order);
-                while let Some(branch) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    search.branch(*branch);
-                    // Nobody hears it any more: the search was stopped.
-                    if send.send(search.take()).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(send);
-        for (ranking, counts) in receive {
-            if !listen(ranking, &counts) {
-                break;
-            }
-        }
-    });
+    spread(
+        all,
+        || Search::new(asked.space, PlanJudge::new(asked), order),
+        |search, branch| {
+            search.branch(*branch);
+            search.take()
+        },
+        &mut |(ranking, counts)| listen(ranking, &counts),
+    );
 }
 
 /// Without a limit: what needs the least.

@@ -37,6 +37,8 @@ pub struct Options {
     pub sequence_parallel: (bool, u64),
     /// Whether longer pipelines across nodes are preferred among equals.
     pub prefer_pipeline: bool,
+    /// Whether the least memory comes first, and not the shortest step.
+    pub by_memory: bool,
     /// How many plans are told.
     pub count: usize,
 }
@@ -72,6 +74,7 @@ impl Options {
                 given.integer(InputId::SequenceParallelThreshold).unwrap_or(4096),
             ),
             prefer_pipeline: given.toggle(InputId::PreferPipeline).unwrap_or(false),
+            by_memory: given.choice(InputId::PlanRank) == Some("capacity"),
             count: usize::try_from(given.integer(InputId::PlanCount).unwrap_or(10)).unwrap_or(10),
         }
     }

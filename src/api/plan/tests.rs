@@ -122,6 +122,7 @@ fn agrees(prepared: &Prepared) -> (usize, u64) {
     let space = &prepared.space;
     let order = Order {
         prefer_pipeline: prepared.options.prefer_pipeline,
+        by_memory: prepared.options.by_memory,
         per_node: prepared.per_node,
     };
     let mut slow = Ranking::new(order);

@@ -2,7 +2,7 @@
 
 use super::super::given::Given;
 use super::super::read::Typed;
-use super::Report;
+use super::{Report, prices};
 use crate::hardware::{NodeShape, find_node};
 use crate::network::{Algorithm, Choice};
 use crate::request::InputId;
@@ -30,8 +30,9 @@ pub struct Speed {
     pub overlap: (bool, bool, bool),
 }
 
-/// Reads it.
-pub fn speed(given: &Given) -> Speed {
+/// Reads it for a card; the typed price of a GPU-hour comes before that of the list.
+pub fn speed(given: &Given, gpu: &str, report: &mut Report) -> Speed {
+    let by_gpu = prices(given, &mut report.issues);
     let on = |id| given.toggle(id).unwrap_or(false);
     let gradients = on(InputId::OverlapGradReduce);
     Speed {
@@ -50,7 +51,7 @@ pub fn speed(given: &Given) -> Speed {
         },
         tf32: given.choice(InputId::Dtype) == Some("tf32"),
         token_budget: given.integer(InputId::TokenBudget),
-        price: given.number(InputId::GpuHourPrice),
+        price: given.number(InputId::GpuHourPrice).or(by_gpu.get(gpu).copied()),
         shape: given.choice(InputId::NodeShape).and_then(find_node),
         overlap: (
             gradients,

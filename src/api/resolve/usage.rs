@@ -379,6 +379,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::PeakTflops
         | InputId::TokenBudget
         | InputId::GpuHourPrice
+        | InputId::GpuPrices
         | InputId::OverlapGradReduce
         | InputId::NumNodes
         | InputId::GpusPerNode => Use::Used,
@@ -403,6 +404,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::EnableSequenceParallel
         | InputId::SequenceParallelThreshold
         | InputId::PreferPipeline
+        | InputId::PlanRank
         | InputId::PlanCount
         | InputId::AutoOptimize
         | InputId::ServerType

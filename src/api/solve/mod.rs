@@ -6,7 +6,7 @@
 //! that bisection sees. Nothing stops the search but the limit of the input itself, and then the answer says
 //! so. How a probe is made lives here; the search itself in [`search`] and [`bisect`], the cards in [`cards`].
 
-mod bisect;
+pub(super) mod bisect;
 mod cards;
 mod search;
 

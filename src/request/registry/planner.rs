@@ -61,7 +61,7 @@ pub(super) static UTILIZATION: Input = option(
         positive: true,
     },
 )
-.fixed("0.85")
+.derived("0.85 in training; in serving what each engine takes of a card")
 .help("The expected need may be this share of what a program gets of the card; the rest is the margin.");
 
 pub(super) static BATCH: Input = option(
@@ -88,7 +88,7 @@ pub(super) static ENGINES: Input = option(
     InputKind::List { max_len: 8 },
 )
 .derived("every engine that is built")
-.help("Names of engines, such as megatron_lm, fsdp.");
+.help("Names of engines, such as megatron_lm, fsdp; for serving vllm, sglang.");
 
 pub(super) static PRECISIONS: Input = option(
     InputId::PlanPrecisions,
@@ -101,18 +101,18 @@ pub(super) static PRECISIONS: Input = option(
             "asked",
             "As asked",
             &[],
-            "Only the precision of the question, or the usual one of each engine.",
+            "Only the precision of the question, or the usual one of each engine; of serving its formats.",
         ),
         Choice::new(
             "any",
             "Any",
             &[],
-            "Without fp32 master weights, too: small updates are lost in rounding.",
+            "Training without fp32 master weights, too: small updates are lost in rounding. Serving with quantised weights and caches.",
         ),
     ]),
 )
-.fixed("asked")
-.help("Whether plans may round otherwise than the question says.");
+.derived("as asked in training, any in serving")
+.help("Whether plans may round otherwise than the question says: weights of training, weights and cache of serving.");
 
 pub(super) static OFFLOAD: Input = option(
     InputId::PlanOffload,
@@ -219,6 +219,30 @@ pub(super) static PREFER_PIPELINE: Input = option(
 .fixed("false")
 .advanced()
 .help("Of plans that are as fast to a hundredth, the one with the longer pipeline across nodes comes first.");
+
+pub(super) static RANK: Input = option(
+    InputId::PlanRank,
+    "hybrid.rank_by",
+    "--rank-by",
+    "hrb",
+    "Best is",
+    InputKind::Choice(&[
+        Choice::new(
+            "speed",
+            "the fastest",
+            &["throughput"],
+            "Training: the shortest step. Serving: the most new tokens per second and GPU.",
+        ),
+        Choice::new(
+            "capacity",
+            "the roomiest",
+            &["memory"],
+            "Training: the least memory per GPU. Serving: the most requests at once.",
+        ),
+    ]),
+)
+.fixed("speed")
+.help("By what plans are sorted.");
 
 pub(super) static COUNT: Input = option(
     InputId::PlanCount,

@@ -188,6 +188,18 @@ pub(super) static GPU_HOUR_PRICE: Input = speed(
     "In any currency. It gives the cost of a billion tokens, and that of the run where its tokens are typed.",
 );
 
+pub(super) static GPU_PRICES: Input = speed(
+    InputId::GpuPrices,
+    (Section::Hardware, FormGroup::Speed),
+    "hardware.gpu_prices",
+    "--gpu-prices",
+    "gpr",
+    "Prices of GPU-hours by GPU",
+    InputKind::List { max_len: 200 },
+)
+.advanced()
+.help("Ids of GPUs with the price of an hour, such as h100-sxm-80gb=2.5, l40s=0.9, in any currency. The cheapest GPU is found by them; the price of a GPU-hour alone is that of the chosen GPU.");
+
 const fn overlap(
     id: InputId,
     key: &'static str,

@@ -1,0 +1,203 @@
+//! The cheapest GPU: across the table, of each kind the least number on which a question can be answered, with everything else as
+//! it is asked. Up to a node every number is tried that the mesh allows, beyond it whole nodes. What a number is judged by lives
+//! in `training` and `serving`; the search over numbers and the order of the answer here.
+
+mod serving;
+mod training;
+
+use std::cmp::Ordering;
+
+use super::given::Given;
+use super::job::Strictness;
+use super::part::part;
+use super::plan::spread;
+use super::resolve::prices;
+use crate::hardware::{self, Gpu, nodes};
+use crate::request::{Cheapest, CheapestLeftOut, CheapestRow, InputId, Range, Request, Task, Verdict};
+use crate::units::Bytes;
+use crate::warn::Issue;
+
+/// No job is larger here.
+const MOST_NODES: u64 = 256;
+
+/// By what the answer is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CheapestSort {
+    /// The fewest GPUs, then the smallest.
+    #[default]
+    Gpus,
+    /// The fewest GPU-hours for as many tokens.
+    GpuHours,
+    /// The least money for as many tokens; kinds without a typed price come last.
+    Cost,
+}
+
+impl CheapestSort {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Gpus, Self::GpuHours, Self::Cost];
+
+    /// The word in JSON and on the command line.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Gpus => "gpus",
+            Self::GpuHours => "gpu_hours",
+            Self::Cost => "cost",
+        }
+    }
+
+    /// The one with this word.
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|sort| sort.key() == key)
+    }
+}
+
+/// A number of GPUs that was tried.
+struct Tried {
+    gpus: u64,
+    usable: Bytes,
+    need: Range,
+    verdict: Verdict,
+    /// Tokens per second of all of them.
+    rate: Option<f64>,
+}
+
+impl Tried {
+    fn works(&self) -> bool {
+        self.verdict != Verdict::DoesNotFit
+    }
+}
+
+/// A question about one kind of GPU.
+struct Card<'a> {
+    /// The question with this GPU, without numbers of GPUs and nodes.
+    request: Request,
+    gpu: &'a Gpu,
+    /// GPUs of a node.
+    per_node: u64,
+}
+
+/// The GPUs on which a question can be answered: of serving where inputs of section `inference` are given, else of training.
+pub fn cheapest(request: &Request, sort: CheapestSort, whole_nodes: bool) -> Result<Cheapest, Vec<Issue>> {
+    let serves = request.serves();
+    let task = if serves { Task::Inference } else { Task::Training };
+    let own = part(&super::plan::without_options(request), task);
+    let warnings = if serves {
+        super::inference::question(&own, Strictness::default())?.warnings
+    } else {
+        super::job::job(&own, Strictness::default())?.warnings
+    };
+    let given = Given::read(&own, &mut Vec::new());
+    let by_gpu = prices(&given, &mut Vec::new());
+    let asked = given
+        .text(InputId::Gpu)
+        .and_then(|name| hardware::find(&name))
+        .map(|gpu| gpu.id.clone());
+    let of_asked = given.number(InputId::GpuHourPrice);
+    let cards: Vec<Card<'_>> = hardware::gpus().iter().map(|gpu| Card::new(&own, gpu)).collect();
+    let mut rows = Vec::new();
+    let mut left_out = Vec::new();
+    let work = |(): &mut (), card: &Card<'_>| {
+        let found = if serves {
+            serving::least(card, whole_nodes)
+        } else {
+            training::least(card, whole_nodes)
+        };
+        (card.gpu.id.clone(), found)
+    };
+    let per_tokens: u64 = if serves { 1_000_000 } else { 1_000_000_000 };
+    spread(&cards, || (), work, &mut |(id, found)| {
+        let card = cards.iter().find(|card| card.gpu.id == id);
+        match (found, card) {
+            (Ok(tried), Some(card)) => {
+                let own = of_asked.filter(|_| asked.as_deref() == Some(id.as_str()));
+                let price = own.or(by_gpu.get(&id).copied());
+                rows.push(card.row(&tried, price, per_tokens));
+            }
+            (Err(reason), _) => left_out.push(CheapestLeftOut { gpu: id, reason }),
+            (Ok(_), None) => {}
+        }
+        true
+    });
+    rows.sort_by(|left, right| compare(sort, left, right));
+    left_out.sort_by(|left, right| left.gpu.cmp(&right.gpu));
+    Ok(Cheapest {
+        kind: if serves { "serving" } else { "training" },
+        sorted_by: sort.key(),
+        whole_nodes,
+        per_tokens,
+        rows,
+        left_out,
+        warnings: warnings
+            .into_iter()
+            .filter(|issue| !matches!(issue.code, "not_used" | "assumed"))
+            .collect(),
+    })
+}
+
+/// The better first; what is not known comes last.
+fn compare(sort: CheapestSort, left: &CheapestRow, right: &CheapestRow) -> Ordering {
+    let known = |value: Option<f64>| value.unwrap_or(f64::INFINITY);
+    let first = match sort {
+        CheapestSort::Gpus => Ordering::Equal,
+        CheapestSort::GpuHours => known(left.gpu_hours).total_cmp(&known(right.gpu_hours)),
+        CheapestSort::Cost => known(left.cost).total_cmp(&known(right.cost)),
+    };
+    first
+        .then_with(|| left.gpus.cmp(&right.gpus))
+        .then_with(|| left.usable_bytes.cmp(&right.usable_bytes))
+        .then_with(|| left.gpu.cmp(&right.gpu))
+}
+
+impl<'a> Card<'a> {
+    fn new(request: &Request, gpu: &'a Gpu) -> Self {
+        let mut own = request.clone();
+        for id in [
+            InputId::GpuMemoryGb,
+            InputId::TotalGpuMemoryGb,
+            InputId::Ecc,
+            InputId::UnifiedMemoryGb,
+            InputId::NumGpus,
+            InputId::NodeShape,
+            InputId::NumNodes,
+            InputId::GpusPerNode,
+            InputId::DataParallelSize,
+            InputId::PeakTflops,
+            InputId::OtherGpus,
+        ] {
+            own.clear(id);
+        }
+        let shape = nodes().iter().find(|shape| shape.gpu == gpu.id);
+        let usual = gpu.node_gpus.map_or(8, u64::from);
+        Self {
+            request: own.with(InputId::Gpu, gpu.id.clone()),
+            gpu,
+            // Ranks on slices of a card cannot talk to each other (NVIDIA Multi-Instance GPU user guide).
+            per_node: match gpu.slice {
+                Some(_) => 1,
+                None => shape.map_or(usual, |shape| shape.gpus),
+            },
+        }
+    }
+
+    fn row(&self, tried: &Tried, price: Option<f64>, per_tokens: u64) -> CheapestRow {
+        let gpus = tried.gpus as f64;
+        let hours = tried
+            .rate
+            .map(|rate| per_tokens as f64 / rate.max(1e-9) * gpus / 3600.0);
+        CheapestRow {
+            gpu: self.gpu.id.clone(),
+            name: self.gpu.name.clone(),
+            gpus: tried.gpus,
+            nodes: tried.gpus.div_ceil(self.per_node.max(1)),
+            gpus_per_node: self.per_node,
+            usable_bytes: tried.usable,
+            need: tried.need,
+            verdict: tried.verdict,
+            tokens_per_second: tried.rate,
+            gpu_hours: hours,
+            price_per_gpu_hour: price,
+            cost_per_hour: price.map(|price| price * gpus),
+            cost: price.zip(hours).map(|(price, hours)| price * hours),
+        }
+    }
+}
