@@ -49,7 +49,7 @@ fn the_least_number_of_each_gpu_works_and_one_fewer_does_not() {
         "h100-sxm-80gb",
         "a100-sxm-80gb",
         "l40s",
-        "rtx-4090",
+        "a100-sxm-40gb",
         "h200-sxm-141gb",
     ] {
         let row = row(&found, gpu);

@@ -137,7 +137,7 @@ fn options_of_a_search_for_serving_have_an_effect() {
             .iter()
             .all(|plan| plan.point.need_bytes <= tight.asked.usable_bytes)
     );
-    different(json!({"hybrid": {"engines": ["sglang"]}}));
+    different(json!({"hybrid": {"engines": ["vllm"]}}));
     let few = different(json!({"hybrid": {"plans": 3}}));
     assert_eq!(few.plans.len(), 3);
     for (name, key) in [

@@ -21,7 +21,7 @@ pub use collective::Collective;
 pub use cost::{Algorithm, Choice, Cost, cost};
 pub use flops::{LayerWork, head_flops, model_flops_per_token};
 pub use kinds::Kinds;
-pub use machine::{Case, Efficiency, Machine, Rates, efficiency};
+pub use machine::{AttentionKernels, Case, Efficiency, Machine, Rates, efficiency};
 pub use serve::{Bound, Bounded, Serving};
 pub use step::{Exposed, StepTimes, step, step_of};
 pub use topology::{Cluster, Group, Wire};

@@ -72,6 +72,34 @@ impl Pass {
     fn total(self) -> Seconds {
         self.forward + self.backward
     }
+
+    /// With what is done beside the layers' own arithmetic.
+    fn with(self, (forward, backward): (Seconds, Seconds)) -> Self {
+        Self {
+            forward: self.forward + forward,
+            backward: self.backward + backward,
+            ..self
+        }
+    }
+}
+
+/// Copies around gathers of weights and reductions of gradients, in forward and backward of a micro-batch.
+fn staged(work: &Workload, held: Held, trained: f64, rates: &Rates) -> (Seconds, Seconds) {
+    let DataSharding::Sharded { regathered, each, .. } = work.sharding else {
+        return (Seconds::ZERO, Seconds::ZERO);
+    };
+    let (gather, reduce) = work.staged_bytes;
+    let again = if regathered { gather } else { 0.0 };
+    let often = if each {
+        1.0
+    } else {
+        1.0 / work.micro_batches.max(1) as f64
+    };
+    let reduced = reduce * often * trained;
+    (
+        rates.memory.time(held.all() * gather),
+        rates.memory.time(held.all() * (again + reduced)),
+    )
 }
 
 /// One micro-batch on a rank of the pipeline.
@@ -160,6 +188,7 @@ pub fn step_of(work: &Workload, kinds: &Kinds, rates: &Rates) -> StepTimes {
         .unwrap_or_default();
     let micro_batches = work.micro_batches.max(1) as f64;
     let held = Held::most(work, kinds);
+    let busiest = busiest.with(staged(work, held, kinds.trained(work), rates));
     let mut transfers: Vec<Exposed> = sent(work, kinds, held, &rates.cluster)
         .into_iter()
         .map(|transfer| {

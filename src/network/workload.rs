@@ -157,6 +157,9 @@ pub struct Workload {
     pub trained: Option<f64>,
     /// Bytes that the optimizer's step reads and writes per parameter that a rank updates.
     pub update_bytes: f64,
+    /// Bytes read and written per parameter of a rank where divided weights are gathered and gradients reduced: of one gather,
+    /// of one reduction.
+    pub staged_bytes: (f64, f64),
     /// Bytes per parameter that a step moves between GPU and host, and bytes that the host's step reads and writes, where
     /// states are there.
     pub offloaded: Option<(f64, f64)>,

@@ -229,7 +229,7 @@ impl ServingFound {
     pub fn merge(&mut self, other: Self) {
         self.served.extend(other.served);
         self.counts.add(&other.counts);
-        for (plan, short) in other.nearest {
+        if let Some((plan, short)) = other.nearest {
             self.near(plan, short);
         }
     }

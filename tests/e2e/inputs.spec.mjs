@@ -5,7 +5,7 @@ import { check, openPage, same, test } from "./lib/harness.mjs";
 import { change, inputs, link } from "./registry.mjs";
 
 // What decides time alone shows on the tab that tells it.
-const TIMED = /^(node_config\.(node_shape|interconnect|ports|network|collectives|compute|peak|token|price)|hardware\.gpu_prices|engine\.(overlap_grad|overlap_param|tp_comm))/;
+const TIMED = /^(node_config\.(node_shape|interconnect|ports|network|collectives|compute|attention|peak|token|price)|hardware\.gpu_prices|engine\.(overlap_grad|overlap_param|tp_comm))/;
 
 test("every input of the registry changes the answer, a warning or an error", async () => {
   const all = await inputs();

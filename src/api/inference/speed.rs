@@ -4,7 +4,7 @@ use super::job::Question;
 use crate::hardware::Gpu;
 use crate::inference::weights::WeightFormat;
 use crate::inference::{Engine, Estimate, PartId};
-use crate::network::{Bounded, Case, Choice, Cluster, Machine, Rates, Serving, efficiency};
+use crate::network::{AttentionKernels, Bounded, Case, Choice, Cluster, Machine, Rates, Serving, efficiency};
 use crate::request::{Figures, ServerId, ServingSpeed, Sizing};
 use crate::units::{Bytes, BytesPerSecond, FlopsPerSecond, Seconds};
 
@@ -43,6 +43,14 @@ fn peak(gpu: &Gpu, format: WeightFormat) -> Option<f64> {
     gpu.fp8_tflops.filter(|_| eight).or(gpu.bf16_tflops)
 }
 
+/// The generation of fused attention: engines that serve bring kernels of the newest, Transformers has torch's.
+const fn attention(engine: ServerId) -> AttentionKernels {
+    match engine {
+        ServerId::Huggingface => AttentionKernels::Second,
+        _ => AttentionKernels::Third,
+    }
+}
+
 /// Engines that share the experts of each layer.
 fn engines(question: &Question) -> u64 {
     match &question.job.engine {
@@ -54,7 +62,7 @@ fn engines(question: &Question) -> u64 {
 fn machine(question: &Question) -> Option<Machine> {
     let gpu = &question.card.gpu;
     let peak = FlopsPerSecond::from_tera(peak(gpu, question.job.weights.format)?);
-    let mut shares = efficiency(gpu, None);
+    let mut shares = efficiency(gpu, None, attention(question.engine));
     if let Some(typed) = question.traffic.bandwidth {
         shares.memory = [typed; 3];
     }

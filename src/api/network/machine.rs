@@ -2,8 +2,8 @@
 
 use super::super::job::Job;
 use crate::hardware::{Gpu, find_link};
-use crate::network::{Algorithm, Case, Choice, Cluster, Machine, Wire, efficiency};
-use crate::training::Precision;
+use crate::network::{Algorithm, AttentionKernels, Case, Choice, Cluster, Machine, Wire, efficiency};
+use crate::training::{Engine, Precision};
 use crate::units::{BytesPerSecond, DType, FlopsPerSecond, Seconds};
 
 /// What a healthy large ring reaches of a wire: 76 to 82 % of one direction (stas00/ml-engineering@744d01e
@@ -25,7 +25,7 @@ pub fn machine(job: &Job) -> (Machine, bool) {
         peak: peak * arithmetic(job),
         stated_peak: peak,
         memory: BytesPerSecond::from_gb(memory.unwrap_or_default()),
-        efficiency: efficiency(gpu, job.speed.compute_efficiency),
+        efficiency: efficiency(gpu, job.speed.compute_efficiency, attention(job)),
         clusters,
         choice: job.speed.choice,
         host: host(job),
@@ -41,6 +41,14 @@ fn arithmetic(job: &Job) -> f64 {
         (Precision::Pure(DType::Fp32), false) => 1.0 / 16.0,
         _ => 1.0,
     }
+}
+
+/// The generation of fused attention: what is typed, else that of Transformer Engine under Megatron and torch's.
+fn attention(job: &Job) -> AttentionKernels {
+    job.speed.attention.unwrap_or(match job.training.engine {
+        Engine::Megatron(_) => AttentionKernels::Third,
+        _ => AttentionKernels::Second,
+    })
 }
 
 /// The wire between GPUs of a node.

@@ -80,6 +80,7 @@ pub fn workload_of(
         gradient_bytes: gradient_bytes(training),
         trained,
         update_bytes: update_bytes(training),
+        staged_bytes: staged_bytes(training),
         offloaded: offloaded(training),
         // The reference model's pass; preferences of adapters switch them off for it.
         extra_forward: match training.objective {
@@ -288,6 +289,25 @@ fn update_bytes(training: &TrainingJob) -> f64 {
     };
     let gradients = gradient_bytes(training) * if training.gradient_clipping { 2.0 } else { 1.0 };
     2.0 * states + 2.0 * stored + master + gradients
+}
+
+/// Bytes that FSDP reads and writes per parameter around a gather and around a reduction.
+///
+/// FSDP2 copies what was gathered out of one buffer, and gradients into the buffer of the reduction in its type (torch
+/// distributed/fsdp/_fully_shard/_fsdp_collectives.py, `foreach_all_gather_copy_out` and `foreach_reduce_scatter_copy_in`). FSDP1
+/// gathers into the flat parameter itself, casts the whole gradient where the types differ, and divides it before it is reduced
+/// (torch distributed/fsdp/_runtime_utils.py, `_post_backward_hook` and `_reduce_grad`).
+fn staged_bytes(training: &TrainingJob) -> (f64, f64) {
+    let weight = training.precision.compute().bits() as f64 / 8.0;
+    let gradient = gradient_bytes(training);
+    match training.engine {
+        Engine::Fsdp2 { .. } => (2.0 * weight, weight + gradient),
+        Engine::Fsdp1 { .. } => {
+            let cast = if gradient > weight { weight + gradient } else { 0.0 };
+            (0.0, cast + 2.0 * gradient)
+        }
+        _ => (0.0, 0.0),
+    }
 }
 
 /// Bytes per parameter over the host's bus, and bytes of the host's own step: 16-bit gradients down and weights up, and 28

@@ -4,7 +4,7 @@ use super::super::given::Given;
 use super::super::read::Typed;
 use super::{Report, prices};
 use crate::hardware::{NodeShape, find_node};
-use crate::network::{Algorithm, Choice};
+use crate::network::{Algorithm, AttentionKernels, Choice};
 use crate::request::InputId;
 
 /// What decides the time of a step beside the job itself.
@@ -14,6 +14,8 @@ pub struct Speed {
     pub network_efficiency: (f64, bool),
     /// Share of the card's rate that products reach, where it was typed.
     pub compute_efficiency: Option<f64>,
+    /// The generation of fused attention, where it was typed.
+    pub attention: Option<AttentionKernels>,
     /// Rate of the card, where it was typed, in TFLOP/s.
     pub peak_tflops: Option<f64>,
     /// Which algorithm all-reduces use.
@@ -41,6 +43,12 @@ pub fn speed(given: &Given, gpu: &str, report: &mut Report) -> Speed {
             given.differs_from_default(InputId::NetworkEfficiency),
         ),
         compute_efficiency: given.number(InputId::ComputeEfficiency),
+        attention: match given.choice(InputId::AttentionKernels) {
+            Some("first") => Some(AttentionKernels::First),
+            Some("second") => Some(AttentionKernels::Second),
+            Some("third") => Some(AttentionKernels::Third),
+            _ => None,
+        },
         peak_tflops: given.number(InputId::PeakTflops),
         choice: match given.choice(InputId::Collectives) {
             Some("ring") => Choice::Only(Algorithm::Ring),

@@ -376,6 +376,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::LayerWiseLayout
         | InputId::NodeShape
         | InputId::ComputeEfficiency
+        | InputId::AttentionKernels
         | InputId::PeakTflops
         | InputId::TokenBudget
         | InputId::GpuHourPrice

@@ -210,6 +210,7 @@ registry! {
     HostMemoryGb => hardware::HOST_MEMORY_GB,
     HostDiskGb => hardware::HOST_DISK_GB,
     ComputeEfficiency => speed::COMPUTE_EFFICIENCY,
+    AttentionKernels => speed::ATTENTION_KERNELS,
     PeakTflops => speed::PEAK_TFLOPS,
     TokenBudget => speed::TOKEN_BUDGET,
     GpuHourPrice => speed::GPU_HOUR_PRICE,

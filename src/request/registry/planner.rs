@@ -242,7 +242,7 @@ pub(super) static RANK: Input = option(
     ]),
 )
 .fixed("speed")
-.help("By what plans are sorted.");
+.help("By what plans are sorted; the others stand behind, and the front has both.");
 
 pub(super) static COUNT: Input = option(
     InputId::PlanCount,

@@ -139,6 +139,42 @@ pub(super) static COMPUTE_EFFICIENCY: Input = speed(
     "stas00/ml-engineering@744d01e compute/accelerator: 794.5 of 989 TFLOP/s on H100, 271.2 of 312 on A100",
 ));
 
+pub(super) static ATTENTION_KERNELS: Input = speed(
+    InputId::AttentionKernels,
+    (Section::NodeConfig, FormGroup::Speed),
+    "node_config.attention_kernels",
+    "--attention-kernels",
+    "ak",
+    "Generation of fused attention",
+    InputKind::Choice(&[
+        Choice::new(
+            "first",
+            "FlashAttention",
+            &["1", "triton"],
+            "The first generation, also as Triton had it at first.",
+        ),
+        Choice::new(
+            "second",
+            "FlashAttention-2",
+            &["2"],
+            "What torch and the flash-attn package have.",
+        ),
+        Choice::new(
+            "third",
+            "FlashAttention-3 or cuDNN",
+            &["3", "cudnn"],
+            "What Transformer Engine calls on Hopper; the second generation on older cards.",
+        ),
+    ]),
+)
+.derived("the third under Megatron, else the second")
+.advanced()
+.help("Which share of the card's rate fused attention reaches. It decides time, not memory.")
+.cite(Citation::new(
+    Evidence::Published,
+    "arXiv 2307.08691, arXiv 2407.08608: on H100 the second generation reaches 35 %, the third up to 65 %",
+));
+
 pub(super) static PEAK_TFLOPS: Input = speed(
     InputId::PeakTflops,
     (Section::NodeConfig, FormGroup::Speed),

@@ -24,7 +24,7 @@ pub struct Asked<'a> {
     pub ways: &'a [Way],
 }
 
-/// A combination at one request.
+/// A combination that went through the door.
 struct Opened {
     plan: Deployment,
     question: Question,
@@ -89,10 +89,13 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The combination at one request.
-    fn open(&mut self, plan: &Deployment) -> Result<&mut Opened, Rule> {
+    /// The combination at so many requests. What an engine reads at its start does not depend on them, but for llama.cpp, which
+    /// gives several requests caches of their own.
+    fn open(&mut self, plan: &Deployment, file_at: u64) -> Result<&mut Opened, Rule> {
+        let way = self.asked.ways.get(plan.way);
+        let file = way.is_some_and(|way| way.engine == ServerId::LlamaCpp);
         let plan = Deployment {
-            sequences: 1,
+            sequences: if file { file_at } else { 1 },
             ..*plan
         };
         if self.opened.as_ref().is_none_or(|opened| opened.plan != plan) {
@@ -141,7 +144,7 @@ fn weights(estimate: &Estimate) -> Bytes {
 
 impl ServingJudge for Judge<'_> {
     fn opens(&mut self, plan: &Deployment) -> Result<(), Rule> {
-        let opened = self.open(plan)?;
+        let opened = self.open(plan, 1)?;
         // Layers that do not fit stay on the host there.
         let spills = matches!(opened.question.job.engine, Engine::LlamaCpp(_));
         let usable = opened.question.card.usable.high;
@@ -154,11 +157,17 @@ impl ServingJudge for Judge<'_> {
     }
 
     fn most(&mut self, plan: &Deployment) -> Result<u64, Rule> {
-        let opened = self.open(plan)?;
-        let found = capacity(&opened.question.job, &opened.estimate, Some(2), |_| false);
-        let (need, budget) = (opened.estimate.need.expected, opened.estimate.budget);
-        self.short = need.saturating_sub(budget).max(Bytes::new(1));
-        Ok(found.sequences)
+        for at in [2, 1] {
+            let opened = self.open(plan, at)?;
+            let found = capacity(&opened.question.job, &opened.estimate, Some(2), |_| false).sequences;
+            let file = matches!(opened.question.job.engine, Engine::LlamaCpp(_));
+            let (need, budget) = (opened.estimate.need.expected, opened.estimate.budget);
+            self.short = need.saturating_sub(budget).max(Bytes::new(1));
+            if !file || found >= at {
+                return Ok(found.min(if file && at == 1 { 1 } else { u64::MAX }));
+            }
+        }
+        Ok(0)
     }
 
     fn load(&mut self, plan: &Deployment) -> Load {
@@ -168,13 +177,13 @@ impl ServingJudge for Judge<'_> {
             delays: (f64::INFINITY, f64::INFINITY),
         };
         let sequences = plan.sequences;
-        let Ok(opened) = self.open(plan) else {
+        let Ok(opened) = self.open(plan, sequences) else {
             return nothing;
         };
-        opened.question.job.sequences = sequences;
+        let before = std::mem::replace(&mut opened.question.job.sequences, sequences);
         let estimate = evaluate(&opened.question.job);
         let found = pace(&opened.question, &estimate);
-        opened.question.job.sequences = 1;
+        opened.question.job.sequences = before;
         Load {
             need: estimate.need.expected,
             rate: found.map_or(0.0, |pace| pace.rate),

@@ -64,8 +64,13 @@ fn through_the_door(prepared: &Prepared, plan: Deployment) -> Option<Served> {
     (within && sooner(load.delays.0, first) && sooner(load.delays.1, each)).then_some(Served { plan, load })
 }
 
-/// What the engine itself says the most is.
+/// What the engine itself says the most is. llama.cpp gives several requests caches of their own, so it is asked about two.
 fn most(prepared: &Prepared, plan: Deployment) -> u64 {
+    let file = prepared.ways[plan.way].engine == ServerId::LlamaCpp;
+    let plan = Deployment {
+        sequences: if file { 2 } else { 1 },
+        ..plan
+    };
     let request = part(&judge::asked(&prepared.asked(), &plan), Task::Inference);
     let found = question(&request, Strictness::default()).ok();
     found
