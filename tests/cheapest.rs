@@ -121,6 +121,14 @@ fn a_copy_that_serves_needs_the_fewest_gpus_and_traffic_multiplies_them() {
     assert_eq!((found.kind, found.per_tokens), ("serving", 1_000_000));
     let request = Request::from_json(&question).expect("a request");
     for gpu in ["h100-sxm-80gb", "l40s", "h200-sxm-141gb"] {
+        // Opened, a row is the question that it says it is.
+        let mut opened = request.clone();
+        for (key, value) in &row(&found, gpu).values {
+            opened.set(api::Input::by_key(key).expect("an input").id, value.clone());
+        }
+        let said = api::calculate_inference(&opened).expect("an answer");
+        assert_eq!(said.need, row(&found, gpu).need, "{gpu}");
+        assert_eq!(said.gpus_used, row(&found, gpu).gpus, "{gpu}");
         let answer = api::calculate_inference(&request.clone().with(InputId::Gpu, gpu)).expect("an answer");
         assert_eq!(answer.fewest_gpus, Some(row(&found, gpu).gpus), "{gpu}");
     }

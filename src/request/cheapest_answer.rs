@@ -1,6 +1,7 @@
 //! The GPUs on which a question can be answered: of each kind the least number, with what that costs in GPU-hours and in money.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::answer::{Range, Verdict};
 use crate::units::Bytes;
@@ -59,6 +60,8 @@ pub struct CheapestRow {
     /// Cost of `per_tokens` tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+    /// The inputs that make the question this row, by key.
+    pub values: Map<String, Value>,
 }
 
 /// A kind of GPU on which no number is enough.

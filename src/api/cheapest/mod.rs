@@ -7,6 +7,8 @@ mod training;
 
 use std::cmp::Ordering;
 
+use serde_json::{Map, Value, json};
+
 use super::given::Given;
 use super::job::Strictness;
 use super::part::part;
@@ -19,6 +21,21 @@ use crate::warn::Issue;
 
 /// No job is larger here.
 const MOST_NODES: u64 = 256;
+
+/// Inputs that belong to the GPU of the question or to their number.
+const OF_CARD: [InputId; 11] = [
+    InputId::GpuMemoryGb,
+    InputId::TotalGpuMemoryGb,
+    InputId::Ecc,
+    InputId::UnifiedMemoryGb,
+    InputId::NumGpus,
+    InputId::NodeShape,
+    InputId::NumNodes,
+    InputId::GpusPerNode,
+    InputId::DataParallelSize,
+    InputId::PeakTflops,
+    InputId::OtherGpus,
+];
 
 /// By what the answer is sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +76,8 @@ struct Tried {
     verdict: Verdict,
     /// Tokens per second of all of them.
     rate: Option<f64>,
+    /// Tensor-parallel ranks of a copy that serves; nothing where the question's own hold.
+    ranks: Option<u64>,
 }
 
 impl Tried {
@@ -151,19 +170,7 @@ fn compare(sort: CheapestSort, left: &CheapestRow, right: &CheapestRow) -> Order
 impl<'a> Card<'a> {
     fn new(request: &Request, gpu: &'a Gpu) -> Self {
         let mut own = request.clone();
-        for id in [
-            InputId::GpuMemoryGb,
-            InputId::TotalGpuMemoryGb,
-            InputId::Ecc,
-            InputId::UnifiedMemoryGb,
-            InputId::NumGpus,
-            InputId::NodeShape,
-            InputId::NumNodes,
-            InputId::GpusPerNode,
-            InputId::DataParallelSize,
-            InputId::PeakTflops,
-            InputId::OtherGpus,
-        ] {
+        for id in OF_CARD {
             own.clear(id);
         }
         let shape = nodes().iter().find(|shape| shape.gpu == gpu.id);
@@ -198,6 +205,29 @@ impl<'a> Card<'a> {
             price_per_gpu_hour: price,
             cost_per_hour: price.map(|price| price * gpus),
             cost: price.zip(hours).map(|(price, hours)| price * hours),
+            values: self.values(tried),
         }
+    }
+
+    /// The inputs of a row: those of another GPU are taken away.
+    fn values(&self, tried: &Tried) -> Map<String, Value> {
+        let mut values = Map::new();
+        for id in OF_CARD {
+            values.insert(id.key().to_owned(), Value::Null);
+        }
+        let mut set = |id: InputId, value: Value| values.insert(id.key().to_owned(), value);
+        set(InputId::Gpu, json!(self.gpu.id));
+        set(InputId::NumGpus, json!(tried.gpus));
+        match tried.ranks {
+            Some(ranks) => {
+                set(InputId::ServerPipelineParallel, Value::Null);
+                set(InputId::ServerTensorParallel, json!(ranks));
+            }
+            None if tried.gpus > self.per_node => {
+                set(InputId::GpusPerNode, json!(self.per_node));
+            }
+            None => {}
+        }
+        values
     }
 }

@@ -50,6 +50,7 @@ pub fn least(card: &Card<'_>, whole_nodes: bool) -> Result<Tried, String> {
         need: copy.need,
         verdict: copy.verdict,
         rate: speed.map(|speed| speed.output_tokens_per_second.expected * whole as f64),
+        ranks: (!file).then_some(ranks),
     })
 }
 

@@ -81,5 +81,6 @@ fn asked(card: &Card<'_>, gpus: u64) -> Result<Tried, String> {
         need: range(outcome.need),
         verdict: outcome.verdict,
         rate,
+        ranks: None,
     })
 }

@@ -68,6 +68,9 @@ pub fn serving() -> AnyView {
             })
         })
     };
+    let planner = form.planner.view(move |planner| {
+        view! { {(planner.serving)(form)} {(planner.cheapest)(form, Task::Inference)} }.into_any()
+    });
     let opened = RwSignal::new(false);
     let pinned = move || {
         form.served.with(|answer| {
@@ -101,6 +104,7 @@ pub fn serving() -> AnyView {
             {part(cards)}
             {part(sharing)}
             {side_by_side::side_by_side(form)}
+            {planner}
             {part(start_up)}
             {warnings}
             {explained}

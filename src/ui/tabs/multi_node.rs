@@ -7,7 +7,7 @@ use super::super::answer::travelling;
 use super::super::part::part;
 use super::super::state::use_form;
 use super::columns;
-use crate::api::InputId;
+use crate::api::{InputId, Task};
 
 /// What is asked at once besides the model and the GPU; `fields::group` leaves them out of the groups of this tab.
 pub const SETUP: [InputId; 7] = [
@@ -25,7 +25,9 @@ pub type Nodes = fn() -> AnyView;
 
 fn content() -> AnyView {
     let form = use_form();
-    let planner = form.planner.view(move |planner| planner(form));
+    let planner = form.planner.view(move |planner| {
+        view! { {(planner.training)(form)} {(planner.cheapest)(form, Task::Training)} }.into_any()
+    });
     let answer = view! { {travelling()} {planner} }.into_any();
     columns("Training across nodes of", &SETUP, ().into_any(), answer)
 }

@@ -11,6 +11,10 @@ pub enum Message {
     Progress(Progress),
     /// The answer.
     Answer(Box<Answer>),
+    /// The answer to a search for ways of serving.
+    Serving(Box<Serving>),
+    /// The cheapest GPUs.
+    Cheapest(Box<Cheapest>),
     /// It is refused, or cannot run.
     Refused(Vec<Refused>),
 }
@@ -26,6 +30,115 @@ pub struct Progress {
     pub fitting: u64,
     /// The best so far.
     pub best: Option<Point>,
+    /// The best way of serving so far.
+    pub serving: Option<ServingPoint>,
+}
+
+/// A way of serving.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServingPoint {
+    /// For a person.
+    pub name: String,
+    /// New tokens per second and GPU.
+    pub tokens_per_second_per_gpu: Option<f64>,
+    /// Milliseconds per token.
+    pub tpot_ms: Option<f64>,
+    /// Requests at once.
+    pub at_once: u64,
+    /// Bytes per GPU.
+    pub need_bytes: u64,
+    /// Effect on what the model says.
+    pub effect: String,
+    /// The inputs that make it.
+    pub values: Map<String, Value>,
+}
+
+/// One of the best ways of serving.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServingRow {
+    /// The plan.
+    #[serde(flatten)]
+    pub point: ServingPoint,
+}
+
+/// The answer to a search for ways of serving.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Serving {
+    /// What was searched.
+    pub space: Space,
+    /// The best.
+    pub plans: Vec<ServingRow>,
+    /// The front.
+    pub front: Vec<ServingPoint>,
+    /// The best for each effect.
+    pub by_effect: Vec<ServingPoint>,
+    /// Why the first.
+    pub why: Option<ServingWhy>,
+    /// What is too large by the least.
+    pub nearest: Option<Nearest>,
+    /// Refused engines.
+    pub refused: Vec<Way>,
+}
+
+/// Why the first is the first.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServingWhy {
+    /// In words.
+    pub words: String,
+    /// The next.
+    pub other: ServingPoint,
+}
+
+/// What is too large by the least.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Nearest {
+    /// For a person.
+    pub name: String,
+    /// By how much.
+    pub shortfall_bytes: u64,
+}
+
+/// The cheapest GPUs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Cheapest {
+    /// `training` or `serving`.
+    pub kind: String,
+    /// A row for each kind.
+    pub rows: Vec<CheapestRow>,
+    /// Kinds that never work.
+    pub left_out: Vec<LeftOutGpu>,
+}
+
+/// A kind of GPU.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CheapestRow {
+    /// Id.
+    pub gpu: String,
+    /// Name.
+    pub name: String,
+    /// How many.
+    pub gpus: u64,
+    /// On how many nodes.
+    pub nodes: u64,
+    /// Tokens per second of all.
+    pub tokens_per_second: Option<f64>,
+    /// GPU-hours for as many tokens.
+    pub gpu_hours: Option<f64>,
+    /// Price of an hour of all.
+    pub cost_per_hour: Option<f64>,
+    /// Cost of as many tokens.
+    pub cost: Option<f64>,
+    /// The inputs that make it.
+    pub values: Map<String, Value>,
+}
+
+/// A kind that never works.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LeftOutGpu {
+    /// Id.
+    pub gpu: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A plan.

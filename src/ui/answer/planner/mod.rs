@@ -2,9 +2,11 @@
 //! against memory as a drawing and as a table. The search runs in a worker, so the page never waits; both the view and the
 //! search are parts of the module of their own.
 
+mod cheapest;
 mod drawing;
 mod found;
 mod panel;
+mod served;
 mod worker;
 
 pub use panel::{Planner, load};

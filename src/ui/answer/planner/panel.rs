@@ -11,17 +11,35 @@ use super::super::super::state::{Form, PageStoreFields};
 use super::super::serving::{Column, table};
 use super::drawing::draw;
 use super::found::{Answer, Message, Point, Progress, Refused, Row};
-use super::worker::Search;
+use super::worker::{Search, Sought};
 use crate::api::{self, InputId, Task};
 use crate::ui::plots::linear as scale;
 use crate::units::Bytes;
 
 use Column::{Number, Words};
 
-/// What the part holds: the view.
-pub type Planner = fn(Form) -> AnyView;
+/// What the part holds: the views.
+#[derive(Clone, Copy)]
+pub struct Planner {
+    /// Plans of training.
+    pub training: fn(Form) -> AnyView,
+    /// Plans of serving.
+    pub serving: fn(Form) -> AnyView,
+    /// The cheapest GPU for a question of this kind.
+    pub cheapest: fn(Form, Task) -> AnyView,
+}
 
-part!(planner holds Planner: panel);
+const ALL: Planner = Planner {
+    training: panel,
+    serving: super::served::panel,
+    cheapest: super::cheapest::panel,
+};
+
+part!(planner holds Planner: ALL);
+
+/// What is said where nothing can be searched.
+pub(super) const NO_WORKER: &str =
+    "This browser gives the page no worker to search in. The command line has the same: gpu-mem-calc plan.";
 
 /// Options that are shown at once.
 const OPTIONS: [InputId; 5] = [
@@ -67,6 +85,8 @@ fn panel(form: Form) -> AnyView {
                 Message::Progress(progress) => State::Running(progress),
                 Message::Answer(answer) => State::Done(answer),
                 Message::Refused(why) => State::Refused(why),
+                // Nothing else is asked for here.
+                Message::Serving(_) | Message::Cheapest(_) => State::Idle,
             });
             if over {
                 // Not at once: what is told here is called by it.
@@ -78,11 +98,9 @@ fn panel(form: Form) -> AnyView {
                 "The search ended with an error.",
             )]))
         };
-        match Search::start(&request, hear, fail) {
+        match Search::start(Sought::Plans, &request, hear, fail) {
             Some(started) => search.set_value(Some(started)),
-            None => state.set(State::Refused(vec![Refused::here(
-                "This browser gives the page no worker to search in. The command line has the same: gpu-mem-calc plan.",
-            )])),
+            None => state.set(State::Refused(vec![Refused::here(NO_WORKER)])),
         }
     };
     let stop = move |_| {
@@ -127,7 +145,7 @@ fn panel(form: Form) -> AnyView {
 }
 
 impl Refused {
-    fn here(message: &str) -> Self {
+    pub(super) fn here(message: &str) -> Self {
         Self {
             path: String::new(),
             message: message.to_owned(),

@@ -10,21 +10,54 @@ use web_sys::{
 
 use super::super::super::dom;
 use super::super::super::part::part;
-use crate::api::{self, Request, Strictness};
+use crate::api::{self, CheapestSort, Planned, Request, Strictness};
 
 /// Milliseconds between two messages about progress.
 const OFTEN: f64 = 50.0;
 
-/// What the part holds: a search, and what it sends.
-type Searched = fn(&str, &mut dyn FnMut(&Value));
+/// What the part holds: a search for something, and what it sends.
+type Searched = fn(Sought, &str, &mut dyn FnMut(&Value));
 
-fn searched(request: &str, send: &mut dyn FnMut(&Value)) {
+/// What is searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// Plans of training or of serving.
+    Plans,
+    /// The cheapest GPU, by its order; of whole nodes.
+    Cheapest(CheapestSort, bool),
+}
+
+impl Sought {
+    /// The word by which the worker is told.
+    fn word(self) -> String {
+        match self {
+            Self::Plans => "plans".to_owned(),
+            Self::Cheapest(sort, whole) => format!("{}{}", sort.key(), if whole { " nodes" } else { "" }),
+        }
+    }
+
+    fn from_word(word: &str) -> Self {
+        let (key, whole) = match word.strip_suffix(" nodes") {
+            Some(key) => (key, true),
+            None => (word, false),
+        };
+        CheapestSort::from_key(key).map_or(Self::Plans, |sort| Self::Cheapest(sort, whole))
+    }
+}
+
+fn searched(sought: Sought, request: &str, send: &mut dyn FnMut(&Value)) {
     let request = match Request::from_text(request) {
         Ok(request) => request,
         Err(issue) => return send(&json!({ "refused": [issue] })),
     };
+    if let Sought::Cheapest(sort, whole) = sought {
+        return match api::cheapest(&request, sort, whole) {
+            Ok(answer) => send(&json!({ "cheapest": answer })),
+            Err(issues) => send(&json!({ "refused": issues })),
+        };
+    }
     let mut last = f64::NEG_INFINITY;
-    let found = api::plan_with(&request, Strictness::default(), &mut |progress| {
+    let found = api::planned_with(&request, Strictness::default(), &mut |progress| {
         let now = js_sys::Date::now();
         // The first is told at once.
         if now - last >= OFTEN {
@@ -34,7 +67,8 @@ fn searched(request: &str, send: &mut dyn FnMut(&Value)) {
         true
     });
     match found {
-        Ok(answer) => send(&json!({ "answer": answer })),
+        Ok(Planned::Training(answer)) => send(&json!({ "answer": answer })),
+        Ok(Planned::Serving(answer)) => send(&json!({ "serving": answer })),
         Err(issues) => send(&json!({ "refused": issues })),
     }
 }
@@ -43,14 +77,14 @@ part!(search holds Searched: searched);
 
 /// Runs in the worker: searches, and sends each message as JSON text.
 #[wasm_bindgen(js_name = planInWorker)]
-pub async fn plan_in_worker(request: String) {
+pub async fn plan_in_worker(sought: String, request: String) {
     let scope = js_sys::global().unchecked_into::<DedicatedWorkerGlobalScope>();
     let mut send = |message: &Value| {
         // A worker that is being ended has nobody to tell.
         let _ = scope.post_message(&JsValue::from_str(&message.to_string()));
     };
     match load().await {
-        Some(search) => search(&request, &mut send),
+        Some(search) => search(Sought::from_word(&sought), &request, &mut send),
         None => send(&json!({ "refused": [{ "message": "The planner could not be loaded." }] })),
     }
 }
@@ -65,6 +99,7 @@ pub struct Search {
 impl Search {
     /// Starts one; nothing where the browser gives no worker.
     pub fn start(
+        sought: Sought,
         request: &Request,
         hear: impl Fn(String) + 'static,
         fail: impl Fn() + 'static,
@@ -72,8 +107,9 @@ impl Search {
         let bindings = dom::module()?;
         let request = request.to_json().to_string();
         let script = format!(
-            "import init, {{ planInWorker }} from {};\ninit().then(() => planInWorker({}));",
+            "import init, {{ planInWorker }} from {};\ninit().then(() => planInWorker({}, {}));",
             Value::from(bindings),
+            Value::from(sought.word()),
             Value::from(request)
         );
         let pieces = js_sys::Array::of1(&JsValue::from_str(&script));
