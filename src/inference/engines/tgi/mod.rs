@@ -179,7 +179,7 @@ fn parts(asked: &InferenceJob, found: &Start, want: u64) -> Vec<Part> {
         Part::new(
             PartId::Activations,
             found.activations,
-            "the warm-up's prefill: one layer, up to the logits of all tokens (derived)",
+            "the warm-up's prefill: segments of one layer and of the logits (flash_causal_lm.py generate_token)",
         ),
         Part::new(
             PartId::Graphs,
@@ -214,7 +214,7 @@ fn rows(asked: &InferenceJob, found: &Start, want: u64) -> Ledger {
             Group::Activations,
             found.activations.expected,
             PREFILL,
-            "the larger of a layer's working set and P x V x (b + 4)",
+            "segments of one layer for P tokens, and of logits",
             vec![
                 Symbol::new("P", "tokens of a prefill", settings.prefill),
                 Symbol::new("V", "vocabulary", asked.network.vocabulary),

@@ -19,6 +19,18 @@ pub enum Prefill {
     Card,
 }
 
+/// Of which tokens a prefill of the warm-up computes logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Logits {
+    /// Of all tokens, with their log-softmax beside them.
+    Copied,
+    /// Of all tokens; the log-softmax takes their place.
+    InPlace,
+    /// Of the last token of each request.
+    Last,
+}
+
 /// The facts of one release and of those after it up to the next row.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +47,10 @@ pub struct Release {
     pub prefill: Prefill,
     /// Whether FlashInfer and flash-decoding exist, with blocks of their own.
     pub kernels: bool,
+    /// The logits of the warm-up's prefill.
+    pub logits: Logits,
+    /// Whether each request of the warm-up has room for the longest request; before for two tokens more than its prompt.
+    pub reserves: bool,
     /// Where this was read.
     pub source: String,
 }

@@ -5,14 +5,16 @@
 //!   up to 2.4:  free' = w (free - (1 - m) total)      from 3.0:  free' = free - (1 - m w) total
 //!   tokens = (blocks of free' + blocks of the warm-up) x block
 //!
-//! The allocator's cache is not emptied before the reading, so the peak of the prefill counts as used.
+//! The warm-up asks for requests of the longest prompt until the tokens of a prefill are reached. The allocator's cache is not
+//! emptied before the reading, so every segment that the prefill took counts as used.
 
 use super::super::super::job::{CacheType, InferenceJob};
 use super::super::super::vllm::profile::profile;
 use super::super::super::vllm::tensors::{Weights, all_weights, padded_vocabulary, stages};
 use super::super::super::vllm::{Job, SamplerKernel, Settings as Plain};
+use super::super::super::weights::WeightFormat;
 use super::super::loaded::{self, Loading};
-use super::release::Prefill;
+use super::release::{Logits, Prefill};
 use super::{Kernel, Options, log};
 use crate::memory::Interval;
 use crate::model::{FeedForward, Mixer, Network};
@@ -33,6 +35,8 @@ pub struct Settings {
     pub wiggle: f64,
     /// Tokens of a block.
     pub block: u64,
+    /// Tokens of the blocks that the requests of the warm-up hold.
+    pub warm: u64,
     /// The kernels of attention.
     pub kernel: Kernel,
 }
@@ -44,10 +48,15 @@ impl Settings {
         let positions = asked.network.max_positions.unwrap_or(4096);
         let usual = match release.prefill {
             Prefill::Card => positions,
-            _ => positions.min(4096),
+            Prefill::Input => positions.min(4096),
+            Prefill::Fixed => 2048,
         };
         let length = options.length.unwrap_or(usual.max(asked.length()));
-        let input = options.input.unwrap_or(length.saturating_sub(1).max(1));
+        let most = length.saturating_sub(1).max(1);
+        let input = options.input.unwrap_or(match release.prefill {
+            Prefill::Fixed => asked.prompt.max(1024).min(most),
+            _ => most,
+        });
         let kernel = options
             .kernel
             .unwrap_or(match (release.kernels, asked.device.capability) {
@@ -59,20 +68,43 @@ impl Settings {
             Prefill::Input => input.saturating_add(50),
             Prefill::Card => afforded(asked, positions),
         });
+        let block = options.block.unwrap_or(match kernel {
+            Kernel::Paged => 16,
+            Kernel::FlashDecoding => 256,
+            Kernel::FlashInfer => 1,
+        });
+        // From 3.0 on limits that nobody set leave a single request with all tokens.
+        let open = release.prefill == Prefill::Card && options.input.is_none();
+        let room = match (open && options.length.is_none(), release.reserves) {
+            (true, _) => (0, 0),
+            (_, true) => (most, 0),
+            (_, false) => (0, 1),
+        };
+        let prompt = if open { prefill } else { input };
         Self {
             input,
             length,
             prefill: prefill.max(1),
             fraction: options.fraction.unwrap_or(1.0),
             wiggle: options.wiggle.unwrap_or(release.wiggle),
-            block: options.block.unwrap_or(match kernel {
-                Kernel::Paged => 16,
-                Kernel::FlashDecoding => 256,
-                Kernel::FlashInfer => 1,
-            }),
+            block,
+            warm: reserved(prefill.max(1), prompt.max(1), room, block),
             kernel,
         }
     }
+}
+
+/// Tokens of the blocks that the warm-up's requests hold: prompts of `input` tokens until `prefill` is reached, the last one
+/// cut, each with room for so many tokens at least, or for so many more than its prompt.
+fn reserved(prefill: u64, input: u64, (most, more): (u64, u64), block: u64) -> u64 {
+    let held = |prompt: u64| {
+        let tokens = prompt.saturating_add(more).max(most);
+        tokens.div_ceil(block.max(1)).saturating_mul(block)
+    };
+    let rest = prefill % input;
+    (prefill / input)
+        .saturating_mul(held(input))
+        .saturating_add(if rest > 0 { held(rest) } else { 0 })
 }
 
 /// TFLOP/s that the launcher knows a card by; 4096 tokens where it does not.
@@ -87,13 +119,23 @@ const RATES: [(&str, f64); 8] = [
     ("t4", 65.0),
 ];
 
+/// Tokens of a prefill where the launcher does not know the card: more for models whose images need them.
+fn unknown_card(network: &Network) -> u64 {
+    let kind = network.model_type.as_str();
+    match network.towers.is_empty() {
+        false if kind.starts_with("gemma3") => 8000,
+        false if kind.starts_with("qwen2_vl") || kind.starts_with("qwen2_5_vl") => 10_000,
+        _ => 4096,
+    }
+}
+
 /// Tokens of a prefill that a card affords: those of a second of its arithmetic, no more than the model's positions or what
 /// its memory holds beside weights (`launcher/src/main.rs`).
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn afforded(asked: &InferenceJob, positions: u64) -> u64 {
     let name = asked.device.name.to_lowercase();
     let Some((_, rate)) = RATES.iter().find(|(part, _)| name.contains(part)) else {
-        return positions.min(4096);
+        return positions.min(unknown_card(&asked.network));
     };
     let shards = asked.tensor.max(1) as f64;
     let by_rate = rate * 1e12 * shards / operations(&asked.network).max(1.0);
@@ -199,10 +241,9 @@ pub fn tokens(settings: &Settings, of_card: bool, free: Bytes, total: Bytes, cel
         true => free.saturating_sub(total.scaled(1.0 - settings.fraction * settings.wiggle)),
     };
     let block_bytes = cell.saturating_mul(settings.block).max(1);
-    let warm = settings.prefill.div_ceil(settings.block.max(1));
     (left.get() / block_bytes)
-        .saturating_add(warm)
         .saturating_mul(settings.block)
+        .saturating_add(settings.warm)
 }
 
 fn job<'a>(asked: &'a InferenceJob, positions: u64) -> Option<Job<'a>> {
@@ -238,11 +279,10 @@ pub fn budget(asked: &InferenceJob, options: &Options, loaded: &[Weights]) -> St
         parts.reserved,
         parts.reserved + Bytes::from_gib(0.2),
     );
-    let activations = activations(asked, settings);
+    let activations = activations(asked, settings, options.release.logits);
     let outside = outside(asked);
     let cell = cell(asked, 0..size);
-    let warm =
-        Bytes::new(cell.saturating_mul(settings.block)) * settings.prefill.div_ceil(settings.block.max(1));
+    let warm = Bytes::new(cell) * settings.warm;
     let taken = weights + activations + outside;
     let usable = asked.device.usable;
     let total = asked.device.total;
@@ -322,33 +362,93 @@ fn gib(low: f64, expected: f64, high: f64) -> Interval {
     )
 }
 
-/// The context with kernels, and NCCL: 0.4 to 0.7 GiB beside a pool on an RTX 3090 (tgi-018, tgi-019), up to 1.5.
+/// The context with kernels, and NCCL: 0.4 to 0.7 GiB beside a pool on an RTX 3090 (tgi-018, tgi-019), 1.8 with a driver that
+/// is older than the image's CUDA and loads all kernels (tgi-005, less 0.3 of graphs).
 fn outside(asked: &InferenceJob) -> Interval {
     match asked.tensor {
-        0 | 1 => gib(0.4, 0.7, 1.2),
+        0 | 1 => gib(0.4, 0.7, 1.8),
         _ => gib(0.6, 1.2, 2.2),
     }
 }
 
-/// The peak of a prefill: one layer, up to the logits of all its tokens in 16 bits and in fp32, which some versions compute
-/// (derived; a default prefill of Llama 3 8B leaves 2.8 GiB, tgi-018). Where a format is unpacked to multiply, its largest
-/// matrix beside it.
-fn activations(asked: &InferenceJob, settings: Settings) -> Interval {
-    let Some(job) = job(asked, settings.length) else {
-        return Interval::default();
-    };
+/// Tensors of a prefill as wide as the residual stream that are alive beside a layer's inner ones: the embeddings, what the
+/// layer got, what its norms made of it, and the attention's output; names of the caller keep them (`FlashLlamaModel.forward`,
+/// `FlashLlamaLayer.forward` in `custom_modeling/flash_llama_modeling.py`).
+const RESIDUALS: u64 = 8;
+/// Parts over which AWQ's kernel adds up: it makes an output of its own for each (`layers/awq/quantize/qmodule.py` WQLinear).
+const SPLITS: u64 = 8;
+
+/// What is alive of a prefill at most in one layer: beside the residual stream gate and up in one, the gate's activation and
+/// the product (`LlamaMLP.forward`, which fuses none of them).
+fn layer(asked: &InferenceJob, job: &Job<'_>, settings: Settings, width: u64) -> Bytes {
     let plain = Plain {
         batched_tokens: settings.prefill,
         sequences: 1,
         sampler: SamplerKernel::FlashInfer,
-        ..Plain::of(&job)
+        ..Plain::of(job)
     };
-    let layer = profile(&job, &plain, true).forward;
+    let network = &asked.network;
+    let tokens = settings.prefill.saturating_mul(width);
+    let residual = network.hidden_size.saturating_mul(RESIDUALS);
+    let dense = network
+        .kinds
+        .iter()
+        .filter_map(|layer| match &layer.feed_forward {
+            FeedForward::Dense(dense) if dense.gated => Some(dense.width.div_ceil(asked.tensor.max(1))),
+            _ => None,
+        });
+    let widest = dense.max().unwrap_or(0);
+    let inner = match asked.weights.format {
+        WeightFormat::Awq { .. } => widest.saturating_mul(2 * (SPLITS + 1)),
+        _ => widest.saturating_mul(4),
+    };
+    let known = Bytes::new(residual.saturating_add(inner)) * tokens;
+    // Experts run in the same fused kernels as elsewhere.
+    let fused = profile(job, &plain, true).forward
+        + Bytes::new(network.hidden_size.saturating_mul(RESIDUALS - 3)) * tokens;
+    known.max(fused)
+}
+
+/// Scores of a vision tower for the one image of the warm-up, their softmax in fp32 and what is made of it: towers of a fixed
+/// size of image attend without a fused kernel (`custom_modeling/siglip.py`, `clip.py`).
+fn encoder(asked: &InferenceJob, width: u64) -> Bytes {
+    let towers = asked.network.towers.iter().filter_map(|tower| {
+        let vision = tower.vision.as_ref()?;
+        let rows = vision.side? / vision.patch.max(1);
+        let patches = rows.saturating_mul(rows);
+        let heads = vision.heads.div_ceil(asked.tensor.max(1));
+        Some(Bytes::new(heads.saturating_mul(patches).saturating_mul(2 * width + 4)) * patches)
+    });
+    towers.max().unwrap_or_default()
+}
+
+/// The segments that a prefill leaves: one layer's working set, and the logits with what is made of them, which no segment of
+/// a layer is large enough for. Shards gather the logits of their rows into whole ones (`layers/tensor_parallel.py`
+/// TensorParallelHead). At least the larger of both; at most segments of a layer of which a quarter fits no tensor, the
+/// largest matrix where a format is unpacked to multiply, and those of an encoder.
+fn activations(asked: &InferenceJob, settings: Settings, kept: Logits) -> Interval {
+    let Some(job) = job(asked, settings.length) else {
+        return Interval::default();
+    };
     let width = (asked.compute.bits() / 8).max(1);
-    let logits = padded_vocabulary(asked.network.vocabulary).saturating_mul(width + 4);
-    let logits = Bytes::new(logits) * settings.prefill;
+    let layer = layer(asked, &job, settings, width);
+    let copy = Bytes::new(padded_vocabulary(asked.network.vocabulary).saturating_mul(width));
+    let tokens = match kept {
+        Logits::Last => settings.prefill.div_ceil(settings.input.max(1)),
+        Logits::Copied | Logits::InPlace => settings.prefill,
+    };
+    let whole = copy * tokens;
+    let own = match asked.tensor {
+        0 | 1 => Bytes::ZERO,
+        shards => whole.scaled(1.0 / shards as f64),
+    };
+    let softmax = match kept {
+        Logits::InPlace => Bytes::ZERO,
+        Logits::Copied | Logits::Last => whole,
+    };
+    let logits = whole + own + softmax;
     let unpacked = match asked.weights.format {
-        crate::inference::weights::WeightFormat::Plain => Bytes::ZERO,
+        WeightFormat::Plain | WeightFormat::Awq { .. } => Bytes::ZERO,
         _ => Bytes::new(
             inner(&asked.network)
                 .saturating_mul(asked.network.hidden_size)
@@ -356,5 +456,6 @@ fn activations(asked: &InferenceJob, settings: Settings) -> Interval {
                 / asked.tensor.max(1),
         ),
     };
-    Interval::new(layer, layer.max(logits), layer + logits + unpacked)
+    let most = layer.scaled(1.25) + logits + unpacked + encoder(asked, width);
+    Interval::new(layer.max(logits), layer + logits, most)
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::inference::Engine;
 use crate::inference::Version;
 use crate::inference::job::{CacheType, Device};
-use crate::inference::weights::Quantisation;
+use crate::inference::weights::{Quantisation, WeightFormat};
 use crate::model::catalogue;
 use crate::units::DType;
 
@@ -39,11 +39,13 @@ fn asked(model: &str, tensor: u64, gib: f64, options: &Options) -> InferenceJob 
     }
 }
 
-/// 80 GiB, 20 free, blocks of 16, Llama 3 8B, a prefill of 4096 tokens.
+/// 80 GiB, 20 free, blocks of 16, Llama 3 8B, a prefill of 4096 tokens in one request.
 #[track_caller]
 fn pool(version: Version, expected: u64) {
     let mut options = Options::new(release(version).expect("a release"));
     options.prefill = Some(4096);
+    options.input = Some(4096);
+    options.length = Some(4097);
     options.block = Some(16);
     let job = asked("llama-3-8b", 1, 80.0, &options);
     let settings = Settings::of(&job, &options);
@@ -103,5 +105,81 @@ fn a_prefill_that_does_not_fit_ends_the_start() {
     assert!(
         line.starts_with("Not enough memory to handle 1048576 prefill tokens"),
         "{line}"
+    );
+}
+
+#[track_caller]
+fn warm(version: Version, set: impl Fn(&mut Options), prefill: u64, tokens: u64) {
+    let mut options = Options::new(release(version).expect("a release"));
+    options.block = Some(16);
+    set(&mut options);
+    let settings = Settings::of(&asked("llama-3-8b", 1, 80.0, &options), &options);
+    assert_eq!(
+        (settings.prefill, settings.warm),
+        (prefill, tokens),
+        "{version:?}"
+    );
+}
+
+#[test]
+fn the_warm_up_holds_the_blocks_of_its_requests() {
+    // Four prompts of 1024 with one token more, then with room for 2048 each.
+    warm(Version(1, 1, 0), |_| {}, 4096, 4 * 1040);
+    warm(Version(1, 4, 0), |_| {}, 4096, 4 * 2048);
+    // A prompt of 4095 and one of 50, each with room for 4096.
+    warm(Version(2, 2, 0), |_| {}, 4145, 2 * 4096);
+    // tgi-026: four prompts of 8000 and one of 768, with room for 8512.
+    let given = |options: &mut Options| {
+        options.input = Some(8000);
+        options.length = Some(8512);
+        options.prefill = Some(32_768);
+    };
+    warm(Version(2, 0, 0), given, 32_768, 5 * 8512);
+    // One prompt of all tokens.
+    warm(
+        Version(3, 3, 0),
+        |options| options.prefill = Some(8000),
+        8000,
+        8000,
+    );
+}
+
+#[track_caller]
+fn activations(version: Version, tensor: u64, format: WeightFormat, elements: u64) {
+    let mut options = Options::new(release(version).expect("a release"));
+    options.prefill = Some(4096);
+    options.input = Some(4096);
+    options.length = Some(4097);
+    let mut job = asked("llama-3-8b", tensor, 80.0, &options);
+    job.weights = Quantisation::by_default(format);
+    let found = start(&job, &options, &load(&job, &options));
+    assert_eq!(
+        found.activations.expected,
+        Bytes::new(4096 * 2 * elements),
+        "{version:?}"
+    );
+}
+
+#[test]
+fn the_logits_of_a_prefill_follow_the_version() {
+    // Hidden size 4096, feed-forward 14336, vocabulary 128256.
+    let layer = 8 * 4096 + 4 * 14_336;
+    let awq = WeightFormat::Awq { group: 128 };
+    activations(Version(1, 4, 0), 1, WeightFormat::Plain, layer + 2 * 128_256);
+    activations(Version(1, 4, 0), 1, awq, 8 * 4096 + 18 * 14_336 + 2 * 128_256);
+    activations(
+        Version(2, 0, 0),
+        2,
+        WeightFormat::Plain,
+        8 * 4096 + 4 * 7168 + 5 * 64_128,
+    );
+    activations(Version(2, 4, 0), 1, WeightFormat::Plain, layer + 128_256);
+    let mut options = Options::new(release(Version(3, 3, 0)).expect("a release"));
+    options.prefill = Some(4096);
+    let job = asked("llama-3-8b", 1, 80.0, &options);
+    let found = start(&job, &options, &load(&job, &options));
+    assert_eq!(
+        found.activations.expected,
+        Bytes::new(4096 * 2 * layer + 4 * 128_256)
     );
 }
