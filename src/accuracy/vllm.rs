@@ -382,6 +382,9 @@ fn speculation(record: &Record, job: &mut Job<'_>) -> Result<(), String> {
     };
     // Next-token layers are the model's own, n-grams need none, and V0 loads and prints a draft model apart (vllm-082).
     let apart = record.text("engine") == Some("V0") && text.contains("draft_model");
+    if let Some(drafts) = text.strip_prefix("dflash k=") {
+        return block_drafts(record, drafts, job);
+    }
     if !text.contains("'mtp'") && !text.contains("ngram") && !apart {
         return Err("the drafter's layers are not public".into());
     }
@@ -392,5 +395,21 @@ fn speculation(record: &Record, job: &mut Job<'_>) -> Result<(), String> {
         job.speculation.tokens = tokens.unwrap_or(1);
         job.speculation.layers = 1;
     }
+    Ok(())
+}
+
+/// A drafter of blocks of tokens (DFlash): eight layers of full attention with four heads for keys and values and embedding and
+/// head of the model, by the configuration of z-lab/Qwen3.6-35B-A3B-DFlash.
+fn block_drafts(record: &Record, drafts: &str, job: &mut Job<'_>) -> Result<(), String> {
+    const LAYERS: u64 = 8;
+    const KEPT: u64 = 2 * 4 * 128;
+    if !name_of(record).contains("Qwen3.6-35B-A3B") {
+        return Err("the drafter's layers are not public".into());
+    }
+    job.speculation.tokens = drafts.parse().map_err(|_| "how many tokens are drafted")?;
+    // These logs print that prefixes are cached.
+    job.aligned_states = true;
+    job.speculation.own_layers = LAYERS;
+    job.speculation.bytes_per_token = LAYERS * KEPT * job.element();
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::layer::{Layer, Norm};
+use super::layer::{Layer, Mixer, Norm};
 use super::tensor::{Role, Tensor};
 use super::vision::Vision;
 use crate::units::Count;
@@ -90,6 +90,18 @@ impl Network {
     /// Whether some layer has experts.
     pub fn has_experts(&self) -> bool {
         self.layers().any(|layer| layer.moe().is_some())
+    }
+
+    /// Whether some layer keeps a recurrent state.
+    pub fn has_states(&self) -> bool {
+        fn has(mixer: &Mixer) -> bool {
+            match mixer {
+                Mixer::Several(parts) => parts.iter().any(has),
+                Mixer::None | Mixer::Attention(_) | Mixer::Latent(_) => false,
+                _ => true,
+            }
+        }
+        self.kinds.iter().any(|layer| has(&layer.mixer))
     }
 
     /// Number of layers.

@@ -7,7 +7,7 @@ use super::settings::{drafter, released};
 use crate::inference::Version;
 use crate::inference::engines::vllm::Options;
 use crate::inference::vllm::{Adapters, EntryPoint, Release, SamplerKernel, releases};
-use crate::model::{Mixer, Network};
+use crate::model::Network;
 use crate::request::InputId;
 use crate::units::Bytes;
 
@@ -41,7 +41,8 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
         sequences: typed(InputId::MaxSequences),
         block_size: typed(InputId::BlockSize),
         chunked_prefill: toggled(InputId::ChunkedPrefill),
-        prefix_caching: toggled(InputId::PrefixCaching).unwrap_or(v1),
+        prefix_caching: toggled(InputId::PrefixCaching)
+            .unwrap_or(v1 && (release.hybrid_prefix || !network.has_states())),
         eager: given.toggle(InputId::EnforceEager) == Some(true),
         sampler: match given.choice(InputId::SamplerKernel) {
             Some("sort") => Some(SamplerKernel::Sort),
@@ -182,7 +183,7 @@ fn check(given: &Given, options: &Options, network: &Network, version: Version, 
     if given.has(InputId::MaxLoraRank) && options.adapters.is_none() {
         report.warn("not_used", InputId::MaxLoraRank, "There are no LoRA slots.");
     }
-    if given.has(InputId::StateDtype) && !network.kinds.iter().any(|layer| has_state(&layer.mixer)) {
+    if given.has(InputId::StateDtype) && !network.has_states() {
         report.warn(
             "not_used",
             InputId::StateDtype,
@@ -195,13 +196,5 @@ fn check(given: &Given, options: &Options, network: &Network, version: Version, 
             InputId::SharedPrefixTokens,
             "Without prefix caching every sequence holds its own copy.",
         );
-    }
-}
-
-fn has_state(mixer: &Mixer) -> bool {
-    match mixer {
-        Mixer::Several(parts) => parts.iter().any(has_state),
-        Mixer::None | Mixer::Attention(_) | Mixer::Latent(_) => false,
-        _ => true,
     }
 }

@@ -8,6 +8,8 @@ use crate::model::{Attention, Latent, Mixer, Span};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Full,
+    /// Full attention of a drafter with layers of its own.
+    Drafter,
     Sliding(u64),
     Chunked(u64),
     State,
@@ -44,7 +46,8 @@ pub struct Layout {
     pub layers: u64,
     context: u64,
     batched: u64,
-    drafts: u64,
+    /// States of one sequence.
+    states: u64,
 }
 
 /// What a pool of so many bytes gives.
@@ -250,7 +253,10 @@ impl Layout {
             layers,
             context: job.mesh.context.max(1),
             batched: settings.batched_tokens,
-            drafts: job.speculation.tokens,
+            states: job
+                .speculation
+                .tokens
+                .saturating_add(1 + u64::from(job.aligned_states)),
         };
         if !(job.v1 && job.release.hybrid_manager) {
             layout.state_per_sequence = kept
@@ -260,9 +266,24 @@ impl Layout {
                 .fold(0, u64::saturating_add);
             kept.retain(|one| one.kind != Kind::State);
         }
+        let mixed = kept
+            .first()
+            .is_some_and(|first| kept.iter().any(|one| one.kind != first.kind));
+        let own = job.speculation.own_layers;
+        if mixed && own > 0 {
+            // Where layers keep several kinds, those of a drafter are a kind of their own.
+            kept.push(Kept {
+                kind: Kind::Drafter,
+                layers: own,
+                bytes: job.speculation.bytes_per_token / own,
+            });
+        }
         layout.arrange(job, &kept);
-        let drafter = job.speculation.bytes_per_token.saturating_mul(layout.block_size);
-        layout.block_bytes = layout.block_bytes.saturating_add(drafter);
+        if !(mixed && own > 0) {
+            // Elsewhere each block is larger by theirs.
+            let drafter = job.speculation.bytes_per_token.saturating_mul(layout.block_size);
+            layout.block_bytes = layout.block_bytes.saturating_add(drafter);
+        }
         layout
     }
 
@@ -352,13 +373,13 @@ impl Layout {
         let of = |group: &Group| {
             let block = group.block.max(1);
             let blocks = match group.kind {
-                Kind::Full => tokens.div_ceil(block.saturating_mul(self.context)),
+                Kind::Full | Kind::Drafter => tokens.div_ceil(block.saturating_mul(self.context)),
                 Kind::Sliding(window) => {
                     let seen = window.saturating_sub(1).saturating_add(self.batched).min(tokens);
                     seen.div_ceil(block).saturating_add(1)
                 }
                 Kind::Chunked(chunk) => chunk.saturating_add(self.batched).min(tokens).div_ceil(block),
-                Kind::State => self.drafts.saturating_add(1),
+                Kind::State => self.states,
             };
             blocks.saturating_mul(group.groups)
         };

@@ -128,6 +128,8 @@ pub struct Speculation {
     pub weights: Bytes,
     /// Bytes per token and rank of the cache of such a drafter.
     pub bytes_per_token: u64,
+    /// Layers of such a drafter, which keep the same.
+    pub own_layers: u64,
 }
 
 /// A start of the engine.
@@ -157,6 +159,8 @@ pub struct Job<'a> {
     pub cache: CacheFormat,
     /// Bytes of an element of a recurrent state.
     pub state_bytes: u64,
+    /// Whether a state at a block's border is kept beside the current one, for prefixes (`mamba_cache_mode` align).
+    pub aligned_states: bool,
     /// `gpu_memory_utilization`.
     pub utilization: Option<f64>,
     /// `kv_cache_memory_bytes`.
@@ -201,6 +205,7 @@ impl<'a> Job<'a> {
             left_out: &[],
             cache: CacheFormat::Auto,
             state_bytes: 2,
+            aligned_states: false,
             utilization: None,
             cache_memory: None,
             max_model_len,

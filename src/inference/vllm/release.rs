@@ -64,6 +64,9 @@ pub struct Release {
     pub sampler_of_images: Option<SamplerKernel>,
     /// Whether layers with windows and states have groups of their own.
     pub hybrid_manager: bool,
+    /// Whether prefixes of models with recurrent states are cached unless that is switched off.
+    #[serde(default)]
+    pub hybrid_prefix: bool,
     /// Whether latent attention is cached as a latent.
     pub latent_cache: bool,
     /// To what a latent vector is rounded up by V0, in bytes.

@@ -343,6 +343,26 @@ fn states_raise_the_block_size() {
 }
 
 #[test]
+fn a_drafter_is_a_kind_of_its_own_beside_states() {
+    // vllm-172, vllm-178 and vllm-173: eight layers of four heads of 128 draft fifteen tokens, prefixes are cached.
+    let sparse = network("qwen3.6-35b-a3b");
+    let mut one = job(&sparse, "0.20.1", 1);
+    one.max_model_len = 262_144;
+    one.state_bytes = 4;
+    one.aligned_states = true;
+    one.speculation.tokens = 15;
+    one.speculation.own_layers = 8;
+    one.speculation.bytes_per_token = 8 * 2 * 4 * 128 * 2;
+    holds(&one, 62.81, 1168, Some(3524), 587_504, 4.74);
+    holds(&one, 62.31, 1168, Some(3496), 582_832, 4.71);
+    let newer = Job {
+        release: version("0.25.1"),
+        ..one
+    };
+    holds(&newer, 62.74, 1168, Some(3520), 1_241_920, 4.74);
+}
+
+#[test]
 fn every_model_of_the_catalogue_starts_or_says_why() {
     for entry in catalogue::all() {
         let Some(network) = entry.network() else { continue };

@@ -160,9 +160,9 @@ pub(super) static ENABLE_PREFIX_CACHING: Input = setting(
     "Prefix caching",
     InputKind::Toggle,
 )
-.derived("on in V1, off in V0; on in TensorRT-LLM (enable_block_reuse)")
+.derived("on in V1, with recurrent states from 0.33 on; off in V0; on in TensorRT-LLM (enable_block_reuse)")
 .serving(&[ServerId::Vllm, ServerId::TensorRtLlm])
-.help("Blocks of a shared prefix are held once. It takes no memory of its own.");
+.help("Blocks of a shared prefix are held once. With recurrent states each sequence holds one state more in vLLM; else it takes no memory of its own.");
 
 pub(super) static ENFORCE_EAGER: Input = setting(
     InputId::EnforceEager,

@@ -109,6 +109,7 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
         CacheType::Compute | CacheType::Grouped(_) | CacheType::Fp4 => CacheFormat::Auto,
     };
     job.state_bytes = options.state_bytes;
+    job.aligned_states = options.prefix_caching && asked.network.has_states();
     job.utilization = options.utilization;
     job.cache_memory = options.cache_memory;
     job.batched_tokens = options.batched_tokens;
@@ -127,6 +128,7 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
         let (weights, bytes_per_token) = drafter(network, &job);
         job.speculation.weights = weights;
         job.speculation.bytes_per_token = bytes_per_token;
+        job.speculation.own_layers = network.depth();
     }
     job.encoder_tokens = (!asked.network.towers.is_empty()).then_some(0);
     job
