@@ -60,6 +60,23 @@ test("hidden settings of a server are not sent, and come back with it", async ()
   same(await (await control(page, "inference.max_num_seqs")).inputValue(), "64", "the sequences after the detour");
 });
 
+test("the slider of the share of a GPU and its field say the same", async () => {
+  const page = await openPage();
+  await page.getByRole("tab", { name: "Inference" }).click();
+  await set(page, "inference.engine_type", "vllm");
+  const field = await control(page, "inference.gpu_memory_utilization");
+  const slider = page.locator(`#${controlId("inference.gpu_memory_utilization")}-slider`);
+  same(await slider.evaluate(({ min, max, step }) => [min, max, step]), ["0.5", "0.95", "0.05"], "the range of the slider");
+  const before = await answer(page);
+  await slider.fill("0.6");
+  same(await field.inputValue(), "0.6", "the field after the slider");
+  check((await answer(page)) !== before, "the answer does not follow the slider");
+  await field.fill("0.75");
+  same(await slider.inputValue(), "0.75", "the slider after the field");
+  await slider.press("ArrowRight");
+  same(await field.inputValue(), "0.8", "the field after a key");
+});
+
 test("Reset puts hidden settings back too", async () => {
   const page = await openPage();
   const start = await answer(page);

@@ -50,6 +50,16 @@ story("why does vLLM take 90 % of my H100", async (page) => {
   await says(page, "#learn", /Why the engine takes so much.*what it is allowed/);
 });
 
+story("every expert of Mixtral is held while it serves, and the number opens", async (page) => {
+  await tab(page, "Inference");
+  await chooseModel(page, "mixtral-8x7b");
+  await choose(page, "hardware-gpu", "h100 sxm", "h100-sxm-80gb");
+  await set(page, "inference.engine_type", "vllm");
+  await page.locator('#breakdown-table [data-explains="group-model_params"]').click();
+  // 46.7 billion parameters in 16 bits, not the 12.9 that work on a token.
+  await says(page, "#explained", /8[67]\.[0-9]+ GiB.*What it is made of.*weights of one rank/);
+});
+
 story("the longest context for Gemma 3 27B on one L40S", async (page) => {
   await tab(page, "Inference");
   await chooseModel(page, "gemma-3-27b");

@@ -344,7 +344,7 @@ fn states_raise_the_block_size() {
 
 #[test]
 fn a_drafter_is_a_kind_of_its_own_beside_states() {
-    // vllm-172, vllm-178 and vllm-173: eight layers of four heads of 128 draft fifteen tokens, prefixes are cached.
+    // vllm-172 and vllm-173: eight layers of four heads of 128 draft fifteen tokens, prefixes are cached.
     let sparse = network("qwen3.6-35b-a3b");
     let mut one = job(&sparse, "0.20.1", 1);
     one.max_model_len = 262_144;
@@ -354,7 +354,6 @@ fn a_drafter_is_a_kind_of_its_own_beside_states() {
     one.speculation.own_layers = 8;
     one.speculation.bytes_per_token = 8 * 2 * 4 * 128 * 2;
     holds(&one, 62.81, 1168, Some(3524), 587_504, 4.74);
-    holds(&one, 62.31, 1168, Some(3496), 582_832, 4.71);
     let newer = Job {
         release: version("0.25.1"),
         ..one

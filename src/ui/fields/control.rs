@@ -80,7 +80,9 @@ fn text(input: &'static Input) -> AnyView {
         )
     });
     let (style, unit) = unit.unzip();
+    let slider = (input.id == InputId::GpuMemoryUtilization).then(|| slider(input));
     view! {
+        {slider}
         <div class="control" style=style>
             <input
                 id=control_id(input)
@@ -99,6 +101,32 @@ fn text(input: &'static Input) -> AnyView {
             />
             {unit}
         </div>
+    }
+    .into_any()
+}
+
+/// A slider over the shares that servers are usually given, beside the field for any other.
+fn slider(input: &'static Input) -> AnyView {
+    let form = use_form();
+    let typed = form.typed(input.id);
+    let value = move || {
+        let text = typed.get().map(|value| plain(&value));
+        text.or_else(|| form.resolved(input.id)).unwrap_or_default()
+    };
+    let described = described_by(input);
+    view! {
+        <input
+            id=format!("{}-slider", control_id(input))
+            class="slider"
+            type="range"
+            min="0.5"
+            max="0.95"
+            step="0.05"
+            aria-label=input.label
+            aria-describedby=move || described.get()
+            prop:value=value
+            on:input=move |event| form.set(input.id, value_of(input, &event_target_value(&event)))
+        />
     }
     .into_any()
 }

@@ -43,6 +43,8 @@ pub struct Release {
     pub tower_by_size: bool,
     /// Whether the attention backend follows the architecture of the GPU; before it was FlashInfer everywhere.
     pub native_backends: bool,
+    /// What AITER's kernels leave of a share, given or not, at contexts of more than 8192 tokens.
+    pub aiter_share: f64,
     /// Where this was read.
     pub source: String,
 }

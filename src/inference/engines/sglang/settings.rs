@@ -127,9 +127,13 @@ impl Settings {
             attention_ranks,
             backend,
         };
-        settings.fraction = options
+        let share = options
             .fraction
             .unwrap_or_else(|| settings.default_fraction(asked, options, mib));
+        settings.fraction = match backend {
+            Backend::Aiter if settings.context > 8192 => share * release.aiter_share,
+            _ => share,
+        };
         settings
     }
 
@@ -203,10 +207,25 @@ pub fn has_latent(network: &Network) -> bool {
         .any(|layer| matches!(layer.mixer, Mixer::Latent(_)))
 }
 
+fn latent_heads(network: &Network) -> u64 {
+    let heads = network.kinds.iter().map(|layer| match &layer.mixer {
+        Mixer::Latent(latent) => latent.heads,
+        _ => 0,
+    });
+    heads.max().unwrap_or(0)
+}
+
 /// The kernels that a release chooses: FlashInfer, and from 0.5 on what suits the architecture.
 fn backend(asked: &InferenceJob, options: &Options, latent: bool) -> Backend {
     let card = &asked.device;
     match card.capability {
+        // AITER's latent attention knows 16 and 128 heads only (0.5.23 `arg_groups/model_override_base.py`).
+        _ if !card.nvidia
+            && latent
+            && !matches!(latent_heads(&asked.network) / asked.tensor.max(1), 16 | 128) =>
+        {
+            Backend::Triton
+        }
         _ if !card.nvidia => Backend::Aiter,
         _ if !options.release.native_backends => Backend::FlashInfer,
         90..=99 => Backend::Fa3,

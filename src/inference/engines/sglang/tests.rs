@@ -60,6 +60,27 @@ fn cell(model: &str, tensor: u64, cache: CacheType, capability: u16, expected: u
 }
 
 #[test]
+fn aiter_takes_its_part_of_the_share_at_long_contexts() {
+    // sgl-052: 286.05 of 287.26 GiB free after loading Qwen3-0.6B, 0.6 given, 145.3 GiB of cache.
+    let mut options = options();
+    options.fraction = Some(0.6);
+    let mut job = asked("qwen3-0.6b", 1, &options);
+    job.device.nvidia = false;
+    let long = Settings::of(&job, &options);
+    assert_eq!(long.backend, settings::Backend::Aiter);
+    let pool = 286.05 - 287.26 * (1.0 - long.fraction);
+    assert!((pool - 145.3).abs() < 0.05, "{pool}");
+    options.context = Some(8192);
+    assert!((Settings::of(&job, &options).fraction - 0.6).abs() < 1e-9);
+    // Its latent attention knows 16 and 128 heads of a rank: Kimi K2.5 has 64.
+    let mut latent = asked("kimi-k2.5", 8, &options);
+    latent.device.nvidia = false;
+    assert_eq!(Settings::of(&latent, &options).backend, settings::Backend::Triton);
+    latent.tensor = 4;
+    assert_eq!(Settings::of(&latent, &options).backend, settings::Backend::Aiter);
+}
+
+#[test]
 fn a_token_has_its_cell_by_kind_of_attention() {
     cell("qwen2.5-7b", 1, CacheType::Compute, 90, 57_344);
     cell("qwq-32b", 4, CacheType::Compute, 90, 65_536);
