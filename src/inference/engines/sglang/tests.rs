@@ -3,6 +3,7 @@
 use super::cells::{Cells, cells};
 use super::pools::pools;
 use super::release::{release, releases};
+use super::settings::Backend;
 use super::*;
 use crate::inference::Version;
 use crate::inference::job::{CacheType, Device};
@@ -67,7 +68,7 @@ fn aiter_takes_its_part_of_the_share_at_long_contexts() {
     let mut job = asked("qwen3-0.6b", 1, &options);
     job.device.nvidia = false;
     let long = Settings::of(&job, &options);
-    assert_eq!(long.backend, settings::Backend::Aiter);
+    assert_eq!(long.backend, Backend::Aiter);
     let pool = 286.05 - 287.26 * (1.0 - long.fraction);
     assert!((pool - 145.3).abs() < 0.05, "{pool}");
     options.context = Some(8192);
@@ -75,9 +76,9 @@ fn aiter_takes_its_part_of_the_share_at_long_contexts() {
     // Its latent attention knows 16 and 128 heads of a rank: Kimi K2.5 has 64.
     let mut latent = asked("kimi-k2.5", 8, &options);
     latent.device.nvidia = false;
-    assert_eq!(Settings::of(&latent, &options).backend, settings::Backend::Triton);
+    assert_eq!(Settings::of(&latent, &options).backend, Backend::Triton);
     latent.tensor = 4;
-    assert_eq!(Settings::of(&latent, &options).backend, settings::Backend::Aiter);
+    assert_eq!(Settings::of(&latent, &options).backend, Backend::Aiter);
 }
 
 #[test]
