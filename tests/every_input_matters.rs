@@ -173,7 +173,7 @@ fn no_engine_ignores_an_input_that_is_offered_for_it() {
 }
 
 /// Choices that are as large as the default on the question where their input is tried.
-const AS_LARGE: [(&str, &str, &str); 2] = [
+const AS_LARGE: [(&str, &str, &str); 3] = [
     (
         "engine.reduce_dtype",
         "fp32",
@@ -183,6 +183,11 @@ const AS_LARGE: [(&str, &str, &str); 2] = [
         "node_config.collectives",
         "ring",
         "the fastest for these buckets on two nodes",
+    ),
+    (
+        "node_config.attention_kernels",
+        "second",
+        "what torch has where nothing is given",
     ),
 ];
 

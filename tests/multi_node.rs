@@ -552,8 +552,8 @@ fn twice_the_rate_of_the_card_is_faster_and_full_recomputation_slower() {
     let plain = time(&|_| {});
     assert!(time(&|asked| asked["node_config"]["compute_efficiency"] = json!(0.3)) > plain);
     let full = time(&|asked| asked["training"]["activation_checkpointing"] = json!("full"));
-    // A fourth pass beside three.
-    assert!((1.2..1.4).contains(&(full / plain)), "{}", full / plain);
+    // A fourth pass beside three, and beside what FSDP copies in either case.
+    assert!((1.15..1.4).contains(&(full / plain)), "{}", full / plain);
     assert!(time(&|asked| asked["training"]["dtype"] = json!("fp32")) > 5.0 * plain);
     assert!(time(&|asked| asked["training"]["adapter"] = json!("lora")) < 0.9 * plain);
 }

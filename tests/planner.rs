@@ -138,7 +138,7 @@ fn options_of_the_hybrid_optimizer_have_an_effect() {
         ask(&json!({
             "model": {"id": "llama-3.1-70b"},
             "training": {"seq_length": 4096},
-            "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 128},
+            "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 64},
             "hybrid": {"global_batch_tokens": 2_097_152, "engines": ["megatron_lm"], "plans": 100,
                 "prefer_pipeline_parallel": prefer},
         }))

@@ -39,7 +39,7 @@ fn training_speeds_are_as_far_off_as_stated_and_no_farther() {
     within(&found, "fsdp, a100-sxm-80gb", tokens, (61, 4.4, 13.0));
     within(&found, "fsdp, a100-sxm-40gb", tokens, (78, 4.6, 12.5));
     within(&found, "fsdp, h100-sxm-80gb", tokens, (41, 12.8, 32.5));
-    within(&found, "megatron_lm, a100-sxm-80gb", "mfu_percent", (4, 3.1, 4.7));
+    within(&found, "megatron_lm, a100-sxm-80gb", "mfu_percent", (4, 3.8, 4.7));
 }
 
 #[test]

@@ -7,7 +7,7 @@ import { fetchHfModel } from "./hub.js";
 /** Every call of the module, by name; `schema("responses")` lists them with their arguments. */
 export const CALLS = [
   "calculate", "calculateInference", "calculateMultiNode", "sideBySide", "plan", "optimizeHybridParallelism",
-  "explainFormula", "optimizeBatchSize", "solve", "smallestCard", "fixes", "validate", "exportConfig", "exportFormats", "importText", "parseConfig", "toConfig", "shareUrl",
+  "explainFormula", "optimizeBatchSize", "solve", "smallestCard", "cheapest", "fixes", "validate", "exportConfig", "exportFormats", "importText", "parseConfig", "toConfig", "shareUrl",
   "parseShareUrl", "parseParameterCount", "importHfConfig", "modelReport", "models", "presets", "preset", "gpus", "nodes",
   "links", "engines", "inferenceEngines", "optimizers", "dtypes", "interconnects", "dtypeBytes", "schema", "version",
 ];

@@ -75,9 +75,9 @@ export interface Calculator {
   calculateMultiNode(request: RequestInput, options?: ReadOptions): data.MultiNodeAnswer;
   /** The answers of all inference engines to one question. */
   sideBySide(request: RequestInput): data.SideBySide;
-  /** The best plans for a question on training. It takes seconds for large spaces: call it in a worker. */
-  plan(request: RequestInput): data.PlanAnswer;
-  /** The same, under the name of the original. */
+  /** The best plans: of serving where inputs of section `inference` are given, else of training. It takes seconds for large spaces: call it in a worker. */
+  plan(request: RequestInput): data.Planned;
+  /** The best plans of training, under the name of the original. */
   optimizeHybridParallelism(request: RequestInput): data.PlanAnswer;
   /** The parts of an answer, each with its formula, the numbers put in, the result and the source. */
   explainFormula(request: RequestInput): data.Explanation;
@@ -87,6 +87,8 @@ export interface Calculator {
   solve(request: RequestInput, variable: "batch_size" | "seq_length" | "num_gpus"): data.Solution;
   /** The smallest card on which the request fits. */
   smallestCard(request: RequestInput): data.Cards;
+  /** Of each GPU the least number that works, by numbers, GPU-hours or typed prices. */
+  cheapest(request: RequestInput, options?: { sort?: "gpus" | "gpu_hours" | "cost"; whole_nodes?: boolean }): data.Cheapest;
   /** Changes that lower the need, each with the new need and what it costs. */
   fixes(request: RequestInput): data.Fixes;
   /** Every issue of a request, without an answer. Throws nothing for a wrong request. */

@@ -46,6 +46,7 @@ test("other questions are answered: serving, nodes, explanation, largest batch, 
   const largest = calculator.optimizeBatchSize(TRAINING);
   assert.equal(calculator.solve(TRAINING, "batch_size").value, largest.max_batch_size);
   assert.ok(calculator.smallestCard(TRAINING));
+  assert.ok(calculator.cheapest(TRAINING, { sort: "gpu_hours" }).rows.length > 10);
   assert.ok(calculator.fixes({ ...TRAINING, training: { batch_size: 64 } }).single.length > 0);
   assert.equal(calculator.sideBySide(INFERENCE).engines.length >= 5, true);
   assert.deepEqual(calculator.validate(TRAINING).errors, []);

@@ -15,8 +15,8 @@ use crate::request::{
 use crate::units::Bytes;
 use crate::warn::Issue;
 
-/// Rates that differ by less are equal.
-const EQUAL: f64 = 1e-6;
+/// Rates that differ by less are as good as equal.
+const EQUAL: f64 = 0.01;
 
 fn effect(prepared: &Prepared, served: &Served) -> Effect {
     let plan = &served.plan;

@@ -177,11 +177,32 @@ const fn loads(engine: ServerId) -> &'static [&'static str] {
     }
 }
 
-const fn caches(engine: ServerId) -> &'static [&'static str] {
+/// Formats that an engine widens before it multiplies, in kernels of their own or at once: they save memory, and the roofline,
+/// which only reads their bytes, would call them faster than they are. Ranked by speed they are no plans.
+fn is_timed(engine: ServerId, name: &str) -> bool {
     match engine {
+        ServerId::Huggingface => matches!(name, "none" | "fp8_channel" | "fp8_block" | "gptq" | "awq"),
+        _ => name != "nf4",
+    }
+}
+
+/// Types of the cache; those that are widened before use only where speed does not rank.
+fn caches(engine: ServerId, by_capacity: bool, capability: u16) -> Vec<&'static str> {
+    let all: &[&str] = match engine {
         ServerId::LlamaCpp => &["f16", "q8_0", "q4_0"],
         _ => &["none", "fp8", "fp4", "int8", "int4", "int2"],
-    }
+    };
+    let read = |name: &&&str| match **name {
+        "none" => true,
+        "fp8" => capability >= 89,
+        "fp4" => capability >= 100,
+        "int8" => engine == ServerId::TensorRtLlm,
+        _ => false,
+    };
+    all.iter()
+        .filter(|name| by_capacity || read(name))
+        .copied()
+        .collect()
 }
 
 /// The question of an engine without what plans decide.
@@ -232,7 +253,8 @@ pub fn way(
     let cached = of(&as_asked)?;
     let mut kinds = vec![cache(&cached, as_asked, 0)];
     if options.any_precision {
-        for name in loads(engine) {
+        let named = loads(engine).iter();
+        for name in named.filter(|name| options.by_capacity || is_timed(engine, name)) {
             let set = vec![match engine {
                 ServerId::LlamaCpp => (InputId::GgufType, json!(name)),
                 _ => (InputId::WeightFormat, json!(name)),
@@ -248,7 +270,7 @@ pub fn way(
                 weights.push(own);
             }
         }
-        for name in caches(engine) {
+        for name in caches(engine, options.by_capacity, job.device.capability) {
             let set = match engine {
                 ServerId::LlamaCpp => vec![
                     (InputId::CacheTypeK, json!(name)),
@@ -259,7 +281,7 @@ pub fn way(
             let found = of(&set);
             let own = match &found {
                 Ok(found) => cache(found, set, cache_bits(&cached)),
-                Err(_) => named(name, set),
+                Err(_) => unnamed(name, set),
             };
             if !kinds.iter().any(|known| known.name == own.name) {
                 kinds.push(own);
@@ -278,7 +300,7 @@ fn first(issues: Vec<Issue>) -> Issue {
     error.unwrap_or_else(|| Issue::error("unsupported_combination", "inference", "It is refused."))
 }
 
-fn named(name: &str, set: Set) -> Format {
+fn unnamed(name: &str, set: Set) -> Format {
     Format {
         set,
         name: name.to_owned(),
