@@ -10,7 +10,7 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, 
 use crate::place;
 
 /// The pages in the order of the list that each shows, by the name of their file.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "index",
     "training",
     "inference",
@@ -21,6 +21,7 @@ const PAGES: [&str; 10] = [
     "embedding",
     "hosting",
     "sources",
+    "COMPARE",
 ];
 
 const TOKENS: &str = include_str!("../../style/tokens.css");

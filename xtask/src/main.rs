@@ -11,6 +11,7 @@
 mod accuracy;
 mod browser;
 mod budget;
+mod compare;
 mod cost;
 mod coverage;
 mod docs;
@@ -61,6 +62,7 @@ cargo xtask COMMAND
   accuracy                                  compare with the measured runs, and write the committed figures anew
   exporters every-push                      load the exports of six targets with their frameworks
   exporters [--source NAME=PATH]            load every export with its framework, and write the committed table anew
+  compare                                   write the comparison with the original calculator anew
   cost                                      instructions of five answers against the committed budget
   report                                    sizes, cost, accuracy, vectors in one table
   sbom                                      what is published, crate by crate, as CycloneDX
@@ -122,6 +124,7 @@ fn dispatch() -> Result<()> {
         ("tools", []) => tools::bring_all(),
         ("accuracy", []) => accuracy::refresh(),
         ("cost", []) => cost::check(),
+        ("compare", []) => compare::write(),
         ("report", []) => report::print(),
         ("sbom", []) => sbom::write(),
         ("fuzz", options) => fuzz::fuzz(options),

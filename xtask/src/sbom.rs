@@ -26,6 +26,7 @@ pub fn write() -> Result<()> {
     ]))?;
     let metadata: Value = serde_json::from_str(&text).context("cargo metadata")?;
     let sbom = document(&metadata)?;
+    fs::create_dir_all(place::target()).context("making the folder of build outputs")?;
     let path = place::target().join("sbom.cdx.json");
     fs::write(&path, format!("{sbom:#}\n")).with_context(|| format!("writing {}", path.display()))?;
     let count = sbom["components"].as_array().map_or(0, Vec::len);
