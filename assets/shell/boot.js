@@ -2,6 +2,16 @@
 // The build puts the name of the module in place of the first import, and a hash into this file's name.
 import init from "./MODULE.js";
 
+// The document's policy lets no text become markup or the address of a script unless it passes here: markup of elements that the page
+// is made of, which run nothing, without handlers; and addresses of this site and of its own workers. What a visitor types or brings is
+// put into text nodes, and never comes this way.
+const ELEMENTS = "a|b|br|button|caption|circle|clipPath|code|col|colgroup|dd|defs|desc|details|dialog|div|dl|dt|ellipse|em|fieldset|figcaption|figure|footer|form|g|h[1-6]|header|hr|i|input|kbd|label|legend|li|line|main|meter|nav|ol|optgroup|option|p|path|polygon|polyline|pre|progress|rect|section|select|small|span|strong|style|sub|summary|sup|svg|table|tbody|td|text|textarea|tfoot|th|thead|title|tr|tspan|ul";
+const STRANGE = new RegExp(`<(?!/?(?:${ELEMENTS})[\\s/>]|!>|!--)|[\\s"'/]on[a-z]{3,}\\s*=|javascript:`, "i");
+globalThis.trustedTypes?.createPolicy("default", {
+  createHTML: (text) => (STRANGE.test(text) ? null : text),
+  createScriptURL: (text) => (new URL(text, document.baseURI).origin === location.origin ? text : null),
+});
+
 /** Shows a line at the top of the page with a button, built without markup from text. */
 function notice(id, text, action, act) {
   document.getElementById(id)?.remove();

@@ -110,6 +110,36 @@ for (const [how, before, said] of [
   });
 }
 
+test("two tabs save into one collection, and neither loses what the other saved", async () => {
+  const page = await openPage();
+  const other = await page.context().newPage();
+  await other.goto(page.url());
+  await other.waitForSelector("#verdict");
+  await other.locator("#open-scenarios").click();
+  await other.locator("#scenario-name").waitFor();
+  await save(page, "first");
+  await other.locator("#scenario-name").fill("second");
+  await other.locator("#scenario-save").click();
+  await other.locator('[data-scenario="second"]').waitFor();
+  same(await other.locator('[data-scenario="first"]').count(), 1, "what the other tab saved");
+  const kept = await page.evaluate(() => JSON.parse(localStorage.getItem("gpu-mem-calc.scenarios")).scenarios.map(({ name }) => name));
+  same(kept, ["second", "first"], "what is kept");
+});
+
+test("a kept collection that cannot be read is told, and stays until something is saved", async () => {
+  for (const text of ['{"version":1,"scenarios":[', "null", '{"version":9,"scenarios":[]}', '{"version":1,"scenarios":[{"name":5}]}']) {
+    const page = await openPage();
+    await page.evaluate((text) => localStorage.setItem("gpu-mem-calc.scenarios", text), text);
+    await reload(page);
+    await page.locator("#open-scenarios").click();
+    await page.getByText("cannot be read by this version").waitFor();
+    same(await page.evaluate(() => localStorage.getItem("gpu-mem-calc.scenarios")), text, "what is kept");
+    await close(page);
+    await save(page, "new");
+    same(await page.getByText("cannot be read by this version").count(), 0, "the message after saving");
+  }
+});
+
 for (const scheme of SCHEMES) {
   for (const width of WIDTHS) {
     test(`scenarios at ${width} px in ${scheme}`, async () => {

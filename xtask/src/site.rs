@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 
 use crate::{docs, embed, parts, place, styles};
 
-/// What the page may do. Scripts are files of the site and WebAssembly. Styles stand in attributes too: bars and plots are
+/// What the page may do. What becomes markup or the address of a script is looked at in `assets/shell/boot.js`. Scripts are files of the site and WebAssembly. Styles stand in attributes too: bars and plots are
 /// as long as their numbers say. The one address outside is asked only when the reader asks for a model's file by its name.
 pub const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
                           img-src 'self' data: blob:; connect-src 'self' https://huggingface.co; manifest-src 'self'; \
-                          worker-src 'self' blob:; frame-src 'self'; base-uri 'none'; form-action 'none'";
+                          worker-src 'self' blob:; frame-src 'self'; base-uri 'none'; form-action 'none'; \
+                          require-trusted-types-for 'script'; trusted-types default";
 
 /// Copied as they are.
 const COPIED: [&str; 6] = [
@@ -179,5 +180,6 @@ mod tests {
             scripts.map(str::trim),
             Some("script-src 'self' 'wasm-unsafe-eval'")
         );
+        assert!(POLICY.contains("require-trusted-types-for 'script'"));
     }
 }

@@ -54,14 +54,17 @@ pub struct Store {
     /// Why they are not kept.
     pub problem: RwSignal<Option<&'static str>>,
     kept: RwSignal<String>,
+    /// What the browser's storage held when it was last read or written from here.
+    seen: StoredValue<Option<String>>,
 }
 
 impl Store {
     /// As it was left: by this visit, else by the last one.
     pub fn open(kept: RwSignal<String>) -> Self {
+        let stored = dom::stored(KEY);
         let text = Some(kept.get_untracked())
             .filter(|text| !text.is_empty())
-            .or_else(|| dom::stored(KEY));
+            .or_else(|| stored.clone());
         let read = text.as_deref().map(read);
         let problem = matches!(read, Some(None)).then_some(
             "What this browser keeps cannot be read by this version. It stays as it is until you save a scenario.",
@@ -70,6 +73,7 @@ impl Store {
             list: RwSignal::new(read.flatten().unwrap_or_default()),
             problem: RwSignal::new(problem),
             kept,
+            seen: StoredValue::new(stored),
         }
     }
 
@@ -83,10 +87,20 @@ impl Store {
     }
 
     fn change(self, change: impl FnOnce(&mut Vec<Scenario>)) {
+        // Another tab may have changed the collection since: what is kept is changed, so that nothing of either is lost.
+        let stored = dom::stored(KEY);
+        if self.seen.with_value(|seen| *seen != stored)
+            && let Some(others) = stored.as_deref().and_then(read)
+        {
+            self.list.set(others);
+        }
         self.list.update(change);
         let text = self.text();
         self.problem.set(match dom::keep(KEY, &text) {
-            Ok(()) => None,
+            Ok(()) => {
+                self.seen.set_value(Some(text.clone()));
+                None
+            }
             Err(NotKept::Forbidden) => Some(
                 "This browser keeps nothing for this page: the scenarios are gone when the page is closed. Save them as a file to keep them.",
             ),
