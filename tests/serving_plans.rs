@@ -238,3 +238,45 @@ fn the_call_plans_serving_where_serving_is_asked_and_training_else() {
     );
     assert!(trained["plans"][0]["step_ms"].is_number());
 }
+
+#[test]
+fn in_slices_the_same_is_found_and_a_listener_can_end_it() {
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, Waker};
+    // Nothing waits here: every pause is over at once.
+    fn done<T>(future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(found) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return found;
+            }
+        }
+    }
+    let training = json!({"model": {"id": "llama-3.1-8b"}, "hardware": {"num_gpus": 2}, "hybrid": {"engines": ["fsdp"]}});
+    for asked in [question(), training] {
+        let request = Request::from_json(&asked).expect("a request");
+        let mut pauses = 0;
+        let mut pause = || -> Pin<Box<dyn Future<Output = ()>>> {
+            pauses += 1;
+            Box::pin(std::future::ready(()))
+        };
+        let strict = api::Strictness::default();
+        let found = done(api::planned_slowly(&request, strict, &mut |_| true, &mut pause));
+        assert_eq!(found, api::planned(&request));
+        let least = done(api::cheapest_slowly(
+            &request,
+            (api::CheapestSort::Gpus, false),
+            &|| true,
+            &mut pause,
+        ));
+        assert_eq!(least, api::cheapest(&request, api::CheapestSort::Gpus, false));
+        let mut heard = 0;
+        let mut ends = |_: &api::PlanProgress| {
+            heard += 1;
+            heard < 2
+        };
+        let ended = done(api::planned_slowly(&request, strict, &mut ends, &mut pause));
+        assert!(ended.is_ok() && heard == 2, "{heard}");
+        assert!(pauses > 100, "{pauses}");
+    }
+}

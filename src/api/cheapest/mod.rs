@@ -6,13 +6,14 @@ mod serving;
 mod training;
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::given::Given;
 use super::job::Strictness;
 use super::part::part;
-use super::plan::spread;
+use super::plan::{Pause, spread};
 use super::resolve::prices;
 use crate::hardware::{self, Gpu, nodes};
 use crate::request::{Cheapest, CheapestLeftOut, CheapestRow, InputId, Range, Request, Task, Verdict};
@@ -97,60 +98,119 @@ struct Card<'a> {
 
 /// The GPUs on which a question can be answered: of serving where inputs of section `inference` are given, else of training.
 pub fn cheapest(request: &Request, sort: CheapestSort, whole_nodes: bool) -> Result<Cheapest, Vec<Issue>> {
-    let serves = request.serves();
-    let task = if serves { Task::Inference } else { Task::Training };
-    let own = part(&super::plan::without_options(request), task);
-    let warnings = if serves {
-        super::inference::question(&own, Strictness::default())?.warnings
-    } else {
-        super::job::job(&own, Strictness::default())?.warnings
-    };
-    let given = Given::read(&own, &mut Vec::new());
-    let by_gpu = prices(&given, &mut Vec::new());
-    let asked = given
-        .text(InputId::Gpu)
-        .and_then(|name| hardware::find(&name))
-        .map(|gpu| gpu.id.clone());
-    let of_asked = given.number(InputId::GpuHourPrice);
-    let cards: Vec<Card<'_>> = hardware::gpus().iter().map(|gpu| Card::new(&own, gpu)).collect();
-    let mut rows = Vec::new();
-    let mut left_out = Vec::new();
-    let work = |(): &mut (), card: &Card<'_>| {
-        let found = if serves {
-            serving::least(card, whole_nodes)
-        } else {
-            training::least(card, whole_nodes)
-        };
-        (card.gpu.id.clone(), found)
-    };
-    let per_tokens: u64 = if serves { 1_000_000 } else { 1_000_000_000 };
-    spread(&cards, || (), work, &mut |(id, found)| {
-        let card = cards.iter().find(|card| card.gpu.id == id);
-        match (found, card) {
-            (Ok(tried), Some(card)) => {
-                let own = of_asked.filter(|_| asked.as_deref() == Some(id.as_str()));
-                let price = own.or(by_gpu.get(&id).copied());
-                rows.push(card.row(&tried, price, per_tokens));
-            }
-            (Err(reason), _) => left_out.push(CheapestLeftOut { gpu: id, reason }),
-            (Ok(_), None) => {}
-        }
+    let search = Search::new(request, sort, whole_nodes)?;
+    let mut found = Vec::new();
+    spread(&search.cards, || (), |(), card| search.least(card), &mut |row| {
+        found.push(row);
         true
     });
-    rows.sort_by(|left, right| compare(sort, left, right));
-    left_out.sort_by(|left, right| left.gpu.cmp(&right.gpu));
-    Ok(Cheapest {
-        kind: if serves { "serving" } else { "training" },
-        sorted_by: sort.key(),
-        whole_nodes,
-        per_tokens,
-        rows,
-        left_out,
-        warnings: warnings
-            .into_iter()
-            .filter(|issue| !matches!(issue.code, "not_used" | "assumed"))
-            .collect(),
-    })
+    Ok(search.answer(found))
+}
+
+/// As [`cheapest`], with a pause between the GPUs, until `goes_on` says no more.
+pub async fn cheapest_slowly(
+    request: &Request,
+    (sort, whole_nodes): (CheapestSort, bool),
+    goes_on: &dyn Fn() -> bool,
+    pause: Pause<'_>,
+) -> Result<Cheapest, Vec<Issue>> {
+    let search = Search::new(request, sort, whole_nodes)?;
+    let mut found = Vec::new();
+    for card in &search.cards {
+        if !goes_on() {
+            break;
+        }
+        found.push(search.least(card));
+        pause().await;
+    }
+    Ok(search.answer(found))
+}
+
+/// A question about every kind of GPU.
+struct Search {
+    cards: Vec<Card<'static>>,
+    serves: bool,
+    sort: CheapestSort,
+    whole_nodes: bool,
+    by_gpu: BTreeMap<String, f64>,
+    /// The GPU of the question, and the price of an hour of it.
+    asked: Option<(String, f64)>,
+    warnings: Vec<Issue>,
+}
+
+impl Search {
+    fn new(request: &Request, sort: CheapestSort, whole_nodes: bool) -> Result<Self, Vec<Issue>> {
+        let serves = request.serves();
+        let task = if serves { Task::Inference } else { Task::Training };
+        let own = part(&super::plan::without_options(request), task);
+        let warnings = if serves {
+            super::inference::question(&own, Strictness::default())?.warnings
+        } else {
+            super::job::job(&own, Strictness::default())?.warnings
+        };
+        let given = Given::read(&own, &mut Vec::new());
+        let named = given.text(InputId::Gpu).and_then(|name| hardware::find(&name));
+        let asked = named
+            .map(|gpu| gpu.id.clone())
+            .zip(given.number(InputId::GpuHourPrice));
+        Ok(Self {
+            cards: hardware::gpus().iter().map(|gpu| Card::new(&own, gpu)).collect(),
+            serves,
+            sort,
+            whole_nodes,
+            by_gpu: prices(&given, &mut Vec::new()),
+            asked,
+            warnings,
+        })
+    }
+
+    /// The least number of a kind, or why there is none.
+    fn least(&self, card: &Card<'static>) -> Result<CheapestRow, CheapestLeftOut> {
+        let found = if self.serves {
+            serving::least(card, self.whole_nodes)
+        } else {
+            training::least(card, self.whole_nodes)
+        };
+        let id = card.gpu.id.clone();
+        match found {
+            Ok(tried) => {
+                let own = self.asked.as_ref().filter(|(gpu, _)| *gpu == id);
+                let price = own.map(|(_, price)| *price).or(self.by_gpu.get(&id).copied());
+                Ok(card.row(&tried, price, self.per_tokens()))
+            }
+            Err(reason) => Err(CheapestLeftOut { gpu: id, reason }),
+        }
+    }
+
+    const fn per_tokens(&self) -> u64 {
+        if self.serves { 1_000_000 } else { 1_000_000_000 }
+    }
+
+    fn answer(self, found: Vec<Result<CheapestRow, CheapestLeftOut>>) -> Cheapest {
+        let (mut rows, mut left_out) = (Vec::new(), Vec::new());
+        let per_tokens = self.per_tokens();
+        for one in found {
+            match one {
+                Ok(row) => rows.push(row),
+                Err(reason) => left_out.push(reason),
+            }
+        }
+        rows.sort_by(|left, right| compare(self.sort, left, right));
+        left_out.sort_by(|left, right| left.gpu.cmp(&right.gpu));
+        Cheapest {
+            kind: if self.serves { "serving" } else { "training" },
+            sorted_by: self.sort.key(),
+            whole_nodes: self.whole_nodes,
+            per_tokens,
+            rows,
+            left_out,
+            warnings: self
+                .warnings
+                .into_iter()
+                .filter(|issue| !matches!(issue.code, "not_used" | "assumed"))
+                .collect(),
+        }
+    }
 }
 
 /// The better first; what is not known comes last.

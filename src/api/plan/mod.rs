@@ -14,6 +14,8 @@ mod ways;
 #[cfg(test)]
 mod tests;
 
+use std::pin::Pin;
+
 use serde_json::json;
 
 use super::given::Given;
@@ -34,6 +36,9 @@ use ways::Way;
 
 /// Hears how far a search is; `false` stops it.
 pub type Hear<'a> = &'a mut dyn FnMut(&PlanProgress) -> bool;
+
+/// Lets something else happen.
+pub type Pause<'a> = &'a mut dyn FnMut() -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// A question, ready to be searched.
 struct Prepared {
@@ -264,35 +269,89 @@ fn schedule(request: &Request) -> (Option<Schedule>, Option<u64>) {
     (asked, given.typed_integer(InputId::MicrobatchGroup))
 }
 
-/// Searches the whole space.
-fn search(prepared: &Prepared, hear: Hear<'_>) -> (Ranking, Counts) {
-    let order = Order {
+const fn order(prepared: &Prepared) -> Order {
+    Order {
         prefer_pipeline: prepared.options.prefer_pipeline,
         by_memory: prepared.options.by_memory,
         per_node: prepared.per_node,
-    };
-    let asked = Asked {
+    }
+}
+
+fn asked(prepared: &Prepared) -> Asked<'_> {
+    Asked {
         base: &prepared.base,
         ways: &prepared.ways,
         space: &prepared.space,
-    };
-    let all = branches(&prepared.space);
-    let mut ranking = Ranking::new(order);
-    let mut counts = Counts::default();
-    let mut listen = |found: Ranking, more: &Counts| {
-        ranking.merge(found);
-        counts.add(more);
-        let best = ranking.best(1);
+    }
+}
+
+/// What was found so far.
+struct Heard {
+    ranking: Ranking,
+    counts: Counts,
+}
+
+impl Heard {
+    fn new(prepared: &Prepared) -> Self {
+        Self {
+            ranking: Ranking::new(order(prepared)),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Adds what a branch gave, and tells how far it is; whether the search goes on.
+    fn add(&mut self, prepared: &Prepared, (found, more): (Ranking, &Counts), hear: Hear<'_>) -> bool {
+        self.ranking.merge(found);
+        self.counts.add(more);
+        let best = self.ranking.best(1);
         hear(&PlanProgress {
-            settled: counts.all(),
+            settled: self.counts.all(),
             combinations: prepared.space.size(),
-            fitting: counts.fitting,
+            fitting: self.counts.fitting,
             best: best.first().map(|found| answer::point(prepared, found)),
             serving: None,
         })
-    };
-    each(&asked, order, &all, &mut listen);
-    (ranking, counts)
+    }
+}
+
+/// Searches the whole space.
+fn search(prepared: &Prepared, hear: Hear<'_>) -> (Ranking, Counts) {
+    let mut heard = Heard::new(prepared);
+    let all = branches(&prepared.space);
+    each(&asked(prepared), order(prepared), &all, &mut |found, more| {
+        heard.add(prepared, (found, more), hear)
+    });
+    (heard.ranking, heard.counts)
+}
+
+/// As [`planned_with`], with a pause between the pieces of the search: for a thread that has something else to do.
+pub async fn planned_slowly(
+    request: &Request,
+    strictness: Strictness,
+    hear: Hear<'_>,
+    pause: Pause<'_>,
+) -> Result<Planned, Vec<Issue>> {
+    if request.serves() {
+        let found = serving::plan_slowly(request, strictness, hear, pause).await?;
+        return Ok(Planned::Serving(Box::new(found)));
+    }
+    let prepared = prepare(request, strictness)?;
+    if !prepared.options.auto {
+        return Ok(Planned::Training(Box::new(answer::asked(&prepared)?)));
+    }
+    let mut heard = Heard::new(&prepared);
+    let asked = asked(&prepared);
+    let mut search = Search::new(asked.space, PlanJudge::new(&asked), order(&prepared));
+    for branch in branches(&prepared.space) {
+        search.branch(branch);
+        let (found, more) = search.take();
+        if !heard.add(&prepared, (found, &more), hear) {
+            break;
+        }
+        pause().await;
+    }
+    let found = answer::answer(&prepared, &heard.ranking, &heard.counts)?;
+    Ok(Planned::Training(Box::new(found)))
 }
 
 /// Searches branches, each heard when it is done, until the listener wants no more.

@@ -16,8 +16,8 @@ use super::super::job::Strictness;
 use super::super::part::part;
 use super::super::read::{Typed, read};
 use super::spread::spread;
-use super::{Hear, without_options};
-use crate::planner::{ServingFound, ServingOrder, ServingSearch, ServingSpace, serving_branches};
+use super::{Hear, Pause, without_options};
+use crate::planner::{Served, ServingFound, ServingOrder, ServingSearch, ServingSpace, serving_branches};
 use crate::request::{
     InputId, PlanProgress, PlanRefusal, Request, Section, ServerId, ServingPlanAnswer, Task,
 };
@@ -234,12 +234,58 @@ fn prepare(request: &Request, strictness: Strictness) -> Result<Prepared, Vec<Is
     })
 }
 
+/// As [`plan`], with a pause between the pieces of the search.
+pub async fn plan_slowly(
+    request: &Request,
+    strictness: Strictness,
+    hear: Hear<'_>,
+    pause: Pause<'_>,
+) -> Result<ServingPlanAnswer, Vec<Issue>> {
+    let prepared = prepare(request, strictness)?;
+    let asked = prepared.asked();
+    let mut heard = Heard::default();
+    let mut search = ServingSearch::new(&prepared.space, Judge::new(&asked));
+    for branch in serving_branches(&prepared.space) {
+        search.branch(branch);
+        if !heard.add(&prepared, search.take(), hear) {
+            break;
+        }
+        pause().await;
+    }
+    answer::answer(&prepared, &heard.found)
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Heard {
+    found: ServingFound,
+    best: Option<Served>,
+}
+
+impl Heard {
+    /// Adds what a branch gave, and tells how far it is; whether the search goes on.
+    fn add(&mut self, prepared: &Prepared, found: ServingFound, hear: Hear<'_>) -> bool {
+        let order = prepared.order();
+        for one in found.best(order, 1) {
+            if self.best.is_none_or(|best| order.compare(&one, &best).is_lt()) {
+                self.best = Some(one);
+            }
+        }
+        self.found.merge(found);
+        hear(&PlanProgress {
+            settled: self.found.counts.all(),
+            combinations: prepared.space.size(),
+            fitting: self.found.counts.fitting,
+            best: None,
+            serving: self.best.map(|best| answer::point(prepared, &best)),
+        })
+    }
+}
+
 /// Searches the whole space.
 fn search(prepared: &Prepared, hear: Hear<'_>) -> ServingFound {
-    let asked = prepared.asked();
-    let (order, space) = (prepared.order(), &prepared.space);
-    let mut all = ServingFound::default();
-    let mut best = None;
+    let (asked, space) = (prepared.asked(), &prepared.space);
+    let mut heard = Heard::default();
     spread(
         &serving_branches(space),
         || ServingSearch::new(space, Judge::new(&asked)),
@@ -247,23 +293,9 @@ fn search(prepared: &Prepared, hear: Hear<'_>) -> ServingFound {
             search.branch(*branch);
             search.take()
         },
-        &mut |found: ServingFound| {
-            for one in found.best(order, 1) {
-                if best.is_none_or(|best| order.compare(&one, &best).is_lt()) {
-                    best = Some(one);
-                }
-            }
-            all.merge(found);
-            hear(&PlanProgress {
-                settled: all.counts.all(),
-                combinations: space.size(),
-                fitting: all.counts.fitting,
-                best: None,
-                serving: best.map(|best| answer::point(prepared, &best)),
-            })
-        },
+        &mut |found: ServingFound| heard.add(prepared, found, hear),
     );
-    all
+    heard.found
 }
 
 /// Bytes that may be needed.

@@ -10,7 +10,6 @@ use super::super::super::format::grouped;
 use super::super::super::state::{Form, PageStoreFields};
 use super::super::serving::{Column, table};
 use super::found::{Cheapest, CheapestRow, Message, Refused};
-use super::panel::NO_WORKER;
 use super::served::refused;
 use super::worker::{Search, Sought};
 use crate::api::{self, CheapestSort, InputId, Task};
@@ -61,15 +60,12 @@ pub fn panel(form: Form, task: Task) -> AnyView {
                 "The search ended with an error.",
             )]))
         };
-        match Search::start(
+        search.set_value(Some(Search::start(
             Sought::Cheapest(sort, whole.get_untracked()),
             &request,
             hear,
             fail,
-        ) {
-            Some(started) => search.set_value(Some(started)),
-            None => state.set(State::Refused(vec![Refused::here(NO_WORKER)])),
-        }
+        )));
     };
     let (panel, title, kind) = match task {
         Task::Inference => ("cheapest-serving", "cheapest-serving-title", "cheapest-serving"),

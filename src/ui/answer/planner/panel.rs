@@ -37,10 +37,6 @@ const ALL: Planner = Planner {
 
 part!(planner holds Planner: ALL);
 
-/// What is said where nothing can be searched.
-pub(super) const NO_WORKER: &str =
-    "This browser gives the page no worker to search in. The command line has the same: gpu-mem-calc plan.";
-
 /// Options that are shown at once.
 const OPTIONS: [InputId; 5] = [
     InputId::GlobalBatchTokens,
@@ -98,10 +94,7 @@ fn panel(form: Form) -> AnyView {
                 "The search ended with an error.",
             )]))
         };
-        match Search::start(Sought::Plans, &request, hear, fail) {
-            Some(started) => search.set_value(Some(started)),
-            None => state.set(State::Refused(vec![Refused::here(NO_WORKER)])),
-        }
+        search.set_value(Some(Search::start(Sought::Plans, &request, hear, fail)));
     };
     let stop = move |_| {
         search.set_value(None);

@@ -9,7 +9,6 @@ use super::super::super::format::{gib_number, grouped};
 use super::super::super::state::{Form, PageStoreFields};
 use super::super::serving::{Column, table};
 use super::found::{Message, Progress, Refused, Serving, ServingPoint};
-use super::panel::NO_WORKER;
 use super::worker::{Search, Sought};
 use crate::api::{self, InputId, Task};
 use crate::units::Bytes;
@@ -73,10 +72,7 @@ pub fn panel(form: Form) -> AnyView {
                 "The search ended with an error.",
             )]))
         };
-        match Search::start(Sought::Plans, &request, hear, fail) {
-            Some(started) => search.set_value(Some(started)),
-            None => state.set(State::Refused(vec![Refused::here(NO_WORKER)])),
-        }
+        search.set_value(Some(Search::start(Sought::Plans, &request, hear, fail)));
     };
     let stop = move |_| {
         search.set_value(None);

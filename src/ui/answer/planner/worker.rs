@@ -1,22 +1,40 @@
-//! The search in a worker: the same module, loaded a second time, searches there and sends messages. What starts it and what runs
-//! in it live here.
+//! The search in a worker: the same module, loaded a second time, searches there and sends messages. Where there is no worker, as
+//! in the page of one file, it searches in slices between which the page goes on. What starts it and what runs in it live here.
 
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use leptos::task::spawn_local;
 use serde_json::{Value, json};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     Blob, BlobPropertyBag, DedicatedWorkerGlobalScope, MessageEvent, Url, Worker, WorkerOptions, WorkerType,
 };
 
 use super::super::super::dom;
 use super::super::super::part::part;
-use crate::api::{self, CheapestSort, Planned, Request, Strictness};
+use crate::api::{self, CheapestSort, PlanProgress, Planned, Request, Strictness};
 
 /// Milliseconds between two messages about progress.
 const OFTEN: f64 = 50.0;
+/// Milliseconds of a slice where there is no worker.
+const SLICE: f64 = 12.0;
 
-/// What the part holds: a search for something, and what it sends.
-type Searched = fn(Sought, &str, &mut dyn FnMut(&Value));
+/// What the part holds.
+#[derive(Clone, Copy)]
+pub struct Searched {
+    /// A search for something at once, and what it sends: in the worker.
+    pub whole: fn(Sought, &str, &mut dyn FnMut(&Value)),
+    /// The same in slices between which the page goes on, until it is stopped: where there is no worker.
+    pub slices: fn(Sought, Request, Heard, Rc<Cell<bool>>),
+}
+
+/// Who hears what a search sends, as JSON text.
+pub type Heard = Rc<dyn Fn(String)>;
 
 /// What is searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +91,58 @@ fn searched(sought: Sought, request: &str, send: &mut dyn FnMut(&Value)) {
     }
 }
 
-part!(search holds Searched: searched);
+fn sliced(sought: Sought, request: Request, hear: Heard, stopped: Rc<Cell<bool>>) {
+    spawn_local(async move {
+        let send = |message: Value| {
+            if !stopped.get() {
+                hear(message.to_string());
+            }
+        };
+        let began = Rc::new(Cell::new(js_sys::Date::now()));
+        let mut pause = move || -> Pin<Box<dyn Future<Output = ()>>> {
+            if js_sys::Date::now() - began.get() < SLICE {
+                return Box::pin(std::future::ready(()));
+            }
+            let began = began.clone();
+            Box::pin(async move {
+                breath().await;
+                began.set(js_sys::Date::now());
+            })
+        };
+        if let Sought::Cheapest(sort, whole) = sought {
+            let found = api::cheapest_slowly(&request, (sort, whole), &|| !stopped.get(), &mut pause).await;
+            return match found {
+                Ok(answer) => send(json!({ "cheapest": answer })),
+                Err(issues) => send(json!({ "refused": issues })),
+            };
+        }
+        let mut last = f64::NEG_INFINITY;
+        let mut told = |progress: &PlanProgress| {
+            let now = js_sys::Date::now();
+            if now - last >= OFTEN {
+                last = now;
+                send(json!({ "progress": progress }));
+            }
+            !stopped.get()
+        };
+        match api::planned_slowly(&request, Strictness::default(), &mut told, &mut pause).await {
+            Ok(Planned::Training(answer)) => send(json!({ "answer": answer })),
+            Ok(Planned::Serving(answer)) => send(json!({ "serving": answer })),
+            Err(issues) => send(json!({ "refused": issues })),
+        }
+    });
+}
+
+/// Lets the page do what waits.
+async fn breath() {
+    let waits = js_sys::Promise::new(&mut |done, _| {
+        // Without a window there is nothing that could wait.
+        let _ = web_sys::window().map(|window| window.set_timeout_with_callback(&done));
+    });
+    let _ = JsFuture::from(waits).await;
+}
+
+part!(search holds Searched: Searched { whole: searched, slices: sliced });
 
 /// Runs in the worker: searches, and sends each message as JSON text.
 #[wasm_bindgen(js_name = planInWorker)]
@@ -84,26 +153,52 @@ pub async fn plan_in_worker(sought: String, request: String) {
         let _ = scope.post_message(&JsValue::from_str(&message.to_string()));
     };
     match load().await {
-        Some(search) => search(Sought::from_word(&sought), &request, &mut send),
+        Some(search) => (search.whole)(Sought::from_word(&sought), &request, &mut send),
         None => send(&json!({ "refused": [{ "message": "The planner could not be loaded." }] })),
     }
 }
 
-/// A search in a worker; dropped, it ends.
+/// A search, in a worker where there is one; dropped, it ends.
 pub struct Search {
+    worker: Option<Working>,
+    stopped: Rc<Cell<bool>>,
+}
+
+/// A worker with those who hear it.
+struct Working {
     worker: Worker,
     _heard: Closure<dyn FnMut(MessageEvent)>,
     _failed: Closure<dyn FnMut(JsValue)>,
 }
 
 impl Search {
-    /// Starts one; nothing where the browser gives no worker.
+    /// Starts one.
     pub fn start(
         sought: Sought,
         request: &Request,
         hear: impl Fn(String) + 'static,
         fail: impl Fn() + 'static,
-    ) -> Option<Self> {
+    ) -> Self {
+        let hear: Heard = Rc::new(hear);
+        let stopped = Rc::new(Cell::new(false));
+        let fail: Rc<dyn Fn()> = Rc::new(fail);
+        let worker = Working::start(sought, request, hear.clone(), fail.clone());
+        if worker.is_none() {
+            let (request, stopped) = (request.clone(), stopped.clone());
+            spawn_local(async move {
+                match load().await {
+                    Some(search) => (search.slices)(sought, request, hear, stopped),
+                    None => fail(),
+                }
+            });
+        }
+        Self { worker, stopped }
+    }
+}
+
+impl Working {
+    /// Starts a worker; nothing where the browser gives none.
+    fn start(sought: Sought, request: &Request, hear: Heard, fail: Rc<dyn Fn()>) -> Option<Self> {
         let bindings = dom::module()?;
         let request = request.to_json().to_string();
         let script = format!(
@@ -138,6 +233,9 @@ impl Search {
 
 impl Drop for Search {
     fn drop(&mut self) {
-        self.worker.terminate();
+        self.stopped.set(true);
+        if let Some(working) = &self.worker {
+            working.worker.terminate();
+        }
     }
 }
