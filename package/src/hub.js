@@ -47,7 +47,16 @@ export async function fetchHfModel(calculator, id, { token, revision = "main", w
   }
   if (text.length > LARGEST) throw failed("api_error", "What the hub sent is too long for a config.json.", { path: "", code: "too_large" });
   const found = calculator.importHfConfig(text, { model_id: name });
-  return weights ? { ...found, weights: header ? calculator.importText(header) : null } : found;
+  return weights ? { ...found, weights: header ? read(calculator, header) : null } : found;
+}
+
+/** What a header says; nothing where it is none. */
+function read(calculator, header) {
+  try {
+    return calculator.importText(header);
+  } catch {
+    return null;
+  }
 }
 
 /** Names, types and shapes of all tensors, as the header of one file has them; or the index, where it states a count; or nothing. */
@@ -59,14 +68,14 @@ async function ofWeights(ask) {
   }
   const text = await index.text();
   if (text.length > LONGEST) return null;
-  let read;
+  let listed;
   try {
-    read = JSON.parse(text);
+    listed = JSON.parse(text);
   } catch {
     return null;
   }
-  const files = [...new Set(Object.values(read?.weight_map ?? {}))].filter((file) => typeof file === "string" && !file.includes(".."));
-  if (read?.metadata?.total_parameters || files.length === 0) return text;
+  const files = [...new Set(Object.values(listed?.weight_map ?? {}))].filter((file) => typeof file === "string" && !file.includes(".."));
+  if (listed?.metadata?.total_parameters || files.length === 0) return text;
   const all = {};
   for (let at = 0; at < files.length; at += AT_ONCE) {
     const some = await Promise.all(files.slice(at, at + AT_ONCE).map((file) => headerOf(ask, file)));
