@@ -1,5 +1,5 @@
 //! From a log of Text Generation Inference to a start on paper, and from that to the tokens of its pool and the reading of a
-//! monitor. Few logs print the tokens of the warm-up's prefill, so most comparisons are by interval alone.
+//! monitor. Where a log does not print the tokens of the warm-up's prefill, they are those of the release.
 
 use super::quantity::{Measurement, Quantity};
 use super::record::Record;
