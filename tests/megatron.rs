@@ -281,3 +281,110 @@ fn recomputation_never_holds_more() {
         "{full:?} {both:?} {norms:?} {none:?}"
     );
 }
+
+/// What is said of a mesh under Megatron: codes and paths of its errors.
+fn said(patch: &Value) -> Vec<String> {
+    let mut question = json!({"model": {"id": "llama-3.1-8b"}, "engine": {"type": "megatron_lm"},
+        "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 1024}, "parallelism": {}, "training": {"seq_length": 2048}});
+    for (section, fields) in patch.as_object().expect("sections") {
+        let own = question[section].as_object_mut().expect("a section");
+        own.extend(fields.as_object().expect("fields").clone());
+    }
+    let found = api::validate(&Request::from_json(&question).expect("a request"));
+    let errors = found.iter().filter(|issue| issue.is_error());
+    errors
+        .map(|issue| format!("{} {}", issue.code, issue.path))
+        .collect()
+}
+
+/// Sizes are bounded by the GPUs and by what they divide, and by nothing else: Llama 2 7B has 32 heads and as many layers.
+#[test]
+fn sizes_of_the_mesh_are_bounded_by_what_they_divide() {
+    let of = |key: &str, size: u64| said(&json!({"model": {"id": "llama-2-7b"}, "parallelism": {key: size}}));
+    for (key, most) in [
+        ("tensor_parallel_size", 32),
+        ("pipeline_parallel_size", 32),
+        ("context_parallel_size", 1024),
+    ] {
+        assert_eq!(of(key, 1), Vec::<String>::new(), "{key}");
+        assert_eq!(of(key, most), Vec::<String>::new(), "{key} {most}");
+    }
+    let heads = ["not_divisible parallelism.tensor_parallel_size"];
+    assert_eq!(of("tensor_parallel_size", 64), heads);
+    let six = json!({"tensor_parallel_size": 6});
+    let uneven =
+        said(&json!({"model": {"id": "llama-2-7b"}, "parallelism": six, "hardware": {"num_gpus": 6}}));
+    assert_eq!(uneven, heads);
+    let beyond = of("pipeline_parallel_size", 64);
+    assert_eq!(beyond, ["out_of_range parallelism.pipeline_parallel_size"]);
+    let product = said(
+        &json!({"parallelism": {"tensor_parallel_size": 32, "pipeline_parallel_size": 32,
+        "context_parallel_size": 2}}),
+    );
+    assert_eq!(product, ["gpu_count_mismatch parallelism"]);
+}
+
+/// Each rule of what must divide what is an issue of its own, and names its input.
+#[test]
+fn each_rule_of_the_split_is_an_issue_of_its_own() {
+    let sequence = json!({"parallelism": {"context_parallel_size": 2}, "training": {"seq_length": 2046}});
+    assert_eq!(
+        said(&sequence),
+        ["not_divisible parallelism.context_parallel_size"]
+    );
+    let experts = |ranks: u64| {
+        json!({"model": {"id": "mixtral-8x7b"}, "hardware": {"num_gpus": 48},
+            "parallelism": {"expert_parallel_size": ranks}})
+    };
+    assert_eq!(said(&experts(8)), Vec::<String>::new());
+    assert_eq!(
+        said(&experts(3)),
+        ["not_divisible parallelism.expert_parallel_size"]
+    );
+    let chunks = json!({"parallelism": {"pipeline_parallel_size": 4, "virtual_pipeline_size": 3},
+        "training": {"gradient_accumulation_steps": 8}});
+    // 32 layers are not 4 stages of 3 chunks each.
+    assert_eq!(
+        said(&chunks),
+        ["not_divisible parallelism.pipeline_parallel_size"]
+    );
+    // GPT-2's 50,257 rows are padded to 128 for each rank, and what is padded is held.
+    let rest = |ranks: u64| {
+        let patch = json!({"model": {"id": "gpt2"}, "hardware": {"num_gpus": ranks},
+            "parallelism": {"pipeline_parallel_size": 1, "tensor_parallel_size": ranks},
+            "training": {"seq_length": 1024}});
+        let found = answer(&patch);
+        let row = found.instants.iter().find(|row| row.id == "rest").expect("rest");
+        row.groups.model_params.get() as f64
+    };
+    assert!(rest(4) > rest(1) / 4.0);
+}
+
+/// docs/source/dist_optimizer.md of Megatron-LM: bf16 weights with fp32 gradients take 18 bytes, and 6 + 12/d with the
+/// distributed optimizer. The setting and the micro-batches are real: both change the answer.
+#[test]
+fn the_distributed_optimizer_and_micro_batches_have_their_effect() {
+    let rest = |distributed: bool| {
+        let patch = json!({"engine": {"use_distributed_optimizer": distributed},
+            "parallelism": {"pipeline_parallel_size": 1}});
+        let found = answer(&patch);
+        let row = found.instants.iter().find(|row| row.id == "rest").expect("rest");
+        let groups = row.groups;
+        (groups.model_params + groups.gradients + groups.optimizer_states).get() as f64
+    };
+    let weights = 8_030_261_248.0;
+    for (distributed, bytes) in [(false, 18.0), (true, 6.0 + 12.0 / 8.0)] {
+        let found = rest(distributed) / weights;
+        assert!(
+            (found / bytes - 1.0).abs() < 0.01,
+            "{distributed}: {found} bytes per weight"
+        );
+    }
+    let flying = |micro_batches: u64| {
+        let found = answer(&json!({"engine": {"num_micro_batches": micro_batches},
+            "training": {"gradient_accumulation_steps": micro_batches}}));
+        let first = found.stages.first().expect("a stage");
+        first.in_flight.iter().sum::<u64>()
+    };
+    assert_eq!((flying(1), flying(2), flying(8)), (1, 2, 4));
+}

@@ -33,9 +33,36 @@ fn phases_are_instants_and_never_added_up() {
     let gib = share as f64 / f64::from(1 << 30);
     assert!((23.6..23.9).contains(&gib), "{gib}");
     assert_eq!(at(&asleep, "loss_forward"), at(&apart, "loss_forward"));
-    // 1,235,814,400 weights in 16 bits, and the embedding of 128,256 rows of 2,048.
+    // 1,235,814,400 weights in 16 bits, and the embedding of 128,256 rows of 2,048 in the type of its shards.
     let handed = at(&asleep, "evaluation_forward") - rest;
-    assert_eq!(handed, 2 * 1_235_814_400 + 2 * 128_256 * 2048);
+    assert_eq!(handed, 2 * 1_235_814_400 + 4 * 128_256 * 2048);
+}
+
+/// What is gathered to hand weights over: nothing where they are whole, a tensor or a unit where they are shards, and all of the
+/// model where ZeRO-3 merges adapters.
+#[test]
+fn what_is_handed_over_is_what_the_engine_gathers() {
+    let handed = |engine: Value, training: Value| {
+        let mut question = json!({"model": {"id": "llama-3.2-1b"}, "engine": engine,
+            "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 8},
+            "training": {"seq_length": 512, "objective": "grpo_reference_free", "rollout": "colocated"}});
+        let own = question["training"].as_object_mut().expect("fields");
+        own.extend(training.as_object().expect("fields").clone());
+        let found = api::calculate(&Request::from_json(&question).expect("a request")).expect("an answer");
+        at(&found, "evaluation_forward") - at(&found, "evaluation_generation")
+    };
+    let embedding = 128_256 * 2048;
+    assert_eq!(handed(json!({"type": "pytorch_ddp"}), json!({})), 0);
+    assert_eq!(
+        handed(json!({"type": "deepspeed", "zero_stage": 2}), json!({})),
+        0
+    );
+    let third = json!({"type": "deepspeed", "zero_stage": 3});
+    assert_eq!(handed(third.clone(), json!({})), 2 * embedding);
+    assert_eq!(handed(third, json!({"adapter": "lora"})), 2 * 1_235_814_400);
+    // FSDP's first version: the root with the tied embedding and a norm is the largest unit, in fp32.
+    let first = json!({"type": "fsdp", "fsdp_version": "1"});
+    assert_eq!(handed(first, json!({})), 4 * (embedding + 2048));
 }
 
 #[test]

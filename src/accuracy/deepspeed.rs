@@ -46,6 +46,8 @@ pub fn question(record: &Record) -> Result<Question, String> {
             "none"
         },
     );
+    question.set(InputId::CheckpointReentrant, record.flag("checkpoint_reentrant"));
+    question.set_some(InputId::MovingAverage, record.text("ema"));
     question.set_some(InputId::LogProbabilities, record.text("log_probabilities"));
     question.set_some(InputId::Objective, record.text("objective"));
     question.set(InputId::Attention, "fused");

@@ -94,18 +94,18 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
     let args = record.object("strategy_args");
     let arg = |key: &str| args.and_then(|args| args.get(key)).and_then(Value::as_str);
     let weights = record.text("weight_dtype").unwrap_or("bf16");
-    let adapted = record.whole("lora_rank").is_some();
-    match (record.text("autocast"), arg("mp"), adapted) {
-        (_, Some(compute), false) => {
+    match (record.text("autocast"), arg("mp")) {
+        // Frozen weights are stored in the type of the arithmetic; the policy casts the adapters.
+        (None, Some(compute)) => {
             question.set(InputId::Dtype, compute);
             question.set(InputId::PrecisionMode, "mixed");
             question.set(InputId::ReduceDtype, arg("reduce").unwrap_or("fp32"));
         }
-        (Some(compute), _, _) => {
+        (Some(compute), _) => {
             question.set(InputId::Dtype, compute);
             question.set(InputId::PrecisionMode, "autocast");
         }
-        (None, _, _) => {
+        (None, None) => {
             question.set(InputId::Dtype, weights);
             question.set(InputId::PrecisionMode, "pure");
         }

@@ -193,6 +193,8 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
         },
         moving_average: match given.choice(InputId::MovingAverage) {
             Some("fp32") => Some(DType::Fp32),
+            // DeepSpeed's module has the type of the arithmetic; fp32 weights are the optimizer's.
+            Some("same") if engine.id == EngineId::Deepspeed => Some(precision.compute()),
             Some("same") => Some(precision.stored()),
             _ => None,
         },

@@ -4,14 +4,15 @@
 //!
 //! Read in vllm-project/vllm vllm/config/cache.py (`gpu_memory_utilization` counts weights, cache and activations together) and
 //! vllm/device_allocator/cumem.py (sleep: level 1 moves weights to the host, level 2 drops them, both free the cache);
-//! huggingface/trl trl/trainer/grpo_trainer.py (`vllm_mode="colocate"`, one parameter at a time) and volcengine/verl
+//! huggingface/trl trl/generation/vllm_generation.py (`sync_weights`: what is gathered to be handed over) and volcengine/verl
 //! verl/workers (critic and reward beside the actor).
 
 use super::job::Job;
 use crate::cite::{Citation, Evidence};
 use crate::memory::{Entry, Group, HostEntry, HostPhase, HostPlace, Instant, InstantId, Ledger, Symbol};
-use crate::training::TrainingJob;
-use crate::units::Bytes;
+use crate::model::Tensor;
+use crate::training::{Engine, TrainingJob};
+use crate::units::{Bytes, DType};
 
 /// An engine on the GPUs of the trainer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub struct Beside {
 
 const VLLM: Citation = Citation::new(
     Evidence::Source,
-    "vllm-project/vllm vllm/config/cache.py, vllm/device_allocator/cumem.py; huggingface/trl trl/trainer/grpo_trainer.py",
+    "vllm-project/vllm vllm/config/cache.py, vllm/device_allocator/cumem.py; huggingface/trl trl/generation/vllm_generation.py",
 );
 const VERL: Citation = Citation::new(
     Evidence::Source,
@@ -139,28 +140,16 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
             &at,
         );
     }
-    let tensors = training.network.layers().flat_map(|layer| &layer.tensors);
-    let ends = training
-        .network
-        .input_tensors
-        .iter()
-        .chain(&training.network.output_tensors);
-    let largest = tensors
-        .chain(ends)
-        .map(|tensor| tensor.elements().get())
-        .max()
-        .unwrap_or(0);
-    let bucket = Bytes::of(crate::units::Count::new(largest), training.precision.compute());
-    let label = "the largest tensor, gathered to be handed over";
-    let part = (bucket, "β·P", of("elements of the largest tensor", largest));
-    let at = [InstantId::EvaluationForward];
-    push(
-        ledger,
-        ("rollout.bucket", label, Group::ModelParams),
-        part,
-        VLLM,
-        &at,
-    );
+    if let Some(whole) = handed_over(training) {
+        let symbols = vec![
+            Symbol::new("β", "bytes per element", whole.dtype.bits() / 8),
+            Symbol::new("P", whole.meaning, whole.elements),
+        ];
+        let bucket = Bytes::of(crate::units::Count::new(whole.elements), whole.dtype);
+        let at = [InstantId::EvaluationForward];
+        let entry = ("rollout.bucket", whole.label, Group::ModelParams);
+        push(ledger, entry, (bucket, "β·P", symbols), VLLM, &at);
+    }
     if engine.sleep == Sleep::Offload {
         ledger.host.push(HostEntry {
             id: "host.engine_weights",
@@ -176,6 +165,58 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
         });
     }
     ledger.entries.sort_by_key(|entry| entry.group);
+}
+
+/// What is made whole at once to be handed over.
+struct Whole {
+    label: &'static str,
+    meaning: &'static str,
+    elements: u64,
+    dtype: DType,
+}
+
+/// What is gathered at once while weights are handed over; nothing where every rank has them whole. FSDP's first version gathers
+/// a unit, and the second a tensor, in the type of the shards (`summon_full_params`, `full_tensor`); ZeRO-3 a tensor, and with
+/// adapters all of the model, since they are merged first.
+fn handed_over(training: &TrainingJob) -> Option<Whole> {
+    let network = &training.network;
+    let ends = || network.input_tensors.iter().chain(&network.output_tensors);
+    let elements = |tensor: &Tensor| tensor.elements().get();
+    let tensor = |dtype| Whole {
+        label: "the largest tensor, gathered to be handed over",
+        meaning: "elements of the largest tensor",
+        elements: network
+            .layers()
+            .flat_map(|layer| &layer.tensors)
+            .chain(ends())
+            .map(elements)
+            .max()
+            .unwrap_or(0),
+        dtype,
+    };
+    match training.engine {
+        Engine::Single | Engine::Ddp { .. } => None,
+        Engine::DeepSpeed(zero) if zero.stage < 3 => None,
+        Engine::DeepSpeed(_) if training.adapter.is_some() => Some(Whole {
+            label: "the whole model, gathered to merge its adapters",
+            meaning: "parameters of the model",
+            elements: network.total_parameters().get(),
+            dtype: training.precision.compute(),
+        }),
+        Engine::DeepSpeed(_) | Engine::Megatron(_) => Some(tensor(training.precision.compute())),
+        Engine::Fsdp1 { .. } => Some(Whole {
+            label: "the largest unit, gathered to be handed over",
+            meaning: "elements of the largest unit",
+            elements: network
+                .layers()
+                .map(|layer| layer.tensors.iter().map(elements).sum::<u64>())
+                .chain([ends().map(elements).sum()])
+                .max()
+                .unwrap_or(0),
+            dtype: training.precision.stored(),
+        }),
+        Engine::Fsdp2 { .. } => Some(tensor(training.precision.stored())),
+    }
 }
 
 /// A critic with states like the actor's, and a reward model's weights, at every instant: their own steps hold no logits and are

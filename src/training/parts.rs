@@ -243,6 +243,52 @@ impl Part {
         })
     }
 
+    /// Elements of the packed matrices as they are stored: 16 bits each, in the type of the arithmetic
+    /// (`bnb_4bit_quant_storage`), which is what divides and gathers them like other weights.
+    pub fn packed_elements(&self, job: &TrainingJob) -> u64 {
+        let Some(base) = job.adapter.map(|adapter| adapter.base) else {
+            return 0;
+        };
+        self.quantised
+            .iter()
+            .map(|matrix| matrix.packed(base).get() / 2)
+            .sum()
+    }
+
+    /// Elements of the packed matrices that have at most so many.
+    pub fn small_packed(&self, job: &TrainingJob, threshold: u64) -> u64 {
+        let Some(base) = job.adapter.map(|adapter| adapter.base) else {
+            return 0;
+        };
+        let sizes = self.quantised.iter().map(|matrix| matrix.packed(base).get() / 2);
+        sizes.filter(|elements| *elements <= threshold).sum()
+    }
+
+    /// The scales of packed matrices, which are no parameters and stay whole on every rank.
+    pub fn scales(&self, base: BaseFormat, place: &str, sheet: &mut Sheet) -> Held {
+        let scales = |matrix: &Quantised| {
+            let all = matrix.bytes(base, 1);
+            all.saturating_sub(block(matrix.packed(base)))
+        };
+        let terms: Vec<Bytes> = self.quantised.iter().map(scales).collect();
+        if terms.is_empty() {
+            return Held::new();
+        }
+        let item = Item {
+            id: "weights.scales",
+            label: "scales of quantised weights",
+            unit: terms.iter().copied().sum(),
+            formula: match base {
+                BaseFormat::Nf4 { double: true } => "Σ n/64 + 4·n/16384 over the matrices",
+                _ => "Σ 4·n/64 over the matrices",
+            },
+            dtype: None,
+            terms,
+            ..self.quantised_item(base, 1)
+        };
+        vec![(sheet.item(item, place), 1)]
+    }
+
     fn quantised_item(&self, base: BaseFormat, shards: u64) -> Item {
         let bytes = |matrix: &Quantised| matrix.bytes(base, shards);
         let terms: Vec<Bytes> = self.quantised.iter().map(bytes).collect();

@@ -309,7 +309,13 @@ impl<'a> Plan<'a> {
                 small * self.layers_of(kind)
             })
             .sum();
-        adapters + self.small_weights(threshold, one)
+        let packed: u64 = self
+            .layers
+            .iter()
+            .enumerate()
+            .map(|(kind, layer)| layer.part.small_packed(self.job, threshold) * self.layers_of(kind))
+            .sum();
+        adapters + packed + self.small_weights(threshold, one)
     }
 
     fn small_weights(&self, threshold: u64, one: impl Fn(&Tensor) -> u64) -> u64 {

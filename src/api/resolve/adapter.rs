@@ -92,20 +92,25 @@ fn refuse(
             "Quantised weights are multiplied in 16 bits: choose bf16 or fp16 as the compute type.",
         );
     }
-    if engine == EngineId::Deepspeed && base.is_quantised() && given.integer(InputId::ZeroStage) == Some(3) {
+    let four_bits = matches!(base, BaseFormat::Nf4 { .. });
+    if engine == EngineId::Deepspeed
+        && base.is_quantised()
+        && !four_bits
+        && given.integer(InputId::ZeroStage) == Some(3)
+    {
         report.error(
             "not_available_yet",
             InputId::BaseFormat,
-            "Quantised weights under ZeRO stage 3, which divides and gathers them as stored, are not built yet; they are up to stage 2, which leaves frozen weights whole on every GPU.",
+            "Of quantised weights ZeRO stage 3 divides bitsandbytes' four-bit ones, which are parameters; others are built up to stage 2, which leaves frozen weights whole on every GPU.",
         );
     }
     let version = given.choice(InputId::FsdpVersion);
-    if engine == EngineId::Fsdp && base.is_quantised() && version != Some("1") {
+    if engine == EngineId::Fsdp && base.is_quantised() && !four_bits && version != Some("1") {
         report.add(
             Issue::error(
                 "not_available_yet",
                 InputId::BaseFormat.key(),
-                "Quantised weights under FSDP2 are not built yet; they are under FSDP1.",
+                "Under FSDP2 frozen weights in NF4 are built; GPTQ's and AWQ's are under FSDP1.",
             )
             .with_fix(InputId::FsdpVersion.key(), "1"),
         );

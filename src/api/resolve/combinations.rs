@@ -10,18 +10,18 @@ pub fn zero(given: &Given, engine: EngineId, report: &mut Report) {
     if !InputId::ZeroStage.input().engines.to(engine) || given.has_failed(InputId::ZeroStage) {
         return;
     }
-    if given
+    let usual = u64::from(engine == EngineId::MegatronDeepspeed);
+    let stage = given.integer(InputId::ZeroStage).unwrap_or(usual);
+    let averaged = given
         .choice(InputId::MovingAverage)
-        .is_some_and(|kind| kind != "none")
-    {
+        .is_some_and(|kind| kind != "none");
+    if averaged && (stage == 3 || engine != EngineId::Deepspeed) {
         report.error(
             "not_available_yet",
             InputId::MovingAverage,
-            "A moving average beside DeepSpeed's flat weights is not built yet: it is under PyTorch's own engines.",
+            "At stage 3 parameters are there only while they are gathered, and how a training loop averages them there is its own: choose stage 2 or less.",
         );
     }
-    let usual = u64::from(engine == EngineId::MegatronDeepspeed);
-    let stage = given.integer(InputId::ZeroStage).unwrap_or(usual);
     let mut refuse = |id: InputId, message: &str, hint: &str| {
         report.add(Issue::error("unsupported_combination", id.key(), message).with_hint(hint));
     };

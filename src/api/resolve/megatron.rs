@@ -303,12 +303,16 @@ fn modules(given: &Given, report: &mut Report) -> RecomputedModules {
 
 /// What must divide what, and which layers there are.
 fn check(settings: &Megatron, (mesh, network, sequence): (Mesh, &Network, u64), report: &mut Report) {
-    if let Err(why) = stages(
+    // More stages than layers are refused with the mesh, and so are heads that do not divide.
+    let divided = stages(
         network.depth(),
         settings.split,
         settings.schedule,
         settings.pipeline,
-    ) {
+    );
+    if let Err(why) = divided
+        && settings.pipeline <= network.depth()
+    {
         let id = match why {
             Uneven::Indivisible { .. } => InputId::PipelineParallelSize,
             Uneven::TooMany { .. } => InputId::FirstStageLayers,
@@ -324,6 +328,7 @@ fn check(settings: &Megatron, (mesh, network, sequence): (Mesh, &Network, u64), 
     for layer in &network.kinds {
         layer_is_known(layer, report);
         if let Mixer::Attention(attention) = &layer.mixer
+            && attention.heads.is_multiple_of(tensor)
             && !attention.kv_heads.is_multiple_of(tensor)
         {
             let message = format!(

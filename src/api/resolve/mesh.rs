@@ -109,7 +109,7 @@ fn product(given: &Given, model_parallel: u64, report: &mut Report) -> Option<(u
             report.assume(InputId::NumGpus, gpus, "the product of the parallel sizes");
             (gpus, data)
         }
-        (Some(gpus), None) => (gpus, gpus / model_parallel),
+        (Some(gpus), None) => (gpus, (gpus / model_parallel).max(1)),
         (None, None) if nodes.is_some_and(|all| all.is_multiple_of(model_parallel)) => {
             let gpus = nodes.unwrap_or(model_parallel);
             report.assume(InputId::NumGpus, gpus, "nodes times GPUs per node");

@@ -186,14 +186,11 @@ fn refuse_step(
             "Take none, or switch sequence parallelism off.",
         );
     }
-    if !matches!(
-        step.optimizer,
-        Optimizer::AdamW | Optimizer::Sgd { momentum: false }
-    ) {
+    if !matches!(step.optimizer, Optimizer::AdamW | Optimizer::Sgd { .. }) {
         report.error(
             "not_available_yet",
             InputId::Optimizer,
-            "With tensor parallelism AdamW and SGD without momentum are answered: the states of others on DTensors were not derived.",
+            "With tensor parallelism AdamW and SGD are answered: the states of others on DTensors were not derived.",
         );
     }
 }

@@ -7,10 +7,14 @@
 //! are those of the adapters; frozen weights are whole on every rank up to stage 2, and divided and gathered like the others at
 //! stage 3.
 
+use super::deepspeed_packed::Packed;
 use super::deepspeed_reference::Reference;
 use super::partition::{self, Partition, partitions};
 use super::reduction::{Reduction, reductions};
-use super::{Held, Moment, Plan, Sheet, buffer, deepspeed_host, deepspeed_reuse as reuse, deepspeed_step};
+use super::{
+    Held, Moment, Plan, Sheet, buffer, deepspeed_beside as beside, deepspeed_host, deepspeed_reuse as reuse,
+    deepspeed_step,
+};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
@@ -54,6 +58,8 @@ pub struct DeepSpeed {
     first_reduced: Option<usize>,
     /// Whether that buffer is larger than what the last reduction needs.
     partition_larger: bool,
+    /// The same where weights are packed and the graph holds what was gathered of them.
+    packed: Option<Packed>,
     /// The second copy of the weights inside a group (hpZ).
     secondary: Held,
     /// The reference of preference training.
@@ -146,7 +152,7 @@ impl DeepSpeed {
         };
         let reached = reached(plan, zero, (own, ranks));
         let largest = plan.largest_trained();
-        let frozen = frozen(plan);
+        let frozen = beside::frozen(plan);
         let mut workspaces = super::workspaces(plan, sheet);
         workspaces.extend(super::buffers::buffers(plan, sheet));
         let tied = super::tied(plan, sheet);
@@ -163,7 +169,7 @@ impl DeepSpeed {
             .collect();
         let ends = [(&plan.output, super::AFTER), (&plan.input, super::BEFORE)]
             .map(|(part, place)| sheet.item(part.trained.item(gradient, low, 1), place));
-        let beside = frozen_weights(plan, zero, sheet);
+        let beside = beside::held(plan, zero, sheet);
         let mut flat = Flat {
             sheet,
             weights,
@@ -261,9 +267,14 @@ impl DeepSpeed {
             (low, reached.whole),
             "β·n",
         );
-        let gathered = if zero.stage == 3 {
-            let ahead = if zero.prefetch { zero.max_live } else { 0 };
-            let kept = ahead.max(reuse::kept(plan));
+        let ahead = if zero.prefetch { zero.max_live } else { 0 };
+        let kept = ahead.max(reuse::kept(plan));
+        let packed = if zero.stage == 3 {
+            Packed::new(plan, (kept, ahead > 0), flat.sheet)
+        } else {
+            None
+        };
+        let gathered = if zero.stage == 3 && packed.is_none() {
             let module = zero.largest_module.unwrap_or_else(|| plan.largest_tensor());
             let copies = flat.item_with(
                 ("zero.gathered", "gathered weights", params),
@@ -331,6 +342,7 @@ impl DeepSpeed {
             reduced_ends,
             hooks,
             gathered,
+            packed,
             first_reduced,
             partition_larger,
             secondary,
@@ -356,6 +368,7 @@ impl DeepSpeed {
             return held;
         }
         extend(&mut held, &self.states, 1);
+        held.extend(self.packed.iter().flat_map(|packed| packed.at(plan, moment)));
         let accumulating = plan.job.accumulation_steps > 1;
         match moment {
             Moment::Load | Moment::Rest => {}
@@ -464,40 +477,6 @@ impl DeepSpeed {
             _ => {}
         }
     }
-}
-
-/// Weights beside adapters, which get neither gradients nor states.
-fn frozen(plan: &Plan<'_>) -> u64 {
-    if plan.job.adapter.is_none() {
-        return 0;
-    }
-    let layers = plan.layers.iter().enumerate();
-    let within: u64 = layers
-        .map(|(kind, layer)| layer.part.plain.elements * plan.layers_of(kind))
-        .sum();
-    within + plan.input.plain.elements + plan.output.plain.elements + plan.tower.frozen.plain.elements
-}
-
-/// Frozen weights where the stage does not divide them.
-fn frozen_weights(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
-    let mut held = Held::new();
-    let Some(adapter) = plan.job.adapter.filter(|_| zero.stage < 3) else {
-        return held;
-    };
-    let low = plan.types.computed;
-    for (kind, layer) in plan.layers.iter().enumerate() {
-        let place = super::layer_place(&layer.place);
-        let one = layer.part.frozen(adapter.base, low, &place, sheet);
-        extend(&mut held, &one, plan.layers_of(kind));
-    }
-    for (part, place) in [
-        (&plan.input, super::BEFORE),
-        (&plan.output, super::AFTER),
-        (&plan.tower.frozen, super::TOWERS),
-    ] {
-        held.extend(part.frozen(adapter.base, low, place, sheet));
-    }
-    held
 }
 
 /// Whether autograd keeps the head's gradient until the embedding's comes, the other part of it, and only then the hook runs.

@@ -22,10 +22,9 @@ pub(super) fn kept(plan: &Plan<'_>) -> u64 {
         if distance >= REUSE_DISTANCE {
             break;
         }
-        let elements = plan
-            .layers
-            .get(*kind)
-            .map_or(0, |layer| layer.part.plain.elements);
+        let elements = plan.layers.get(*kind).map_or(0, |layer| {
+            layer.part.plain.elements + layer.part.packed_elements(plan.job)
+        });
         kept = kept.saturating_add(elements);
         distance = distance.saturating_add(elements.saturating_mul(passes));
     }

@@ -14,12 +14,17 @@ use crate::training::sheet::{EntryId, Item};
 use crate::training::{Engine, Optimizer, OptimizerImplementation};
 use crate::units::Bytes;
 
+const MOMENTUM: &str = "optimizer.embedding";
+
 /// Entries of the gradient.
 pub struct Embedding {
     /// All rows.
     pub whole: EntryId,
     /// This rank's rows.
     own: EntryId,
+    /// SGD's momentum begins as a clone of the gradient (torch 2.15 optim/sgd.py), so where the gradient stays whole it has all
+    /// rows, too: those that the optimizer's states of this rank do not count.
+    pub momentum: Option<EntryId>,
     tied: bool,
     /// Whether its gradient is reduced, and not kept as it is.
     reduced: bool,
@@ -44,7 +49,11 @@ impl Embedding {
             let item = Item {
                 id,
                 label,
-                group: Group::Gradients,
+                group: if id == MOMENTUM {
+                    Group::OptimizerStates
+                } else {
+                    Group::Gradients
+                },
                 dtype: Some(dtype),
                 unit: block(Bytes::new(elements.saturating_mul(dtype.bits() / 8))),
                 formula,
@@ -63,7 +72,18 @@ impl Embedding {
             sheet.item(item, super::BEFORE)
         };
         let all = plan.network.vocabulary.saturating_mul(width);
+        let tied = plan.network.head.tied;
+        let reduced = matches!(plan.job.engine, Engine::Fsdp2 { .. });
+        let cloned = plan.job.optimizer == Optimizer::Sgd { momentum: true } && !tied && !reduced;
         Some(Self {
+            momentum: cloned.then(|| {
+                item(
+                    MOMENTUM,
+                    "momentum of the embedding's other rows",
+                    all.saturating_sub(own),
+                    "β·(V·h - ⌈V/t⌉·h)",
+                )
+            }),
             whole: item(
                 "gradients.embedding",
                 "gradient of the embedding, all rows",
@@ -76,8 +96,8 @@ impl Embedding {
                 own,
                 "β·⌈V/t⌉·h",
             ),
-            tied: plan.network.head.tied,
-            reduced: matches!(plan.job.engine, Engine::Fsdp2 { .. }),
+            tied,
+            reduced,
         })
     }
 

@@ -114,7 +114,9 @@ impl Unit {
 
     /// The output of its all-gather: all of them, side by side.
     pub fn outputs(&self) -> impl Iterator<Item = EntryId> + use<> {
-        std::iter::once(self.output).chain(self.adapters)
+        std::iter::once(self.output)
+            .chain(self.packed)
+            .chain(self.adapters)
     }
 }
 

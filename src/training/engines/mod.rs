@@ -3,7 +3,9 @@
 
 mod buffers;
 mod deepspeed;
+mod deepspeed_beside;
 mod deepspeed_host;
+mod deepspeed_packed;
 mod deepspeed_reference;
 mod deepspeed_reuse;
 mod deepspeed_step;
@@ -172,6 +174,8 @@ impl States {
         let layer_step = step(plan, &within, "layers", sheet);
         let mut step = step(plan, &local, "", sheet);
         step.extend(embedding.iter().flat_map(|embedding| embedding.step(plan)));
+        let momentum = embedding.iter().filter_map(|embedding| embedding.momentum);
+        optimizer.extend(momentum.map(|entry| (entry, 1)));
         let mut states = Self {
             input_gradients: match &embedding {
                 Some(embedding) if embedding.stays() => embedding.whole,

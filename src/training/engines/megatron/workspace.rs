@@ -57,7 +57,7 @@ pub fn workspaces(job: &TrainingJob, settings: &Megatron, sheet: &mut Sheet) -> 
 const OVERLAPPED_STREAMS: u64 = 3;
 
 /// Places in a layer that have a buffer for their collective (module/base.py, `initialize_ub`: four gathered in a ring, two
-/// scattered in a ring, four in bulk).
+/// scattered in a pipeline, four in bulk; read as of 2025, newer ones keep the workspaces in cpp_extensions/gemm.py).
 const OVERLAPPED: u64 = 10;
 
 /// A buffer for the hidden states of all tokens.
