@@ -9,6 +9,7 @@
 
 use super::deepspeed_packed::Packed;
 use super::deepspeed_reference::Reference;
+use super::deepspeed_secondary::Secondary;
 use super::partition::{self, Partition, partitions};
 use super::reduction::{Reduction, reductions};
 use super::{
@@ -61,7 +62,7 @@ pub struct DeepSpeed {
     /// The same where weights are packed and the graph holds what was gathered of them.
     packed: Option<Packed>,
     /// The second copy of the weights inside a group (hpZ).
-    secondary: Held,
+    secondary: Option<Secondary>,
     /// The reference of preference training.
     reference: Reference,
 }
@@ -176,7 +177,7 @@ impl DeepSpeed {
             ranks,
         };
         let params = Group::ModelParams;
-        let (mut always, mut secondary) = (workspaces, Held::new());
+        let mut always = workspaces;
         always.extend(beside);
         if zero.stage == 3 {
             if !zero.weights.away() {
@@ -200,15 +201,6 @@ impl DeepSpeed {
                 ),
                 1,
             ));
-            if zero.secondary > 1 {
-                let id = (
-                    "zero.secondary",
-                    "second copy of the weights inside a group (hpZ)",
-                    params,
-                );
-                let elements = weights.saturating_add(frozen).div_ceil(zero.secondary);
-                secondary.push((flat.item(id, (low, elements), "β·n"), 1));
-            }
         } else {
             always.push((
                 flat.item(
@@ -274,6 +266,8 @@ impl DeepSpeed {
         } else {
             None
         };
+        let secondary = (zero.stage == 3 && zero.secondary > 1)
+            .then(|| Secondary::new(plan, (zero.secondary, kept), &mut flat));
         let gathered = if zero.stage == 3 && packed.is_none() {
             let module = zero.largest_module.unwrap_or_else(|| plan.largest_tensor());
             let copies = flat.item_with(
@@ -352,18 +346,7 @@ impl DeepSpeed {
 
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let mut held = self.always.clone();
-        // Made when a gathered weight is divided again, which begins in backward, and given up after the step.
-        let forward = [
-            Moment::ForwardStart,
-            Moment::ForwardEnd,
-            Moment::Loss,
-            Moment::ReferenceLayers,
-            Moment::ReferenceHead,
-            Moment::BackwardStart,
-        ];
-        if moment != Moment::Rest && !forward.contains(&moment) {
-            extend(&mut held, &self.secondary, 1);
-        }
+        held.extend(self.secondary.iter().flat_map(|copy| copy.at(plan, moment)));
         if moment == Moment::Load {
             return held;
         }

@@ -8,6 +8,7 @@ mod deepspeed_host;
 mod deepspeed_packed;
 mod deepspeed_reference;
 mod deepspeed_reuse;
+mod deepspeed_secondary;
 mod deepspeed_step;
 mod embedding;
 mod fsdp1;
