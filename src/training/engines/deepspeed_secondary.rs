@@ -65,7 +65,10 @@ impl Secondary {
 
     /// What of it is there.
     pub fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
+        // Earlier micro-batches have made all of it.
+        let accumulated = plan.job.accumulation_steps > 1 && !matches!(moment, Moment::Load | Moment::Rest);
         match moment {
+            _ if accumulated => vec![(self.all, 1)],
             Moment::Layer(layer) | Moment::Reduced(layer) => {
                 let depth = plan.order.len();
                 let released = depth.saturating_sub(layer + 1).min(self.above);
