@@ -111,8 +111,8 @@ fn row(prepared: &Prepared, served: &Served) -> Result<ServingPlanRow, Vec<Issue
         sequences: plan.sequences,
         most_sequences: answer.max_supported_batch_size,
         verdict: answer.verdict,
-        tpot: answer.speed.as_ref().map(|speed| speed.tpot_ms.clone()),
-        ttft: answer.speed.as_ref().map(|speed| speed.ttft_ms.clone()),
+        tpot: answer.speed.as_ref().map(|speed| speed.tpot_ms),
+        ttft: answer.speed.as_ref().map(|speed| speed.ttft_ms),
         rate,
         gpu_hours_per_million_tokens: hours,
         cost_per_million_tokens: prepared

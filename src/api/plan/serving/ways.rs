@@ -317,7 +317,7 @@ fn covers(job: &InferenceJob) -> bool {
 
 fn bits(job: &InferenceJob) -> u64 {
     match &job.engine {
-        Engine::LlamaCpp(options) => gguf_bits(&options.file.mix.name),
+        Engine::LlamaCpp(options) => gguf_bits(options.file.mix.name),
         _ => job.weights.format.bits(job.compute),
     }
 }
