@@ -31,7 +31,7 @@ pub struct Progress {
     /// The best so far.
     pub best: Option<Point>,
     /// The best way of serving so far.
-    pub serving: Option<ServingPoint>,
+    pub serving: Option<Box<ServingPoint>>,
 }
 
 /// A way of serving.

@@ -28,10 +28,13 @@ const SLICE: f64 = 12.0;
 #[derive(Clone, Copy)]
 pub struct Searched {
     /// A search for something at once, and what it sends: in the worker.
-    pub whole: fn(Sought, &str, &mut dyn FnMut(&Value)),
+    pub whole: Whole,
     /// The same in slices between which the page goes on, until it is stopped: where there is no worker.
     pub slices: fn(Sought, Request, Heard, Rc<Cell<bool>>),
 }
+
+/// A search at once.
+pub type Whole = fn(Sought, &str, &mut dyn FnMut(&Value));
 
 /// Who hears what a search sends, as JSON text.
 pub type Heard = Rc<dyn Fn(String)>;
