@@ -12,6 +12,7 @@ mod interop;
 #[cfg(feature = "js")]
 pub mod js;
 pub mod memory;
+pub mod messages;
 pub mod model;
 pub mod network;
 pub mod parallel;

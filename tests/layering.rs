@@ -23,6 +23,7 @@ const ROOMS: &[&str] = &[
     "units",
     "cite",
     "warn",
+    "messages",
     "model",
     "hardware",
     "parallel",
@@ -40,7 +41,7 @@ const ROOMS: &[&str] = &[
 
 /// Thin shells over the core, and the only rooms they import.
 const SHELLS: &[&str] = &["js", "cli", "ui"];
-const BELOW_SHELLS: &[&str] = &["calls", "accuracy", "api", "units"];
+const BELOW_SHELLS: &[&str] = &["calls", "accuracy", "api", "units", "messages"];
 
 /// Whether `room` may import `other`; `None` where one of them is not in the table.
 fn allowed(room: &str, other: &str) -> Option<bool> {

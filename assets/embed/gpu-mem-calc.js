@@ -48,7 +48,7 @@ function isDark(colour) {
 }
 
 class GpuMemCalc extends HTMLElement {
-  static observedAttributes = ["tab", "model", "preset", "question", "theme", "readonly"];
+  static observedAttributes = ["tab", "model", "preset", "question", "theme", "readonly", "lang"];
 
   #frame;
   #mounted;
@@ -84,6 +84,7 @@ class GpuMemCalc extends HTMLElement {
   attributeChangedCallback(name) {
     if (!this.#mounted) return;
     if (name === "theme") this.#follow();
+    else if (name === "lang") this.#mounted.speak(this.#language());
     else if (name === "readonly") this.#frame.toggleAttribute("data-readonly", this.hasAttribute("readonly"));
     else if (this.#question() !== this.#asked) {
       this.#asked = this.#question();
@@ -100,6 +101,13 @@ class GpuMemCalc extends HTMLElement {
     return [...parts, ...(question ? [question] : [])].join("&");
   }
 
+  /** The language that the element, or what stands around it, is in. */
+  #language() {
+    let one = this;
+    while (one && !one.getAttribute?.("lang")) one = one.parentElement ?? one.getRootNode().host;
+    return one?.getAttribute("lang") ?? "en";
+  }
+
   async #start() {
     if (this.#started) return;
     this.#started = true;
@@ -110,6 +118,7 @@ class GpuMemCalc extends HTMLElement {
       this.shadowRoot.adoptedStyleSheets = [sheet];
       this.#frame = document.createElement("div");
       this.#frame.className = "calculator";
+      this.#frame.lang = this.#language();
       this.#frame.toggleAttribute("data-readonly", this.hasAttribute("readonly"));
       this.shadowRoot.replaceChildren(this.#frame);
       this.#follow();

@@ -12,6 +12,34 @@ globalThis.trustedTypes?.createPolicy("default", {
   createScriptURL: (text) => (new URL(text, document.baseURI).origin === location.origin ? text : null),
 });
 
+/** What is said where the module, which has all other words, is not there yet or not at all. */
+const CHINESE = {
+  "This browser has no WebAssembly, or it is switched off.": "此浏览器没有 WebAssembly，或已将其关闭。",
+  "The policy of this site forbids WebAssembly: its script-src needs 'wasm-unsafe-eval'.":
+    "本站策略禁止 WebAssembly：其 script-src 需要 'wasm-unsafe-eval'。",
+  "The calculator could not be loaded": "计算器未能加载",
+  "Your question is kept in the address. The same answers come from the command line, gpu-mem-calc.":
+    "你的问题保存在地址中。命令行 gpu-mem-calc 给出同样的结果。",
+  "Try again": "重试",
+  "A new version of the calculator is ready. Your question is kept.": "计算器有新版本可用。你的问题会保留。",
+  "Load it": "加载",
+};
+
+/** As the page chooses (src/ui/language): what the reader chose before, or the first language of the browser that is known. */
+const inChinese = (() => {
+  let chosen;
+  try { chosen = localStorage.getItem("gpu-mem-calc.language"); } catch { /* Storage is forbidden. */ }
+  const known = [chosen, ...navigator.languages].find((tag) => /^(en|zh)\b/i.test(tag ?? ""));
+  return /^zh/i.test(known ?? "");
+})();
+
+const say = (text) => (inChinese && CHINESE[text]) || text;
+
+if (inChinese) {
+  document.documentElement.lang = "zh-Hans";
+  for (const words of document.querySelectorAll("[data-zh]")) words.textContent = words.dataset.zh;
+}
+
 /** Shows a line at the top of the page with a button, built without markup from text. */
 function notice(id, text, action, act) {
   document.getElementById(id)?.remove();
@@ -35,11 +63,11 @@ function notice(id, text, action, act) {
 
 /** Why the module did not start, as far as can be told, in words for a reader. */
 function reason(error) {
-  if (typeof WebAssembly !== "object") return "This browser has no WebAssembly, or it is switched off.";
+  if (typeof WebAssembly !== "object") return say("This browser has no WebAssembly, or it is switched off.");
   if (error instanceof WebAssembly.CompileError && /Content Security Policy|unsafe-eval/i.test(String(error))) {
-    return "The policy of this site forbids WebAssembly: its script-src needs 'wasm-unsafe-eval'.";
+    return say("The policy of this site forbids WebAssembly: its script-src needs 'wasm-unsafe-eval'.");
   }
-  return `The calculator could not be loaded (${error?.message ?? error}).`;
+  return `${say("The calculator could not be loaded")} (${error?.message ?? error}).`;
 }
 
 // In a frame, the document around it may ask for the height: it sends one message, and gets each change of height.
@@ -62,8 +90,8 @@ try {
 } catch (error) {
   notice(
     "not-started",
-    `${reason(error)} Your question is kept in the address. The same answers come from the command line, gpu-mem-calc.`,
-    "Try again",
+    `${reason(error)} ${say("Your question is kept in the address. The same answers come from the command line, gpu-mem-calc.")}`,
+    say("Try again"),
     () => location.reload(),
   );
   throw error;
@@ -76,7 +104,7 @@ if ("serviceWorker" in navigator && window.parent === window && location.protoco
     const offer = () => {
       // The first version of all replaces nothing.
       if (!registration.waiting || !navigator.serviceWorker.controller) return;
-      notice("update", "A new version of the calculator is ready. Your question is kept.", "Load it", (line) => {
+      notice("update", say("A new version of the calculator is ready. Your question is kept."), say("Load it"), (line) => {
         line.remove();
         navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
         registration.waiting?.postMessage("take over");

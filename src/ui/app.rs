@@ -4,12 +4,14 @@ use leptos::mount::{UnmountHandle, mount_to};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 use leptos::web_sys::HtmlElement;
+use wasm_bindgen_futures::spawn_local;
 
 use super::dialogs::Above;
+use super::language::Language;
 use super::layout::{Footer, Header};
 use super::state::{Form, Page, PageStoreFields};
 use super::tabs::TabPanels;
-use super::{dom, history, persist, state};
+use super::{dom, history, language, persist, state};
 
 /// The element of the page's own document that the page fills. Documents of others mark none.
 const MARK: &str = "[data-gpu-mem-calc='page']";
@@ -17,7 +19,10 @@ const MARK: &str = "[data-gpu-mem-calc='page']";
 /// The whole page, with its state in the address.
 #[component]
 fn App() -> impl IntoView {
-    let page = state::provide(persist::initial());
+    let page = state::provide(persist::initial(), Language::first());
+    if let Some(body) = document().body() {
+        page.tongue.keep(body);
+    }
     persist::keep_in_address(page);
     history::listen(page);
     frame(page)
@@ -65,9 +70,16 @@ pub fn start() {
         .ok()
         .flatten()
         .and_then(|element| element.dyn_into::<HtmlElement>().ok());
-    if let Some(element) = marked {
+    let Some(element) = marked else { return };
+    if Language::first() == Language::English {
         mount(element).forget();
+        return;
     }
+    // What was painted so far stays until the page can be read in the reader's language. Leptos spawns nothing before it mounts.
+    spawn_local(async move {
+        let _ = language::load().await;
+        mount(element).forget();
+    });
 }
 
 /// Fills an element with the page; dropping the handle takes it away again.
@@ -80,12 +92,15 @@ pub fn mount(element: HtmlElement) -> UnmountHandle<impl Mountable> {
 pub fn mount_inside(
     element: HtmlElement,
     page: Page,
+    language: Language,
     made: impl FnOnce(Form) + 'static,
 ) -> UnmountHandle<impl Mountable> {
     element.set_text_content(None);
     dom::follow_use(&element);
+    let root = element.clone();
     mount_to(element, move || {
-        let form = state::provide(page);
+        let form = state::provide(page, language);
+        form.tongue.keep(root);
         made(form);
         frame(form)
     })

@@ -12,6 +12,7 @@ mod explain;
 mod fields;
 mod format;
 mod history;
+mod language;
 mod layout;
 mod model;
 mod mounted;

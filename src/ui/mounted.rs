@@ -9,6 +9,7 @@ use leptos::wasm_bindgen::JsValue;
 use serde::Serialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::language::Language;
 use super::state::{Form, PageStoreFields};
 use super::{app, dom, persist};
 use crate::api::{Capacity, Issue, Range, Task, Verdict};
@@ -84,7 +85,8 @@ fn told(form: Form) -> Option<Told> {
 }
 
 /// Fills an element with the page of a question, which is written as in the page's address. `base` is the address of the
-/// folder with the page's files, `module` that of the bindings; `answered` is called with each answer, as JSON.
+/// folder with the page's files, `module` that of the bindings; `answered` is called with each answer, as JSON. The element's
+/// `lang` says in which language.
 #[wasm_bindgen(js_name = mount)]
 pub fn mount_into(
     element: web_sys::HtmlElement,
@@ -97,7 +99,11 @@ pub fn mount_into(
     dom::embed(base, module);
     let made = Rc::new(Cell::new(None));
     let keep = made.clone();
-    let handle = app::mount_inside(element, persist::read(question), move |form| {
+    let language = element
+        .get_attribute("lang")
+        .and_then(|tag| Language::from_tag(&tag))
+        .unwrap_or(Language::English);
+    let handle = app::mount_inside(element, persist::read(question), language, move |form| {
         keep.set(Some(form));
         Effect::new(move |_| {
             let Some(text) = told(form).and_then(|told| serde_json::to_string(&told).ok()) else {
@@ -115,6 +121,13 @@ pub fn mount_into(
 
 #[wasm_bindgen]
 impl Mounted {
+    /// Shows the page in the language of this tag, where it is known.
+    pub fn speak(&self, tag: &str) {
+        if let (Some(form), Some(language)) = (self.form, Language::from_tag(tag)) {
+            form.tongue.language.set(language);
+        }
+    }
+
     /// Shows another question, written as in the page's address.
     pub fn ask(&self, question: &str) {
         if let Some(form) = self.form {

@@ -62,6 +62,11 @@ impl<T: Copy + Send + Sync + 'static> Part<T> {
         self.content.get()
     }
 
+    /// What it holds now, for one who does not wait for it.
+    pub fn get_untracked(self) -> Option<T> {
+        self.content.get_untracked()
+    }
+
     /// Loads it, unless it is there.
     pub fn load(self) {
         if self.content.with_untracked(Option::is_some) {

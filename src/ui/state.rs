@@ -14,6 +14,7 @@ use super::explain::{self, Explain};
 use super::fields::{Settings, from_model, load_settings, plain};
 use super::format::{gib_number, parameters};
 use super::history::Walk;
+use super::language::{Language, Tongue};
 use super::layout::{EmbedDialog, load_embed};
 use super::model::{Presets, load_families, load_presets};
 use super::part::Part;
@@ -87,6 +88,8 @@ pub struct Form {
     pub history: Walk,
     /// What opens above the page.
     pub dialogs: Dialogs,
+    /// The language of the page.
+    pub tongue: Tongue,
     /// The answer to the question as it stands.
     pub current: Memo<Current>,
     /// The last valid answer.
@@ -137,7 +140,7 @@ pub struct Change {
 }
 
 /// Makes the store and the answer available to everything below.
-pub fn provide(page: Page) -> Form {
+pub fn provide(page: Page, language: Language) -> Form {
     let history = Walk::new(&page);
     let page = Store::new(page);
     let families = Part::new(load_families);
@@ -193,6 +196,7 @@ pub fn provide(page: Page) -> Form {
         page,
         history,
         dialogs: Dialogs::new(),
+        tongue: Tongue::new(language),
         current,
         answer,
         inference,

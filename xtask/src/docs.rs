@@ -1,5 +1,5 @@
-//! What lies beside the page: the reader's documentation, `assets/docs/*.md` as pages in its colours and without a script, and
-//! the measured runs as one file.
+//! What lies beside the page: the reader's documentation, `assets/docs/*.md` as pages in its colours and without a script, in
+//! each language of the page, and the measured runs as one file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,41 @@ const PAGES: [&str; 11] = [
     "sources",
     "COMPARE",
 ];
+
+/// A language of the documentation.
+struct Language {
+    tag: &'static str,
+    /// Its folder below that of the English pages, with the `/` behind it.
+    folder: &'static str,
+    /// The way from its pages to those of the other language, and to the calculator.
+    other: &'static str,
+    calculator: &'static str,
+    /// What the other language calls itself, and its tag.
+    other_name: (&'static str, &'static str),
+    /// Words around the text: the way back, the list of pages, a table, the title of everything.
+    words: [&'static str; 4],
+}
+
+const ENGLISH: Language = Language {
+    tag: "en",
+    folder: "",
+    other: "zh/",
+    calculator: "../index.html",
+    other_name: ("中文", "zh-Hans"),
+    words: ["Calculator", "Documentation", "Table", "GPU Memory Calculator"],
+};
+
+const CHINESE: Language = Language {
+    tag: "zh-Hans",
+    folder: "zh/",
+    other: "../",
+    calculator: "../../index.html",
+    other_name: ("English", "en"),
+    words: ["计算器", "文档", "表", "GPU 显存计算器"],
+};
+
+/// What is made by a test stands between these in the English page, and is the same in all languages.
+const MADE: (&str, &str) = ("<!-- published -->", "<!-- /published -->");
 
 const TOKENS: &str = include_str!("../../style/tokens.css");
 const STYLE: &str = "
@@ -76,17 +111,31 @@ pub fn records() -> Result<String> {
 
 /// Writes every page into a folder.
 fn write(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    for name in PAGES {
-        let path = folder.join(name).with_extension("html");
-        fs::write(&path, page(name)?).with_context(|| format!("writing {}", path.display()))?;
+    for language in [&ENGLISH, &CHINESE] {
+        let folder = folder.join(language.folder);
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        for name in PAGES {
+            let path = folder.join(name).with_extension("html");
+            fs::write(&path, page(name, language)?).with_context(|| format!("writing {}", path.display()))?;
+        }
     }
     Ok(())
 }
 
-fn source(name: &str) -> Result<String> {
-    let path = place::root().join("assets/docs").join(name).with_extension("md");
-    fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+fn source(name: &str, language: &Language) -> Result<String> {
+    let folder = place::root().join("assets/docs").join(language.folder);
+    let path = folder.join(name).with_extension("md");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    if language.folder.is_empty() || !text.contains(MADE.0) {
+        return Ok(text);
+    }
+    let english = source(name, &ENGLISH)?;
+    let made = english
+        .split_once(MADE.0)
+        .and_then(|(_, rest)| rest.split_once(MADE.1))
+        .map(|(made, _)| made)
+        .with_context(|| format!("{name}.md has nothing that a test makes"))?;
+    Ok(text.replacen(MADE.0, &format!("{}{made}", MADE.0), 1))
 }
 
 /// The text of the first heading.
@@ -97,47 +146,50 @@ fn title(markdown: &str) -> &str {
 
 /// All pages in one document, for where there is only one file; their places are those of the pages with the page's name in
 /// front.
-pub fn whole() -> Result<String> {
+pub fn whole(chinese: bool) -> Result<String> {
+    let language = if chinese { &CHINESE } else { &ENGLISH };
     let (mut list, mut body) = (String::new(), String::new());
     for name in PAGES {
-        let markdown = source(name)?;
+        let markdown = source(name, language)?;
         list.push_str(&format!("<li><a href=\"#{name}\">{}</a></li>", title(&markdown)));
         body.push_str(&format!("<section id=\"{name}\">\n"));
-        let own = events(&markdown).into_iter().map(|event| match event {
-            Event::Start(Tag::Link {
-                link_type,
-                dest_url,
-                title,
-                id,
-            }) => {
-                let dest_url = CowStr::from(place_in_whole(name, &dest_url));
+        let own = events(name, &markdown, language)?
+            .into_iter()
+            .map(|event| match event {
                 Event::Start(Tag::Link {
                     link_type,
                     dest_url,
                     title,
                     id,
-                })
-            }
-            Event::Start(Tag::Heading {
-                level,
-                id: Some(id),
-                classes,
-                attrs,
-            }) => {
-                let id = Some(CowStr::from(format!("{name}-{id}")));
+                }) => {
+                    let dest_url = CowStr::from(place_in_whole(name, &dest_url));
+                    Event::Start(Tag::Link {
+                        link_type,
+                        dest_url,
+                        title,
+                        id,
+                    })
+                }
                 Event::Start(Tag::Heading {
                     level,
-                    id,
+                    id: Some(id),
                     classes,
                     attrs,
-                })
-            }
-            other => other,
-        });
+                }) => {
+                    let id = Some(CowStr::from(format!("{name}-{id}")));
+                    Event::Start(Tag::Heading {
+                        level,
+                        id,
+                        classes,
+                        attrs,
+                    })
+                }
+                other => other,
+            });
         html::push_html(&mut body, own);
         body.push_str("</section>\n");
     }
-    Ok(framed("GPU Memory Calculator", &list, &body))
+    Ok(framed(language, language.words[3], &list, &body))
 }
 
 /// `engines.html#ddp` on any page becomes `#engines-ddp`, and `#ddp` on that page too; what leads elsewhere stays.
@@ -157,46 +209,58 @@ fn place_in_whole(page: &str, link: &str) -> String {
     }
 }
 
-fn page(name: &str) -> Result<String> {
-    let markdown = source(name)?;
-    let mut list = String::from("<li><a href=\"../index.html\">Calculator</a></li>");
-    for other in PAGES {
-        let current = if other == name {
+fn page(name: &str, language: &Language) -> Result<String> {
+    let markdown = source(name, language)?;
+    let Language {
+        calculator,
+        other,
+        other_name: (other_name, other_tag),
+        words,
+        ..
+    } = language;
+    let mut list = format!("<li><a href=\"{calculator}\">{}</a></li>", words[0]);
+    for page in PAGES {
+        let current = if page == name {
             " aria-current=\"page\""
         } else {
             ""
         };
-        let text = source(other)?;
+        let text = source(page, language)?;
         list.push_str(&format!(
-            "<li><a href=\"{other}.html\"{current}>{}</a></li>",
+            "<li><a href=\"{page}.html\"{current}>{}</a></li>",
             title(&text)
         ));
     }
+    list.push_str(&format!(
+        "<li><a href=\"{other}{name}.html\" lang=\"{other_tag}\" hreflang=\"{other_tag}\">{other_name}</a></li>"
+    ));
     let mut body = String::new();
-    html::push_html(&mut body, events(&markdown).into_iter());
-    Ok(framed(
-        &format!("{} - GPU Memory Calculator", title(&markdown)),
-        &list,
-        &body,
-    ))
+    html::push_html(&mut body, events(name, &markdown, language)?.into_iter());
+    let title = format!("{} - {}", title(&markdown), words[3]);
+    Ok(framed(language, &title, &list, &body))
 }
 
 /// A document of the documentation. It runs no script and asks no address.
-fn framed(title: &str, list: &str, body: &str) -> String {
+fn framed(language: &Language, title: &str, list: &str, body: &str) -> String {
+    let Language { tag, words, .. } = language;
+    let documentation = words[1];
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+        "<!doctype html>\n<html lang=\"{tag}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n\
          <title>{title}</title>\n<style>{TOKENS}{STYLE}</style>\n</head>\n<body>\n\
-         <nav aria-label=\"Documentation\"><ul>{list}</ul></nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
+         <nav aria-label=\"{documentation}\"><ul>{list}</ul></nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
     )
 }
 
-/// The Markdown with links that lead to the pages, an id for each heading, and tables that scroll by themselves.
-fn events(markdown: &str) -> Vec<Event<'_>> {
+/// The Markdown with links that lead to the pages, an id for each heading, and tables that scroll by themselves. Headings have
+/// the ids of the English page, so that a link leads to the same place in each language.
+fn events<'text>(name: &str, markdown: &'text str, language: &Language) -> Result<Vec<Event<'text>>> {
     let mut events: Vec<Event<'_>> = Parser::new_ext(markdown, Options::ENABLE_TABLES).collect();
-    let ids: Vec<String> = headings(markdown).iter().map(|heading| id(heading)).collect();
+    let english = source(name, &ENGLISH)?;
+    let ids: Vec<String> = headings(&english).iter().map(|heading| id(heading)).collect();
+    let table = language.words[2];
     let mut next = ids.into_iter();
     for event in &mut events {
         match event {
@@ -212,14 +276,15 @@ fn events(markdown: &str) -> Vec<Event<'_>> {
     let frame = |event| match event {
         Event::Start(Tag::Table(_)) => {
             tables += 1;
-            let open =
-                format!("<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"Table {tables}\">");
+            let open = format!(
+                "<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"{table} {tables}\">"
+            );
             vec![Event::Html(open.into()), event]
         }
         Event::End(TagEnd::Table) => vec![event, Event::Html("</div>\n".into())],
         _ => vec![event],
     };
-    events.into_iter().flat_map(frame).collect()
+    Ok(events.into_iter().flat_map(frame).collect())
 }
 
 /// `engines.md#ddp` becomes `engines.html#ddp`; what leads elsewhere stays.
@@ -263,14 +328,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_page_is_listed_and_none_is_forgotten() {
-        let files: BTreeSet<String> = fs::read_dir(place::root().join("assets/docs"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned()))
-            .collect();
-        assert_eq!(files, PAGES.map(ToString::to_string).into());
+    fn every_page_is_listed_in_each_language_and_none_is_forgotten() {
+        for language in [&ENGLISH, &CHINESE] {
+            let files: BTreeSet<String> =
+                fs::read_dir(place::root().join("assets/docs").join(language.folder))
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .filter(|entry| entry.path().is_file())
+                    .filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned()))
+                    .collect();
+            assert_eq!(files, PAGES.map(ToString::to_string).into());
+        }
+    }
+
+    /// What a page is made of, whatever its words: headings by level, rows of tables, points of lists, blocks of code.
+    fn shape(markdown: &str) -> Vec<(&'static str, usize)> {
+        let starts = |mark: &str| markdown.lines().filter(|line| line.starts_with(mark)).count();
+        vec![
+            ("headings", starts("## ")),
+            ("lesser headings", starts("### ")),
+            ("rows", starts("|")),
+            ("points", starts("- ")),
+            ("fences", starts("```")),
+        ]
+    }
+
+    #[test]
+    fn a_page_has_the_same_parts_in_each_language() -> Result<()> {
+        for name in PAGES {
+            let (english, chinese) = (source(name, &ENGLISH)?, source(name, &CHINESE)?);
+            assert_eq!(shape(&english), shape(&chinese), "{name}.md");
+        }
+        Ok(())
     }
 
     #[test]
@@ -278,18 +368,20 @@ mod tests {
         let mut places = BTreeSet::new();
         for name in PAGES {
             places.insert(format!("{name}.html"));
-            for heading in headings(&source(name)?) {
+            for heading in headings(&source(name, &ENGLISH)?) {
                 places.insert(format!("{name}.html#{}", id(heading)));
             }
         }
-        for name in PAGES {
-            for event in events(&source(name)?) {
-                if let Event::Start(Tag::Link { dest_url, .. }) = event {
-                    let inside = !dest_url.contains("://");
-                    assert!(
-                        !inside || places.contains(dest_url.as_ref()),
-                        "{name}.md: {dest_url}"
-                    );
+        for language in [&ENGLISH, &CHINESE] {
+            for name in PAGES {
+                for event in events(name, &source(name, language)?, language)? {
+                    if let Event::Start(Tag::Link { dest_url, .. }) = event {
+                        let inside = !dest_url.contains("://");
+                        assert!(
+                            !inside || places.contains(dest_url.as_ref()),
+                            "{name}.md: {dest_url}"
+                        );
+                    }
                 }
             }
         }
@@ -298,23 +390,30 @@ mod tests {
 
     #[test]
     fn every_link_in_the_whole_leads_to_a_place_in_it() -> Result<()> {
-        let whole = whole()?;
-        let mut links = 0;
-        for piece in whole.split("href=\"#").skip(1) {
-            let place = piece.split('"').next().unwrap_or_default();
-            assert!(whole.contains(&format!("id=\"{place}\"")), "{place}");
-            links += 1;
+        for chinese in [false, true] {
+            let whole = whole(chinese)?;
+            let mut links = 0;
+            for piece in whole.split("href=\"#").skip(1) {
+                let place = piece.split('"').next().unwrap_or_default();
+                assert!(whole.contains(&format!("id=\"{place}\"")), "{place}");
+                links += 1;
+            }
+            assert!(links > PAGES.len());
+            assert!(!whole.contains(".html#"));
         }
-        assert!(links > PAGES.len());
-        assert!(!whole.contains(".html#"));
         Ok(())
     }
 
     #[test]
     fn a_page_has_title_list_and_text() -> Result<()> {
-        let page = page("engines")?;
-        assert!(page.contains("<a href=\"engines.html\" aria-current=\"page\">"));
-        assert!(page.contains("<h2 id=\"pytorch-ddp\">"));
+        let english = page("engines", &ENGLISH)?;
+        assert!(english.contains("<a href=\"engines.html\" aria-current=\"page\">"));
+        assert!(english.contains("<h2 id=\"pytorch-ddp\">"));
+        assert!(english.contains("<a href=\"zh/engines.html\""));
+        let chinese = page("engines", &CHINESE)?;
+        assert!(chinese.contains("<html lang=\"zh-Hans\">"));
+        assert!(chinese.contains("<h2 id=\"pytorch-ddp\">"));
+        assert!(chinese.contains("<a href=\"../engines.html\""));
         Ok(())
     }
 }

@@ -47,7 +47,12 @@ pub fn build() -> Result<PathBuf> {
         element(
             "documentation",
             Some(("docs/index.html", "text/html;charset=utf-8")),
-            docs::whole()?.as_bytes(),
+            docs::whole(false)?.as_bytes(),
+        )?,
+        element(
+            "documentation-zh",
+            Some(("docs/zh/index.html", "text/html;charset=utf-8")),
+            docs::whole(true)?.as_bytes(),
         )?,
     ];
     let text = document(&styles()?, &[&bindings, &start], &packed.concat())?;

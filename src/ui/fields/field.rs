@@ -147,11 +147,11 @@ fn origin(input: &'static Input) -> AnyView {
         InputDefault::Derived(from) => Some(format!("When left open: {from}.")),
         InputDefault::None => None,
     };
-    let source = input
-        .citation
-        .map(|citation| format!(" Source: {}.", citation.source));
-    let flag = format!(" Command line: {}.", input.flag);
-    view! { <span class="field-help-source">{default} {source} {flag}</span> }.into_any()
+    let source = input.citation.map(|citation| {
+        view! { " Source: " <span translate="no">{citation.source}</span> ". " }
+    });
+    let flag = format!("Command line: {}.", input.flag);
+    view! { <span class="field-help-source">{default} " " {source} {flag}</span> }.into_any()
 }
 
 /// The ids of help and messages, for `aria-describedby`.

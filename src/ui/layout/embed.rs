@@ -79,7 +79,7 @@ fn dialog(form: Form, open: RwSignal<bool>) -> AnyView {
             <h2 id="embed-title">"Show this question in your documentation"</h2>
             <p class="soft">
                 "The calculator runs in your reader's browser. The figures stand in the lines too, for readers without JavaScript. "
-                <a href=dom::file("docs/embedding.html") target="_blank" rel="noopener">"Attributes, events, generators"</a>
+                <a href=documentation("embedding") target="_blank" rel="noopener">"Attributes, events, generators"</a>
             </p>
             <fieldset class="embed-choices">
                 <legend class="visually-hidden">"Way"</legend>

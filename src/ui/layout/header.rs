@@ -1,8 +1,9 @@
-//! The bar at the top: name, tabs, tools, share and theme.
+//! The bar at the top: name, tabs, tools, share, language and theme.
 
 use leptos::prelude::*;
 
 use super::super::dom;
+use super::super::language::LanguageButton;
 use super::super::tabs::TabList;
 use super::help::HelpLink;
 use super::share::ShareButton;
@@ -35,7 +36,7 @@ pub fn Header() -> impl IntoView {
                 <div class="header-actions">
                     <HelpLink />
                     <ShareButton />
-                    {(!dom::embedded()).then(|| view! { <ThemeButton /> })}
+                    {(!dom::embedded()).then(|| view! { <LanguageButton /> <ThemeButton /> })}
                 </div>
             </div>
         </header>
