@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::super::language::documentation;
 use super::super::state::{Form, PageStoreFields};
 use super::super::{dom, persist};
 use crate::api::embedding::{Shown, element, figures, frame};
