@@ -120,12 +120,8 @@ impl Table {
 
     /// A text that is one message.
     fn whole(&self, text: &str, depth: usize) -> Option<String> {
-        if let Some(said) = self
-            .exact
-            .get(text)
-            .or_else(|| self.exact.get(&uncapitalised(text)?))
-        {
-            return Some(said.clone());
+        if let Some(said) = self.as_written(text) {
+            return Some(said.to_owned());
         }
         let depth = depth.checked_sub(1)?;
         let word = pattern::first_word(text);
@@ -136,15 +132,47 @@ impl Table {
             .chain(&self.open)
             .find_map(|pattern| {
                 let values = pattern.values(text)?;
-                let said: Option<Vec<String>> = values.iter().map(|value| self.value(value, depth)).collect();
+                let value = |value: &&str| {
+                    if pattern.is_slight() {
+                        self.name(value)
+                    } else {
+                        self.value(value, depth)
+                    }
+                };
+                let said: Option<Vec<String>> = values.iter().map(value).collect();
                 Some(pattern.said(&said?))
             })
     }
 
-    /// A value that is put into a message: itself a message, or a name or number that is the same in all languages.
+    /// A message without values, also where it begins a sentence or is no beginning.
+    fn as_written(&self, text: &str) -> Option<&str> {
+        let other = || {
+            let mut letters = text.chars();
+            let first = letters.next()?;
+            let first = if first.is_ascii_uppercase() {
+                first.to_ascii_lowercase()
+            } else {
+                first.to_ascii_uppercase()
+            };
+            self.exact.get(&format!("{first}{}", letters.as_str()))
+        };
+        self.exact.get(text).or_else(other).map(String::as_str)
+    }
+
+    /// What is put into a message that has next to no text of its own, and would fit nearly all: a message without values, a name
+    /// or a number.
+    fn name(&self, value: &str) -> Option<String> {
+        let known = self.as_written(value).map(str::to_owned);
+        known.or_else(|| (!is_prose(value)).then(|| value.to_owned()))
+    }
+
+    /// A value that is put into a message: itself a message, or a name or number that is the same in all languages. Two sentences
+    /// are no value.
     fn value(&self, value: &str, depth: usize) -> Option<String> {
-        self.say(value, depth)
-            .or_else(|| (!is_prose(value)).then(|| value.to_owned()))
+        if value.contains(". ") {
+            return self.whole(value, depth);
+        }
+        self.say(value, depth).or_else(|| self.name(value))
     }
 
     /// Sentences that follow each other, each by itself; one that is not known stays as it is.
@@ -211,13 +239,6 @@ impl Table {
             any.then(|| parts.join(between))
         })
     }
-}
-
-/// A text that begins a sentence as it is written inside one.
-fn uncapitalised(text: &str) -> Option<String> {
-    let mut letters = text.chars();
-    let first = letters.next().filter(char::is_ascii_uppercase)?;
-    Some(format!("{}{}", first.to_ascii_lowercase(), letters.as_str()))
 }
 
 fn framed(text: &str, inner: &str, said: &str) -> String {
@@ -296,6 +317,8 @@ mod tests {
     fn a_value_that_nobody_knows_leaves_the_whole_as_it_is() {
         assert_eq!(table().translate("the size of the largest bucket"), None);
         assert_eq!(table().translate("12.5"), None);
+        // "{} of {}" is no message for whatever has an "of" in it.
+        assert_eq!(table().translate("GLM, some experts of which two are used"), None);
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::cmp::Ordering;
 
 use super::Fault;
 
+/// Letters below which a message is slight.
+const SLIGHT: usize = 6;
+
 /// A part of the translation.
 #[derive(Debug)]
 enum Part {
@@ -49,6 +52,12 @@ impl Pattern {
         // A word that the value may lengthen is not known.
         let whole = start.contains(' ');
         first_word(start).filter(|_| whole)
+    }
+
+    /// Whether it has so little text of its own that nearly every text would be it.
+    pub(super) fn is_slight(&self) -> bool {
+        let letters = self.around.iter().flat_map(|text| text.bytes());
+        letters.filter(u8::is_ascii_alphabetic).count() < SLIGHT
     }
 
     /// The one with more text of its own comes first, so that the more special message is found; then by the alphabet.

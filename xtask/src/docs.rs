@@ -56,8 +56,11 @@ const CHINESE: Language = Language {
     words: ["计算器", "文档", "表", "GPU 显存计算器"],
 };
 
-/// What is made by a test stands between these in the English page, and is the same in all languages.
-const MADE: (&str, &str) = ("<!-- published -->", "<!-- /published -->");
+/// What is made by tests and commands stands between these in the English pages, and is the same in all languages.
+const MADE: [(&str, &str); 2] = [
+    ("<!-- published -->", "<!-- /published -->"),
+    ("<!-- compared -->", "<!-- /compared -->"),
+];
 
 const TOKENS: &str = include_str!("../../style/tokens.css");
 const STYLE: &str = "
@@ -126,16 +129,17 @@ fn source(name: &str, language: &Language) -> Result<String> {
     let folder = place::root().join("assets/docs").join(language.folder);
     let path = folder.join(name).with_extension("md");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    if language.folder.is_empty() || !text.contains(MADE.0) {
+    let made = MADE.iter().find(|(start, _)| text.contains(start));
+    let Some((start, end)) = made.filter(|_| !language.folder.is_empty()) else {
         return Ok(text);
-    }
+    };
     let english = source(name, &ENGLISH)?;
     let made = english
-        .split_once(MADE.0)
-        .and_then(|(_, rest)| rest.split_once(MADE.1))
+        .split_once(start)
+        .and_then(|(_, rest)| rest.split_once(end))
         .map(|(made, _)| made)
-        .with_context(|| format!("{name}.md has nothing that a test makes"))?;
-    Ok(text.replacen(MADE.0, &format!("{}{made}", MADE.0), 1))
+        .with_context(|| format!("{name}.md has nothing that is made"))?;
+    Ok(text.replacen(start, &format!("{start}{made}"), 1))
 }
 
 /// The text of the first heading.
