@@ -83,6 +83,8 @@ fn the_other_calls_have_the_shape_of_their_schemas_too() {
         ("solve", vec![request.clone(), json!("num_gpus")]),
         ("smallestCard", vec![request.clone()]),
         ("plan", vec![small.clone()]),
+        ("cheapest", vec![small.clone()]),
+        ("cheapest", vec![served.clone()]),
         ("optimizeHybridParallelism", vec![small]),
         ("fixes", vec![request.clone()]),
         ("fixes", vec![served]),

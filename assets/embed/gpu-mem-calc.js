@@ -141,11 +141,16 @@ class GpuMemCalc extends HTMLElement {
   #follow() {
     const said = this.getAttribute("theme");
     this.#document?.disconnect();
+    this.#document = undefined;
     if (said === "light" || said === "dark") {
       this.#frame.dataset.theme = said;
       return;
     }
+    const watch = new MutationObserver(() => { look(); setTimeout(look, 400); });
+    this.#document = watch;
     const look = () => {
+      // Another theme was chosen, or the element is gone, before colours had faded.
+      if (this.#document !== watch) return;
       let dark;
       for (let one = this; one && dark === undefined; one = one.parentElement ?? one.getRootNode().host) {
         dark = isDark(getComputedStyle(one).backgroundColor);
@@ -155,10 +160,8 @@ class GpuMemCalc extends HTMLElement {
     };
     look();
     // Themes change an attribute of the root or of the body, and colours often fade to their new value.
-    const later = () => { look(); setTimeout(look, 400); };
-    this.#document = new MutationObserver(later);
     for (const one of [document.documentElement, document.body]) {
-      this.#document.observe(one, { attributes: true });
+      watch.observe(one, { attributes: true });
     }
   }
 }

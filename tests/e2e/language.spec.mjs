@@ -3,7 +3,12 @@
 
 import { SCHEMES, WIDTHS, accessible, capture, check, openPage, reload, same, settled, test } from "./lib/harness.mjs";
 
-const TABS = ["training", "inference", "multi-node", "accuracy"];
+const PLACES = {
+  training: "",
+  inference: "#tab=inference&m=llama-3.1-8b&iet=vllm",
+  "multi-node": "#tab=multi-node&m=llama-3.1-8b&en=fsdp&gn=16",
+  accuracy: "#tab=accuracy&m=llama-3.1-8b",
+};
 const chinese = (options = {}) => openPage({ ...options, options: { locale: "zh-CN", ...options.options } });
 
 /**
@@ -30,9 +35,11 @@ const english = (page) => page.evaluate(() => {
     const texts = node.nodeType === Node.TEXT_NODE
       ? [node.data]
       : ["aria-label", "title", "placeholder", "alt", "aria-valuetext"].map((name) => node.getAttribute(name) ?? "");
+    // What is typed into a shell, as it is typed.
+    const commands = /^vllm serve$/;
     // Sources are named as they name themselves.
     const cited = /arxiv|\w\.(py|rs|jsonl?|cpp|md)\b|torch 2|transformers \d/i;
-    for (const text of texts) if (prose(text) && !cited.test(text)) found.add(text.trim());
+    for (const text of texts) if (prose(text) && !cited.test(text) && !commands.test(text)) found.add(text.trim());
   }
   return [...found];
 });
@@ -78,9 +85,9 @@ test("what changes is said in Chinese, and what is typed stays", async () => {
   await complete(page, "a question that does not fit");
 });
 
-for (const tab of TABS) {
+for (const [tab, place] of Object.entries(PLACES)) {
   test(`the ${tab} tab is complete in Chinese, with everything opened`, async () => {
-    const page = await chinese({ place: tab === "training" ? "" : `#tab=${tab}` });
+    const page = await chinese({ place });
     await settled(page);
     await complete(page, tab);
     await openEverything(page);
@@ -88,9 +95,15 @@ for (const tab of TABS) {
   });
 }
 
+test("what stands in a field of its own accord is said in Chinese, too", async () => {
+  const page = await chinese({ place: "#tab=inference&iet=vllm" });
+  await page.waitForFunction(() => document.querySelector("#model-id").value === "无：自行填写各字段");
+  await complete(page, "no model");
+});
+
 for (const engine of ["vllm", "sglang", "tensorrt_llm", "tgi", "llama_cpp", "transformers"]) {
   test(`the inference tab is complete in Chinese with ${engine}`, async () => {
-    const page = await chinese({ place: `#tab=inference&ie=${engine}` });
+    const page = await chinese({ place: `#tab=inference&m=llama-3.1-8b&iet=${engine}` });
     await openEverything(page);
     await complete(page, engine);
   });
@@ -124,8 +137,8 @@ test("an explanation is complete in Chinese", async () => {
 for (const scheme of SCHEMES) {
   test(`every tab in Chinese in ${scheme} fits every width, without a fault for axe`, async () => {
     for (const width of WIDTHS) {
-      for (const tab of TABS) {
-        const page = await chinese({ width, scheme, place: tab === "training" ? "" : `#tab=${tab}` });
+      for (const [tab, place] of Object.entries(PLACES)) {
+        const page = await chinese({ width, scheme, place });
         await capture(page, `zh-${tab}-${width}-${scheme}`);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth);
         check(wide <= width, `${tab} is ${wide} px wide in a window of ${width} px`);

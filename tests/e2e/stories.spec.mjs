@@ -55,7 +55,7 @@ story("every expert of Mixtral is held while it serves, and the number opens", a
   await chooseModel(page, "mixtral-8x7b");
   await choose(page, "hardware-gpu", "h100 sxm", "h100-sxm-80gb");
   await set(page, "inference.engine_type", "vllm");
-  await page.locator('#breakdown-table [data-explains="group-model_params"]').click();
+  await page.locator('[data-explains="part-weights"]').first().click();
   // 46.7 billion parameters in 16 bits, not the 12.9 that work on a token.
   await says(page, "#explained", /8[67]\.[0-9]+ GiB.*What it is made of.*weights of one rank/);
 });

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
+
+use super::super::state::use_form;
 use leptos::wasm_bindgen::JsCast;
 use leptos::web_sys::HtmlInputElement;
 
@@ -169,7 +171,9 @@ pub fn Combobox(
         active.set(to);
         reveal(id, to);
     };
-    let text = move || typed.get().unwrap_or_else(|| shown.get());
+    // What stands in a field is no text of the document, so it is said here.
+    let tongue = use_form().tongue;
+    let text = move || typed.get().unwrap_or_else(|| tongue.say(shown.get()));
     let list = move || found.with(|found| lines(id, &choices.get(), found, value, active, take));
     view! {
         <div class="combobox">

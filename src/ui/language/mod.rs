@@ -91,6 +91,14 @@ impl Tongue {
         }
     }
 
+    /// A text in the language that is shown; as it is where there is no other.
+    pub fn say(self, text: String) -> String {
+        match (self.language.get(), self.words.get()) {
+            (Language::Chinese, Some(words)) => (words.say)(&text).unwrap_or(text),
+            _ => text,
+        }
+    }
+
     /// From now on what stands in `root` is shown in the language, whatever it becomes.
     pub fn keep(self, root: HtmlElement) {
         let shown = StoredValue::new_local(root);

@@ -50,6 +50,11 @@ thread_local! {
     };
 }
 
+/// A text in Chinese, where the table has it.
+pub fn say(text: &str) -> Option<String> {
+    TABLE.with(|table| table.as_ref()?.translate(text))
+}
+
 /// Shows what stands in an element in Chinese, and what comes into it later.
 pub fn show(root: &HtmlElement) {
     let already = WATCHED.with_borrow(|watched| watched.iter().any(|one| one.root.is_same_node(Some(root))));
@@ -161,7 +166,7 @@ fn said(memory: &WeakMap, key: &Node, now: &str) -> Option<String> {
     if !before.is_undefined() && Array::from(&before).get(1).as_string().as_deref() == Some(now) {
         return None;
     }
-    let said = TABLE.with(|table| table.as_ref()?.translate(now));
+    let said = say(now);
     match &said {
         Some(said) => {
             let pair = Array::of2(&JsValue::from_str(now), &JsValue::from_str(said));

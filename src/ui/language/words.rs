@@ -12,6 +12,8 @@ pub struct Words {
     pub show: fn(&HtmlElement),
     /// Shows it in English again.
     pub undo: fn(&HtmlElement),
+    /// A text in Chinese, where the table has it.
+    pub say: fn(&str) -> Option<String>,
 }
 
-part!(words holds Words: Words { show: observer::show, undo: observer::undo });
+part!(words holds Words: Words { show: observer::show, undo: observer::undo, say: observer::say });

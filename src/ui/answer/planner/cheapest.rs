@@ -83,13 +83,16 @@ pub fn panel(form: Form, task: Task) -> AnyView {
     })
     .collect_view();
     let running = move || state.with(|state| matches!(state, State::Running));
+    // The multi-node tab asks for them among its settings of speed.
+    let prices = (task == Task::Inference)
+        .then(|| view! { <div class="field-grid">{field(InputId::GpuPrices)}</div> });
     view! {
         <section class="panel planner" id=panel aria-labelledby=title>
             <h2 id=title>"Cheapest GPU"</h2>
             <p class="soft">
                 "Of each GPU of the table the least number on which this works, with everything else as it is asked. Beyond a node whole nodes are counted. Prices are those that are typed; what has none comes last."
             </p>
-            <div class="field-grid">{field(InputId::GpuPrices)}</div>
+            {prices}
             <p class="planner-actions">
                 {buttons}
                 <label>
