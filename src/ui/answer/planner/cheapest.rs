@@ -1,71 +1,35 @@
 //! The cheapest GPU on the page: of each kind the least number that works, sorted by numbers, GPU-hours or typed prices, by whole
 //! nodes too. It is found in the worker; a row becomes the question by one click.
 
-use std::time::Duration;
-
 use leptos::prelude::*;
 
 use super::super::super::fields::field;
 use super::super::super::format::grouped;
 use super::super::super::state::{Form, PageStoreFields};
 use super::super::serving::{Column, table};
-use super::found::{Cheapest, CheapestRow, Message, Refused};
-use super::served::refused;
-use super::worker::{Search, Sought};
+use super::found::{Cheapest, Message};
+use super::hunt::{Hunt, State, refused, serving, take};
+use super::worker::Sought;
 use crate::api::{self, CheapestSort, InputId, Task};
 
 use Column::{Number, Words};
 
-/// Where a search is.
-#[derive(Clone)]
-enum State {
-    Idle,
-    Running,
-    Done(Box<Cheapest>),
-    Refused(Vec<Refused>),
-}
-
 /// The panel for a question of this kind.
 pub fn panel(form: Form, task: Task) -> AnyView {
-    let state = RwSignal::new(State::Idle);
+    let hunt = Hunt::new(|message| match message {
+        Message::Cheapest(answer) => Some(answer),
+        _ => None,
+    });
     let whole = RwSignal::new(false);
-    let search: StoredValue<Option<Search>, LocalStorage> = StoredValue::new_local(None);
-    on_cleanup(move || search.set_value(None));
     let start = move |sort: CheapestSort| {
-        search.set_value(None);
-        state.set(State::Running);
         let mut request = form
             .page
             .request()
             .with_untracked(|request| api::part(request, task));
-        if task == Task::Inference && !request.serves() {
-            // With nothing typed for serving it is a question on it all the same.
-            request.set(InputId::Sequences, 1);
+        if task == Task::Inference {
+            request = serving(request);
         }
-        let hear = move |text: String| {
-            let Ok(message) = serde_json::from_str::<Message>(&text) else {
-                return;
-            };
-            state.set(match message {
-                Message::Cheapest(answer) => State::Done(answer),
-                Message::Refused(why) => State::Refused(why),
-                // Nothing else is asked for here.
-                Message::Progress(_) | Message::Answer(_) | Message::Serving(_) => State::Running,
-            });
-            // Not at once: what is told here is called by it.
-            set_timeout(move || search.set_value(None), Duration::ZERO);
-        };
-        let fail = move || {
-            state.set(State::Refused(vec![Refused::here(
-                "The search ended with an error.",
-            )]))
-        };
-        search.set_value(Some(Search::start(
-            Sought::Cheapest(sort, whole.get_untracked()),
-            &request,
-            hear,
-            fail,
-        )));
+        hunt.start(Sought::Cheapest(sort, whole.get_untracked()), &request);
     };
     let (panel, title, kind) = match task {
         Task::Inference => ("cheapest-serving", "cheapest-serving-title", "cheapest-serving"),
@@ -82,7 +46,7 @@ pub fn panel(form: Form, task: Task) -> AnyView {
         }
     })
     .collect_view();
-    let running = move || state.with(|state| matches!(state, State::Running));
+    let running = move || hunt.running();
     // The multi-node tab asks for them among its settings of speed.
     let prices = (task == Task::Inference)
         .then(|| view! { <div class="field-grid">{field(InputId::GpuPrices)}</div> });
@@ -101,17 +65,17 @@ pub fn panel(form: Form, task: Task) -> AnyView {
                 </label>
             </p>
             <div id=format!("{kind}-found") role="status" aria-busy=move || if running() { "true" } else { "false" }>
-                {move || state.with(|state| shown(form, kind, state))}
+                {move || hunt.view(|state| shown(form, kind, state))}
             </div>
         </section>
     }
     .into_any()
 }
 
-fn shown(form: Form, kind: &'static str, state: &State) -> AnyView {
+fn shown(form: Form, kind: &'static str, state: &State<Cheapest>) -> AnyView {
     match state {
         State::Idle => ().into_any(),
-        State::Running => view! { <p>"Searching"</p> }.into_any(),
+        State::Running(_) | State::Stopped(_) => view! { <p>"Searching"</p> }.into_any(),
         State::Done(answer) => answered(form, kind, answer),
         State::Refused(why) => refused(why, "cheapest-refused"),
     }
@@ -134,7 +98,7 @@ fn answered(form: Form, kind: &'static str, answer: &Cheapest) -> AnyView {
                     <td class="number">{number(row.gpu_hours, 2)}</td>
                     <td class="number">{number(row.cost_per_hour, 2)}</td>
                     <td class="number">{number(row.cost, 2)}</td>
-                    <td>{take(form, row)}</td>
+                    <td>{take(form, &format!("{} x {}", row.gpus, row.name), &row.values)}</td>
                 </tr>
             }
         })
@@ -165,16 +129,6 @@ fn answered(form: Form, kind: &'static str, answer: &Cheapest) -> AnyView {
             <summary>{format!("{} GPUs are left out", answer.left_out.len())}</summary>
             <ul class="issues">{left_out}</ul>
         </details>
-    }
-    .into_any()
-}
-
-/// A button that makes a row the question.
-fn take(form: Form, row: &CheapestRow) -> AnyView {
-    let values = row.values.clone();
-    let name = format!("Open: {} x {}", row.gpus, row.name);
-    view! {
-        <button type="button" class="button button-small" aria-label=name on:click=move |_| form.apply(&values)>"Open"</button>
     }
     .into_any()
 }

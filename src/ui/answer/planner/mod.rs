@@ -5,6 +5,7 @@
 mod cheapest;
 mod drawing;
 mod found;
+mod hunt;
 mod panel;
 mod served;
 mod worker;

@@ -1,7 +1,5 @@
 //! The panel: options, the button, how far the search is, and what it found.
 
-use std::time::Duration;
-
 use leptos::prelude::*;
 
 use super::super::super::fields::field;
@@ -10,8 +8,9 @@ use super::super::super::part::part;
 use super::super::super::state::{Form, PageStoreFields};
 use super::super::serving::{Column, table};
 use super::drawing::draw;
-use super::found::{Answer, Message, Point, Progress, Refused, Row};
-use super::worker::{Search, Sought};
+use super::found::{Answer, Message, Point, Progress, Row};
+use super::hunt::{Hunt, State, far, left_out, refused, take};
+use super::worker::Sought;
 use crate::api::{self, InputId, Task};
 use crate::ui::plots::linear as scale;
 use crate::units::Bytes;
@@ -46,65 +45,20 @@ const OPTIONS: [InputId; 5] = [
     InputId::PlanOffload,
 ];
 
-/// Where a search is.
-#[derive(Clone)]
-enum State {
-    /// Nothing was asked.
-    Idle,
-    /// It runs.
-    Running(Progress),
-    /// It was stopped, with the best until then.
-    Stopped(Progress),
-    /// It found.
-    Done(Box<Answer>),
-    /// It was refused.
-    Refused(Vec<Refused>),
-}
-
 fn panel(form: Form) -> AnyView {
-    let state = RwSignal::new(State::Idle);
-    let search: StoredValue<Option<Search>, LocalStorage> = StoredValue::new_local(None);
-    on_cleanup(move || search.set_value(None));
+    let hunt = Hunt::new(|message| match message {
+        Message::Answer(answer) => Some(answer),
+        _ => None,
+    });
     let start = move |_| {
-        search.set_value(None);
-        state.set(State::Running(Progress::default()));
         let request = form
             .page
             .request()
             .with_untracked(|request| api::part(request, Task::Plan));
-        let hear = move |text: String| {
-            let Ok(message) = serde_json::from_str::<Message>(&text) else {
-                return;
-            };
-            let over = !matches!(message, Message::Progress(_));
-            state.set(match message {
-                Message::Progress(progress) => State::Running(progress),
-                Message::Answer(answer) => State::Done(answer),
-                Message::Refused(why) => State::Refused(why),
-                // Nothing else is asked for here.
-                Message::Serving(_) | Message::Cheapest(_) => State::Idle,
-            });
-            if over {
-                // Not at once: what is told here is called by it.
-                set_timeout(move || search.set_value(None), Duration::ZERO);
-            }
-        };
-        let fail = move || {
-            state.set(State::Refused(vec![Refused::here(
-                "The search ended with an error.",
-            )]))
-        };
-        search.set_value(Some(Search::start(Sought::Plans, &request, hear, fail)));
+        hunt.start(Sought::Plans, &request);
     };
-    let stop = move |_| {
-        search.set_value(None);
-        state.update(|state| {
-            if let State::Running(progress) = state {
-                *state = State::Stopped(progress.clone());
-            }
-        });
-    };
-    let running = move || state.with(|state| matches!(state, State::Running(_)));
+    let stop = move |_| hunt.stop();
+    let running = move || hunt.running();
     let more: Vec<InputId> = api::Input::of_group(api::FormGroup::Planner)
         .map(|input| input.id)
         .filter(|id| !OPTIONS.contains(id))
@@ -130,63 +84,32 @@ fn panel(form: Form) -> AnyView {
                 <button type="button" class="button" id="stop-plans" disabled=move || !running() on:click=stop>"Stop"</button>
             </p>
             <div id="plans" role="status" aria-busy=move || if running() { "true" } else { "false" }>
-                {move || state.with(|state| shown(form, state))}
+                {move || hunt.view(|state| shown(form, state))}
             </div>
         </section>
     }
     .into_any()
 }
 
-impl Refused {
-    pub(super) fn here(message: &str) -> Self {
-        Self {
-            path: String::new(),
-            message: message.to_owned(),
-        }
-    }
-}
-
-fn shown(form: Form, state: &State) -> AnyView {
+fn shown(form: Form, state: &State<Answer>) -> AnyView {
+    let told = |progress: &Progress, word| {
+        let best = progress.best.as_ref();
+        let best = best.map(|best| format!("Best so far: {:.0} ms a step, {}.", best.step_ms, best.name));
+        far(progress, (word, "plans-progress"), best)
+    };
     match state {
         State::Idle => ().into_any(),
-        State::Running(progress) => far(progress, "Searching"),
+        State::Running(progress) => told(progress, "Searching"),
         State::Stopped(progress) => {
-            let best = progress.best.as_ref().map(|best| take(form, best));
-            view! { {far(progress, "Stopped")} {best} }.into_any()
+            let best = progress
+                .best
+                .as_ref()
+                .map(|best| take(form, &best.name, &best.values));
+            view! { {told(progress, "Stopped")} {best} }.into_any()
         }
         State::Done(answer) => answered(form, answer),
-        State::Refused(why) => {
-            let lines = why
-                .iter()
-                .map(|one| {
-                    let path = one.path.clone();
-                    view! { <li>{(!path.is_empty()).then(|| format!("{path}: "))} {one.message.clone()}</li> }
-                })
-                .collect_view();
-            view! { <ul class="issues" id="plans-refused">{lines}</ul> }.into_any()
-        }
+        State::Refused(why) => refused(why, "plans-refused"),
     }
-}
-
-fn far(progress: &Progress, word: &'static str) -> AnyView {
-    let all = progress.combinations.max(1);
-    let percent = 100.0 * progress.settled as f64 / all as f64;
-    let best = progress
-        .best
-        .as_ref()
-        .map(|best| format!("Best so far: {:.0} ms a step, {}.", best.step_ms, best.name));
-    view! {
-        <div class="planner-progress" id="plans-progress">
-            <progress max="100" value=format!("{percent:.1}") aria-label="Part of the space that is searched"></progress>
-            <p>{format!(
-                "{word}: {} of {} combinations, {} fit. ",
-                grouped(progress.settled),
-                grouped(progress.combinations),
-                grouped(progress.fitting)
-            )} {best}</p>
-        </div>
-    }
-    .into_any()
 }
 
 fn answered(form: Form, answer: &Answer) -> AnyView {
@@ -223,40 +146,14 @@ fn answered(form: Form, answer: &Answer) -> AnyView {
         }
     });
     let front = (answer.front.len() > 1).then(|| front(form, &answer.front, answer.asked.limit_bytes));
-    let rows = space
-        .left_out
-        .iter()
-        .map(|one| {
-            view! { <tr><th scope="row">{one.label.clone()}</th><td class="number">{grouped(one.combinations)}</td></tr> }
-        })
-        .collect_view()
-        .into_any();
-    let refused = answer
-        .refused
-        .iter()
-        .map(|one| view! { <li>{format!("{}: {}", one.way, one.reason)}</li> })
-        .collect_view();
+    let space = left_out("left-out", space, &answer.refused);
     view! {
         <p class="soft" id="plans-sentence">{sentence}</p>
         {nothing}
         {best}
         {why}
         {front}
-        <details class="planner-space">
-            <summary>"What was left out, and why"</summary>
-            {table("left-out", &[Words("Rule"), Number("combinations")], rows)}
-            <ul class="issues">{refused}</ul>
-        </details>
-    }
-    .into_any()
-}
-
-/// A button that makes a plan the question.
-fn take(form: Form, point: &Point) -> AnyView {
-    let values = point.values.clone();
-    let name = format!("Open: {}", point.name);
-    view! {
-        <button type="button" class="button button-small" aria-label=name on:click=move |_| form.apply(&values)>"Open"</button>
+        {space}
     }
     .into_any()
 }
@@ -274,7 +171,7 @@ fn best(form: Form, plans: &[Row]) -> AnyView {
                     <td class="number">{format!("{:.1}", plan.mfu_percent.expected)}</td>
                     <td class="number">{gib_number(Bytes::new(point.need_bytes))}</td>
                     <td class="number">{gib_number(Bytes::new(plan.margin_bytes))}</td>
-                    <td>{take(form, point)}</td>
+                    <td>{take(form, &point.name, &point.values)}</td>
                 </tr>
             }
         })
@@ -323,7 +220,7 @@ fn front(form: Form, points: &[Point], limit: u64) -> AnyView {
                     <th scope="row">{point.name.clone()}</th>
                     <td class="number">{format!("{:.0}", point.step_ms)}</td>
                     <td class="number">{gib_number(Bytes::new(point.need_bytes))}</td>
-                    <td>{take(form, point)}</td>
+                    <td>{take(form, &point.name, &point.values)}</td>
                 </tr>
             }
         })

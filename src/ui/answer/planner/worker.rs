@@ -17,7 +17,7 @@ use web_sys::{
 
 use super::super::super::dom;
 use super::super::super::part::part;
-use crate::api::{self, CheapestSort, PlanProgress, Planned, Request, Strictness};
+use crate::api::{self, Cheapest, CheapestSort, Issue, PlanProgress, Planned, Request, Strictness};
 
 /// Milliseconds between two messages about progress.
 const OFTEN: f64 = 50.0;
@@ -72,10 +72,7 @@ fn searched(sought: Sought, request: &str, send: &mut dyn FnMut(&Value)) {
         Err(issue) => return send(&json!({ "refused": [issue] })),
     };
     if let Sought::Cheapest(sort, whole) = sought {
-        return match api::cheapest(&request, sort, whole) {
-            Ok(answer) => send(&json!({ "cheapest": answer })),
-            Err(issues) => send(&json!({ "refused": issues })),
-        };
+        return send(&ended(api::cheapest(&request, sort, whole), cheapest));
     }
     let mut last = f64::NEG_INFINITY;
     let found = api::planned_with(&request, Strictness::default(), &mut |progress| {
@@ -87,10 +84,22 @@ fn searched(sought: Sought, request: &str, send: &mut dyn FnMut(&Value)) {
         }
         true
     });
+    send(&ended(found, plans));
+}
+
+/// The last message of a search.
+fn ended<A>(found: Result<A, Vec<Issue>>, answer: fn(A) -> Value) -> Value {
+    found.map_or_else(|issues| json!({ "refused": issues }), answer)
+}
+
+fn cheapest(answer: Cheapest) -> Value {
+    json!({ "cheapest": answer })
+}
+
+fn plans(found: Planned) -> Value {
     match found {
-        Ok(Planned::Training(answer)) => send(&json!({ "answer": answer })),
-        Ok(Planned::Serving(answer)) => send(&json!({ "serving": answer })),
-        Err(issues) => send(&json!({ "refused": issues })),
+        Planned::Training(answer) => json!({ "answer": answer }),
+        Planned::Serving(answer) => json!({ "serving": answer }),
     }
 }
 
@@ -114,10 +123,7 @@ fn sliced(sought: Sought, request: Request, hear: Heard, stopped: Rc<Cell<bool>>
         };
         if let Sought::Cheapest(sort, whole) = sought {
             let found = api::cheapest_slowly(&request, (sort, whole), &|| !stopped.get(), &mut pause).await;
-            return match found {
-                Ok(answer) => send(json!({ "cheapest": answer })),
-                Err(issues) => send(json!({ "refused": issues })),
-            };
+            return send(ended(found, cheapest));
         }
         let mut last = f64::NEG_INFINITY;
         let mut told = |progress: &PlanProgress| {
@@ -128,11 +134,8 @@ fn sliced(sought: Sought, request: Request, hear: Heard, stopped: Rc<Cell<bool>>
             }
             !stopped.get()
         };
-        match api::planned_slowly(&request, Strictness::default(), &mut told, &mut pause).await {
-            Ok(Planned::Training(answer)) => send(json!({ "answer": answer })),
-            Ok(Planned::Serving(answer)) => send(json!({ "serving": answer })),
-            Err(issues) => send(json!({ "refused": issues })),
-        }
+        let found = api::planned_slowly(&request, Strictness::default(), &mut told, &mut pause).await;
+        send(ended(found, plans));
     });
 }
 
