@@ -213,6 +213,12 @@ impl Search {
     }
 }
 
+/// The first error, for a reason.
+fn words(issues: &[Issue]) -> String {
+    let first = issues.iter().find(|issue| issue.is_error());
+    first.map_or_else(String::new, |issue| format!("{}: {}", issue.path, issue.message))
+}
+
 /// The better first; what is not known comes last.
 fn compare(sort: CheapestSort, left: &CheapestRow, right: &CheapestRow) -> Ordering {
     let known = |value: Option<f64>| value.unwrap_or(f64::INFINITY);

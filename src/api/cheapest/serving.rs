@@ -3,10 +3,9 @@
 
 use super::super::inference::{answer, fewest, question};
 use super::super::job::Strictness;
-use super::{Card, Tried};
+use super::{Card, Tried, words};
 use crate::request::{InferenceAnswer, InputId, Request, ServerId};
 use crate::units::Bytes;
-use crate::warn::Issue;
 
 /// The least number, or why there is none.
 pub fn least(card: &Card<'_>, whole_nodes: bool) -> Result<Tried, String> {
@@ -60,9 +59,4 @@ fn of(request: &Request, ranks: u64, gpus: u64) -> Request {
         1 => own,
         ranks => own.with(InputId::ServerTensorParallel, ranks),
     }
-}
-
-fn words(issues: &[Issue]) -> String {
-    let first = issues.iter().find(|issue| issue.is_error());
-    first.map_or_else(String::new, |issue| format!("{}: {}", issue.path, issue.message))
 }

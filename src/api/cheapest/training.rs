@@ -7,7 +7,7 @@ use super::super::measure::measure;
 use super::super::network::estimate;
 use super::super::plan::with_nodes;
 use super::super::solve::{bisect, step_of};
-use super::{Card, MOST_NODES, Tried};
+use super::{Card, MOST_NODES, Tried, words};
 use crate::request::{InputId, Request, Verdict};
 
 /// The least number, or why there is none.
@@ -53,11 +53,6 @@ pub fn least(card: &Card<'_>, whole_nodes: bool) -> Result<Tried, String> {
 
 fn works(tried: &Result<Tried, String>) -> bool {
     tried.as_ref().is_ok_and(Tried::works)
-}
-
-fn words(issues: &[crate::warn::Issue]) -> String {
-    let first = issues.iter().find(|issue| issue.is_error());
-    first.map_or_else(String::new, |issue| format!("{}: {}", issue.path, issue.message))
 }
 
 fn question(card: &Card<'_>, gpus: u64) -> Request {

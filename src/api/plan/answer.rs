@@ -240,15 +240,7 @@ fn empty(prepared: &Prepared, counts: &Counts) -> PlanAnswer {
             calculated: counts.calculated,
             fitting: counts.fitting,
             ways: prepared.ways.len() as u64,
-            left_out: Rule::ALL
-                .into_iter()
-                .filter(|rule| counts.of(*rule) > 0)
-                .map(|rule| LeftOut {
-                    rule: rule.key(),
-                    label: rule.words(),
-                    combinations: counts.of(rule),
-                })
-                .collect(),
+            left_out: left_out(counts, Rule::words),
         },
         plans: Vec::new(),
         front: Vec::new(),
@@ -395,4 +387,16 @@ fn why(prepared: &Prepared, ranking: &Ranking) -> Option<PlanReason> {
         saved_percent: percent,
         parts,
     })
+}
+
+/// What the rules left out, in the words of the search.
+pub(super) fn left_out(counts: &Counts, words: fn(Rule) -> &'static str) -> Vec<LeftOut> {
+    let rules = Rule::ALL.into_iter().filter(|rule| counts.of(*rule) > 0);
+    rules
+        .map(|rule| LeftOut {
+            rule: rule.key(),
+            label: words(rule),
+            combinations: counts.of(rule),
+        })
+        .collect()
 }

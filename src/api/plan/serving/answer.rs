@@ -9,8 +9,8 @@ use super::ways::Effect;
 use super::{Prepared, limit};
 use crate::planner::{Rule, Served, ServingFound, ServingOrder};
 use crate::request::{
-    Figures, InferenceAnswer, LeftOut, PlanSpace, ServerId, ServingNearest, ServingPlanAnswer,
-    ServingPlanPoint, ServingPlanQuestion, ServingPlanReason, ServingPlanRow, Task,
+    Figures, InferenceAnswer, PlanSpace, ServerId, ServingNearest, ServingPlanAnswer, ServingPlanPoint,
+    ServingPlanQuestion, ServingPlanReason, ServingPlanRow, Task,
 };
 use crate::units::Bytes;
 use crate::warn::Issue;
@@ -186,15 +186,7 @@ pub fn answer(prepared: &Prepared, found: &ServingFound) -> Result<ServingPlanAn
             calculated: counts.calculated,
             fitting: counts.fitting,
             ways: prepared.ways.len() as u64,
-            left_out: Rule::ALL
-                .into_iter()
-                .filter(|rule| counts.of(*rule) > 0)
-                .map(|rule| LeftOut {
-                    rule: rule.key(),
-                    label: rule.words_served(),
-                    combinations: counts.of(rule),
-                })
-                .collect(),
+            left_out: super::super::answer::left_out(counts, Rule::words_served),
         },
         why: why(prepared, order, &all),
         plans,
