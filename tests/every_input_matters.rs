@@ -10,19 +10,11 @@
     reason = "a test fails by a panic"
 )]
 
-use gpu_mem_calc::api::{self, Availability, EngineId, INPUTS, Input, InputDefault, Issue, Request, Section};
-use serde_json::{Value, json};
+mod inputs;
 
-/// Questions and changes; those on plans stand in a file of their own, which no exporter reads.
-fn changes() -> Value {
-    let mut all: Value = serde_json::from_str(include_str!("inputs/changes.json")).expect("valid JSON");
-    let plans: Value = serde_json::from_str(include_str!("inputs/plans.json")).expect("valid JSON");
-    for part in ["questions", "changes"] {
-        let more = plans[part].as_object().expect("an object").clone();
-        all[part].as_object_mut().expect("an object").extend(more);
-    }
-    all
-}
+use gpu_mem_calc::api::{self, Availability, EngineId, INPUTS, Input, InputDefault, Issue, Request, Section};
+use inputs::changes;
+use serde_json::{Value, json};
 
 /// The question in which an input is changed, and the value that it gets.
 fn change(file: &Value, input: &Input) -> (Request, Value) {

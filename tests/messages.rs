@@ -8,10 +8,13 @@
     reason = "a test fails by a panic"
 )]
 
+mod inputs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use gpu_mem_calc::api::{self, FormGroup, INPUTS, Request, Section};
 use gpu_mem_calc::messages::{Table, is_prose};
+use inputs::changes;
 use serde_json::{Value, json};
 
 const CHINESE: &str = include_str!("../assets/messages/zh-hans.json");
@@ -122,17 +125,6 @@ fn every_input_can_be_read_in_chinese() {
         add(group.title(), "group");
     }
     all_known(&found);
-}
-
-/// Questions and changes of every input.
-fn changes() -> Value {
-    let mut all: Value = serde_json::from_str(include_str!("inputs/changes.json")).expect("valid JSON");
-    let plans: Value = serde_json::from_str(include_str!("inputs/plans.json")).expect("valid JSON");
-    for part in ["questions", "changes"] {
-        let more = plans[part].as_object().expect("an object").clone();
-        all[part].as_object_mut().expect("an object").extend(more);
-    }
-    all
 }
 
 fn said(section: Section, request: &Request) -> Value {

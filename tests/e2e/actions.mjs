@@ -171,3 +171,15 @@ export function sameAnswer(shown, expected, name) {
   equal(shown.verdict, expected.verdict, `${name}: verdict`);
   equal(shown.stale, false, `${name}: belongs to a previous input`);
 }
+
+/** Opens every group, every help text and some rows of the ledger. */
+export async function openEverything(page) {
+  await page.evaluate(() => document.querySelectorAll("details").forEach((group) => { group.open = true; }));
+  await page.waitForFunction(() => [...document.querySelectorAll("details.group:not([hidden])")]
+    .every((group) => group.querySelector(".field")));
+  await page.evaluate(() => {
+    document.querySelectorAll(".help-button").forEach((button) => button.click());
+    document.querySelectorAll(".breakdown-open").forEach((button) => button.click());
+    [...document.querySelectorAll(".ledger-open")].slice(0, 4).forEach((button) => button.click());
+  });
+}

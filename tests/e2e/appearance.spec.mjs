@@ -1,6 +1,7 @@
 // How the page looks: every tab fits every width, and axe finds no fault in either colour scheme, nor with everything
 // opened that can be opened. Axe looks at both layouts, of a desktop and of a phone. Pictures are kept.
 
+import { openEverything } from "./actions.mjs";
 import { SCHEMES, WIDTHS, accessible, capture, check, openPage, test } from "./lib/harness.mjs";
 
 const TABS = ["training", "inference", "multi-node", "accuracy"];
@@ -54,15 +55,3 @@ test("says without JavaScript what it needs", async () => {
   const text = await page.evaluate(() => document.querySelector("noscript")?.textContent ?? "");
   check(text.includes("WebAssembly"), `noscript says: ${text}`);
 });
-
-/** Opens every group, every help text and some rows of the ledger. */
-async function openEverything(page) {
-  await page.evaluate(() => document.querySelectorAll("details").forEach((group) => { group.open = true; }));
-  await page.waitForFunction(() => [...document.querySelectorAll("details.group:not([hidden])")]
-    .every((group) => group.querySelector(".field")));
-  await page.evaluate(() => {
-    document.querySelectorAll(".help-button").forEach((button) => button.click());
-    document.querySelectorAll(".breakdown-open").forEach((button) => button.click());
-    [...document.querySelectorAll(".ledger-open")].slice(0, 4).forEach((button) => button.click());
-  });
-}

@@ -1,6 +1,7 @@
 // The page in Simplified Chinese: chosen by the browser's language or by the button, complete in every tab and dialog, kept
 // when it is opened again, and without a fault for axe.
 
+import { openEverything } from "./actions.mjs";
 import { SCHEMES, WIDTHS, accessible, capture, check, openPage, reload, same, settled, test } from "./lib/harness.mjs";
 
 const PLACES = {
@@ -47,13 +48,6 @@ const english = (page) => page.evaluate(() => {
 async function complete(page, where) {
   const left = await english(page);
   check(left.length === 0, `${where}: ${left.length} texts are still English:\n    ${left.join("\n    ")}`);
-}
-
-/** Opens every group, every help text and some rows of the ledger. */
-async function openEverything(page) {
-  await page.evaluate(() => document.querySelectorAll("details").forEach((group) => { group.open = true; }));
-  await page.evaluate(() => document.querySelectorAll(".help-button[aria-expanded=false]").forEach((help) => help.click()));
-  await settled(page);
 }
 
 test("a browser in Chinese gets the page in Chinese, the button gives English, and the choice is kept", async () => {
