@@ -302,7 +302,7 @@ impl Log<'_> {
 
     /// The mix by its name in the log; one without rules of its own counts as its base.
     fn mix(&self) -> Mix {
-        let file = self.record.text("file").unwrap_or_default().to_uppercase();
+        let file = self.record.text("file").unwrap_or_default().to_ascii_uppercase();
         let words = |text: &str| text.split([' ', '-', '.']).filter_map(Mix::find).next_back();
         let medium = self.record.text("quantization").map(|text| {
             text.replace(" - Medium", "_M")

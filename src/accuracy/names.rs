@@ -35,7 +35,7 @@ const SAME: &[(&str, &str)] = &[
 
 /// The words of a name: letters, digits and points.
 fn words(name: &str) -> Vec<String> {
-    let own = name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    let own = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     own.split(|letter: char| !letter.is_alphanumeric() && letter != '.')
         .filter(|word| !word.is_empty() && !BESIDE.contains(word))
         .map(str::to_owned)

@@ -104,7 +104,7 @@ impl EngineName {
 
     /// The engine of a `strategy` text: "FSDP2", "single-lora", "tp-sp", "Megatron FSDP", "zero3" ...
     fn of_strategy(strategy: &str) -> Self {
-        let text = strategy.to_lowercase();
+        let text = strategy.to_ascii_lowercase();
         let has = |part: &str| text.contains(part);
         if has("megatron") {
             Self::Megatron
@@ -128,7 +128,7 @@ impl EngineName {
     }
 
     fn of_server(engine: &str) -> Self {
-        match engine.to_lowercase().as_str() {
+        match engine.to_ascii_lowercase().as_str() {
             text if text.contains("sglang") => Self::Sglang,
             text if text.contains("tensorrt") => Self::TensorRtLlm,
             text if text.contains("tgi") => Self::Tgi,

@@ -262,7 +262,7 @@ fn device(record: &Record) -> Device {
         None => Device {
             total,
             in_use: Bytes::ZERO,
-            name: record.text("gpu").unwrap_or_default().to_lowercase(),
+            name: record.text("gpu").unwrap_or_default().to_ascii_lowercase(),
             capability: None,
             amd: false,
             unified: false,

@@ -12,7 +12,7 @@ use crate::request::{
     RankRow, StageRow, SymbolRow, Validation, Verdict,
 };
 use crate::training::{Engine, RankAxis, TrainingJob, Wrapper, pipeline_stages, rank_classes, rank_reason};
-use crate::units::Bytes;
+use crate::units::{Bytes, sort_by_key};
 use crate::warn::Issue;
 
 /// The answer to a job.
@@ -114,7 +114,7 @@ fn ranks(job: &TrainingJob, fullest: Bytes) -> Vec<RankRow> {
             _ => rows.push(row),
         }
     }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.peak_allocated_bytes));
+    sort_by_key(&mut rows, |row| std::cmp::Reverse(row.peak_allocated_bytes));
     rows
 }
 

@@ -9,7 +9,7 @@ use crate::inference::job::CacheType;
 use crate::inference::weights::{Quantisation, WeightFormat};
 use crate::memory::{Entry, Group, InstantId, Ledger};
 use crate::training::{AttentionKernel, BaseFormat, Evaluation, TrainingJob, caches_in_fp32};
-use crate::units::Bytes;
+use crate::units::{Bytes, sort_by_key};
 
 const LAYERS: [InstantId; 2] = [InstantId::PrefillAttention, InstantId::PrefillFeedForward];
 const STEPS: [InstantId; 3] = [
@@ -42,7 +42,7 @@ pub fn add_working_sets(job: &TrainingJob, card: &Card, ledger: &mut Ledger) {
             InstantId::ReferenceLayers,
             ledger,
         );
-        ledger.entries.sort_by_key(|entry| entry.group);
+        sort_by_key(&mut ledger.entries, |entry| entry.group);
     }
     let Some(evaluation) = job.evaluation else {
         return;
@@ -70,7 +70,7 @@ pub fn add_working_sets(job: &TrainingJob, card: &Card, ledger: &mut Ledger) {
             ledger,
         );
     }
-    ledger.entries.sort_by_key(|entry| entry.group);
+    sort_by_key(&mut ledger.entries, |entry| entry.group);
 }
 
 /// The pass as inference sees it.
@@ -115,7 +115,31 @@ fn pass(training: &TrainingJob, evaluation: Evaluation, card: &Card, cache: Cach
         pipeline: 1,
         device: super::inference::device(card),
     };
-    evaluate(&inference, &options).ledger
+    evaluated(&inference, &options)
+}
+
+/// What such a pass holds.
+type Evaluated = fn(&InferenceJob, &Options) -> Ledger;
+
+const EVALUATED: Evaluated = |job, options| evaluate(job, options).ledger;
+
+/// The function, once it was brought.
+#[cfg(feature = "parts")]
+static BROUGHT: std::sync::OnceLock<Evaluated> = std::sync::OnceLock::new();
+
+/// Brings the function, where the module is in parts.
+pub fn bring() {
+    #[cfg(feature = "parts")]
+    BROUGHT.get_or_init(|| EVALUATED);
+}
+
+fn evaluated(job: &InferenceJob, options: &Options) -> Ledger {
+    #[cfg(feature = "parts")]
+    return BROUGHT
+        .get()
+        .map_or_else(Ledger::default, |evaluated| evaluated(job, options));
+    #[cfg(not(feature = "parts"))]
+    EVALUATED(job, options)
 }
 
 /// Takes over the tightest of these instants, without the weights.

@@ -259,6 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn a_k_behind_a_whole_number_is_read_and_told() {
+        let read = |value: Value| {
+            let mut told = Vec::new();
+            let given = Given::read(&Request::from_json(&value).unwrap(), &mut told);
+            (given, told)
+        };
+        let (given, told) = read(json!({"model": {"hidden_size": "8k", "vocab_size": "32K"}}));
+        assert_eq!(given.typed_integer(InputId::HiddenSize), Some(8192));
+        assert_eq!(given.typed_integer(InputId::VocabSize), Some(32_000));
+        assert!(told.iter().all(|issue| !issue.is_error()) && told.len() == 2);
+        assert_eq!(told[0].message, "8k is read as 8192.");
+        for wrong in ["k", "8kk", "1.5k", "-1k", "99999999999999999999k"] {
+            let (_, told) = read(json!({"model": {"hidden_size": wrong}}));
+            assert!(told.iter().any(Issue::is_error), "{wrong}");
+        }
+    }
+
+    #[test]
     fn hints_at_the_nearest_key_and_value() {
         let found = issues(
             json!({"training": {"num_gpus": 8, "dtype": "bf61", "optimizer": "sdg"}, "trainning": {}}),

@@ -9,7 +9,7 @@ use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Spe
 use super::rollout::Beside;
 use crate::request::{Assumed, Backing, EngineId, InputDefault, InputId, MultiNodeInfo, Request, Section};
 use crate::training::{Compile, HostMemory, Layout, TrainingJob};
-use crate::units::{Bytes, DType};
+use crate::units::{Bytes, DType, sort_by_key};
 use crate::warn::Issue;
 
 /// A validated request.
@@ -73,7 +73,7 @@ pub fn job(request: &Request, strictness: Strictness) -> Result<Job, Vec<Issue>>
     }
     let shaped = resolve::shaped(&given, &mut report);
     let job = build((&given, &shaped), &mut report);
-    report.issues.sort_by_key(|issue| !issue.is_error());
+    sort_by_key(&mut report.issues, |issue| !issue.is_error());
     match job {
         Some(mut job) if !report.has_errors() => {
             job.warnings = report.issues;

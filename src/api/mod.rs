@@ -56,7 +56,7 @@ pub use import::{
 pub use inference::{calculate_inference, calculate_inference_with, side_by_side, validate_inference};
 pub use job::{Job, Strictness, job, validate};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
-pub use models::{ModelEntry, bring_families, model_name, models, search_models};
+pub use models::{ModelEntry, bring_families, model_name, models, search_models, waits};
 pub use network::{multi_node, multi_node_with};
 pub use part::{chosen, part, plan_part};
 pub use plan::{Pause, plan, plan_with, planned, planned_slowly, planned_with};

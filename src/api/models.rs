@@ -3,9 +3,14 @@
 use std::sync::OnceLock;
 
 use serde::Serialize;
+use serde_json::Value;
 
+use super::part::chosen;
+use super::{between, network};
 use crate::model::catalogue::{self, Confidence, Entry};
 use crate::model::import;
+use crate::request::{EngineId, INPUTS, InputId, Request};
+use crate::training;
 use crate::units::Count;
 
 /// A model of the catalogue.
@@ -58,10 +63,39 @@ pub fn model_name(id: &str) -> Option<&'static str> {
     Some(entry.short_name())
 }
 
-/// Brings the families of models that are not always at hand; true when they are.
+/// Brings what the first answer does not need: the catalogue with the families of its models, engines of training, and evaluation
+/// between steps; true when they are at hand.
 pub fn bring_families() -> bool {
+    catalogue::bring();
+    training::bring();
+    between::bring();
+    network::bring();
     import::bring();
     import::at_hand()
+}
+
+/// What a question may give that is answered before anything was brought.
+const FIRST: [InputId; 6] = [
+    InputId::ModelId,
+    InputId::Gpu,
+    InputId::NumGpus,
+    InputId::SeqLength,
+    InputId::BatchSize,
+    InputId::EngineType,
+];
+
+/// Whether the answer to a question needs what is not at hand yet ([`bring_families`]).
+pub fn waits(request: &Request) -> bool {
+    if import::at_hand() {
+        return false;
+    }
+    let engine = chosen(request, InputId::EngineType).and_then(EngineId::from_key);
+    let model = request.get(InputId::ModelId).and_then(Value::as_str);
+    let known = model.is_some_and(|id| catalogue::all().iter().any(|entry| entry.id == id));
+    let plain = INPUTS
+        .iter()
+        .all(|input| FIRST.contains(&input.id) || !request.has(input.id));
+    !(known && plain && matches!(engine, Some(EngineId::Fsdp | EngineId::PytorchDdp)))
 }
 
 /// Every model of the catalogue in its order. All families must be at hand ([`bring_families`]).

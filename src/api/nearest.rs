@@ -2,11 +2,11 @@
 
 /// The word among `known` that is nearest to `given`, where one is near enough to be a slip.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wanted = given.to_lowercase();
+    let wanted = given.to_ascii_lowercase();
     let limit = (wanted.chars().count() / 3).clamp(1, 4);
     known
         .into_iter()
-        .map(|word| (distance(&wanted, &word.to_lowercase()), word))
+        .map(|word| (distance(&wanted, &word.to_ascii_lowercase()), word))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)

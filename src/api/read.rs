@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::nearest::nearest;
-use crate::request::{Choice, Input, InputKind, json_invalid};
+use crate::request::{Choice, Input, InputId, InputKind, json_invalid};
 use crate::units::{CountError, Decimal, ParsedCount, Whole, parse_count, parse_count_number};
 use crate::warn::Issue;
 
@@ -48,7 +48,12 @@ impl Typed {
 pub fn read(input: &Input, value: &Value) -> Result<(Typed, Option<Issue>), Issue> {
     let plain = |typed| (typed, None);
     match input.kind {
-        InputKind::Integer { min, max } => integer(input, value, min, max).map(plain),
+        InputKind::Integer { min, max } => match thousands(input, value) {
+            Some((number, told)) => {
+                integer(input, &Value::from(number), min, max).map(|typed| (typed, Some(told)))
+            }
+            None => integer(input, value, min, max).map(plain),
+        },
         InputKind::Count { .. } => count(input, value),
         InputKind::Number { min, max, positive } => number(input, value, min, max, positive).map(plain),
         InputKind::Toggle => toggle(input, value).map(plain),
@@ -137,6 +142,22 @@ fn not_finite(input: &Input, value: &Value) -> Issue {
     .with_value(value.clone())
 }
 
+/// A number written with a k behind it, as lengths and widths are: of 1,024, and of 1,000 where words of a vocabulary are counted.
+/// How it was read is told.
+fn thousands(input: &Input, value: &Value) -> Option<(u64, Issue)> {
+    let text = value.as_str()?.trim();
+    let number: u64 = text.strip_suffix(['k', 'K'])?.trim_end().parse().ok()?;
+    let times = if input.id == InputId::VocabSize {
+        1000
+    } else {
+        1024
+    };
+    let read = number.checked_mul(times)?;
+    let message = format!("{text} is read as {read}.");
+    let told = Issue::warning("assumed", input.key, message).with_value(value.clone());
+    Some((read, told))
+}
+
 fn integer(input: &Input, value: &Value, min: u64, max: u64) -> Result<Typed, Issue> {
     if is_not_finite(value) {
         return Err(not_finite(input, value));
@@ -189,7 +210,7 @@ fn toggle(input: &Input, value: &Value) -> Result<Typed, Issue> {
 }
 
 fn same_word(left: &str, right: &str) -> bool {
-    let plain = |word: &str| word.trim().to_lowercase().replace(['-', ' '], "_");
+    let plain = |word: &str| word.trim().to_ascii_lowercase().replace(['-', ' '], "_");
     plain(left) == plain(right)
 }
 

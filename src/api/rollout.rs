@@ -12,7 +12,7 @@ use crate::cite::{Citation, Evidence};
 use crate::memory::{Entry, Group, HostEntry, HostPhase, HostPlace, Instant, InstantId, Ledger, Symbol};
 use crate::model::Tensor;
 use crate::training::{Engine, TrainingJob};
-use crate::units::{Bytes, DType};
+use crate::units::{Bytes, DType, sort_by_key};
 
 /// An engine on the GPUs of the trainer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
             label: label.to_string(),
         });
     }
-    ledger.instants.sort_by_key(|instant| instant.id);
+    sort_by_key(&mut ledger.instants, |instant| instant.id);
     let card = job.card.visible.expected;
     let share = engine.share(card);
     let awake: Vec<InstantId> = match engine.sleep {
@@ -164,7 +164,7 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
             citation: VLLM,
         });
     }
-    ledger.entries.sort_by_key(|entry| entry.group);
+    sort_by_key(&mut ledger.entries, |entry| entry.group);
 }
 
 /// What is made whole at once to be handed over.
@@ -253,7 +253,7 @@ fn others(ledger: &mut Ledger) {
         Group::ModelParams,
     );
     push(ledger, reward, (weights, formula, Vec::new()), VERL, &all);
-    ledger.entries.sort_by_key(|entry| entry.group);
+    sort_by_key(&mut ledger.entries, |entry| entry.group);
 }
 
 fn push(

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::gpu::{Ecc, Gpu, Slice, Span};
 use super::link::{Link, LinkKind};
-use crate::units::Bytes;
+use crate::units::{Bytes, sort_by_key};
 
 const GPUS: &str = include_str!("../../assets/hardware/gpus.json");
 const LINKS: &str = include_str!("../../assets/hardware/links.json");
@@ -133,7 +133,7 @@ pub fn nearest(name: &str, most: usize) -> Vec<&'static str> {
             (score >= 2).then_some((score, gpu.id.as_str()))
         })
         .collect();
-    scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    sort_by_key(&mut scored, |(score, _)| std::cmp::Reverse(*score));
     scored.into_iter().take(most).map(|(_, id)| id).collect()
 }
 
@@ -146,7 +146,7 @@ fn names(gpu: &Gpu) -> impl Iterator<Item = String> {
 
 /// Lower case, letters, digits and dots only, without the words that people leave out.
 fn plain(name: &str) -> String {
-    name.to_lowercase()
+    name.to_ascii_lowercase()
         .split(|letter: char| !(letter.is_alphanumeric() || letter == '.'))
         .filter(|word| {
             !matches!(

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Network;
 use super::import::{Imported, SharedImport, at_hand, network_from_config, waits};
+use crate::units::sort_by_key;
 
 /// How far the shape fields of an entry can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,15 +89,33 @@ impl Entry {
     }
 }
 
-/// All models, in the order of the list: by family, smaller ones first.
+/// All models, once they are at hand.
+static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
+
+fn read(lines: &str) -> Vec<Entry> {
+    lines
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// Brings the whole list; where the module is in parts, it lies with the families.
+pub fn bring() -> &'static [Entry] {
+    ENTRIES.get_or_init(|| read(include_str!("../../assets/models/models.jsonl")))
+}
+
+/// All models, in the order of the list: by family, smaller ones first. Where the module is in parts, these are those of the first
+/// answer until the others were brought.
 pub fn all() -> &'static [Entry] {
-    static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
-    ENTRIES.get_or_init(|| {
-        include_str!("../../assets/models/models.jsonl")
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
-    })
+    #[cfg(feature = "parts")]
+    {
+        static FIRST: OnceLock<Vec<Entry>> = OnceLock::new();
+        ENTRIES
+            .get()
+            .unwrap_or_else(|| FIRST.get_or_init(|| read(include_str!("../../assets/models/first.jsonl"))))
+    }
+    #[cfg(not(feature = "parts"))]
+    bring()
 }
 
 /// The model of this id, hub name (with or without the organisation) or alias, in any case. An id comes before a name.
@@ -112,7 +131,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 
 /// Models whose names contain every word of the text, the closest first.
 pub fn search(text: &str) -> Vec<&'static Entry> {
-    let text = text.trim().to_lowercase();
+    let text = text.trim().to_ascii_lowercase();
     let words: Vec<&str> = text
         .split([' ', '-', '_', '/'])
         .filter(|w| !w.is_empty())
@@ -122,15 +141,15 @@ pub fn search(text: &str) -> Vec<&'static Entry> {
         .enumerate()
         .filter_map(|(place, entry)| Some((rank(entry, &text, &words)?, place, entry)))
         .collect();
-    found.sort_by_key(|(rank, place, _)| (*rank, *place));
+    sort_by_key(&mut found, |(rank, place, _)| (*rank, *place));
     found.into_iter().map(|(_, _, entry)| entry).collect()
 }
 
 /// 0 for the name itself, then names that begin with the text, names that contain it, names that contain its words.
 fn rank(entry: &Entry, text: &str, words: &[&str]) -> Option<u8> {
     let mut best = None;
-    let mut joined = entry.family().to_lowercase();
-    for name in entry.names().map(str::to_lowercase) {
+    let mut joined = entry.family().to_ascii_lowercase();
+    for name in entry.names().map(str::to_ascii_lowercase) {
         let rank = if name == text {
             0
         } else if name.starts_with(text) {
@@ -212,10 +231,17 @@ mod tests {
     fn every_line_is_an_entry() {
         let lines = include_str!("../../assets/models/models.jsonl").lines().count();
         assert_eq!(all().len(), lines);
-        let mut names: Vec<_> = all().iter().map(|entry| entry.id.to_lowercase()).collect();
+        let mut names: Vec<_> = all().iter().map(|entry| entry.id.to_ascii_lowercase()).collect();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), lines);
+    }
+
+    #[test]
+    fn what_the_first_answer_needs_is_a_part_of_the_list() {
+        let lines: Vec<&str> = include_str!("../../assets/models/models.jsonl").lines().collect();
+        let first = include_str!("../../assets/models/first.jsonl");
+        assert!(first.lines().count() > 0 && first.lines().all(|line| lines.contains(&line)));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod temporaries;
 mod vision;
 
 pub use between::{Evaluation, Save, caches_in_fp32};
+pub use engines::bring;
 pub use engines::megatron::{
     Megatron, Modules as RecomputedModules, Narrow, NarrowRecipe, Recompute, Sharding, Stage, VocabularyLoss,
     Wrapper,

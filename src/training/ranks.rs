@@ -17,7 +17,7 @@ use super::states::{first_axis, steps};
 use super::{Engine, TrainingJob, evaluate};
 use crate::memory::Ledger;
 use crate::model::{FeedForward, Network};
-use crate::units::Bytes;
+use crate::units::{Bytes, sort_by_key};
 
 /// Classes of DeepSpeed's ranks that are told apart at most, so that an answer (api/answer.rs) stays readable; neighbours are put
 /// together. No rank's bytes depend on it.
@@ -162,7 +162,9 @@ fn fullest(ranks: &[(u64, Arrival)]) -> Vec<u64> {
         partition.whole.saturating_add(partition.piece.saturating_mul(4))
     };
     let mut sorted: Vec<&(u64, Arrival)> = ranks.iter().collect();
-    sorted.sort_by_key(|(_, arrival)| std::cmp::Reverse((arrival.at, arrival.partition.whole)));
+    sort_by_key(&mut sorted, |(_, arrival)| {
+        std::cmp::Reverse((arrival.at, arrival.partition.whole))
+    });
     let (mut most, mut found) = (None, Vec::new());
     for (rank, arrival) in sorted {
         if most.is_none_or(|most| arrival.partition.whole > most) {

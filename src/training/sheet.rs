@@ -3,7 +3,7 @@
 use super::tape::Storage;
 use crate::cite::{Citation, Evidence};
 use crate::memory::{Entry, Group, HostEntry, Instant, InstantId, Ledger, Symbol};
-use crate::units::{Bytes, DType};
+use crate::units::{Bytes, DType, sort_by_key};
 
 /// Index of an entry on a sheet.
 pub type EntryId = usize;
@@ -156,9 +156,9 @@ impl Sheet {
     pub fn finish(self) -> Ledger {
         let mut entries = self.entries;
         entries.retain(|entry| entry.held.iter().any(|count| *count > 0) && entry.unit > Bytes::ZERO);
-        entries.sort_by_key(|entry| entry.group);
+        sort_by_key(&mut entries, |entry| entry.group);
         let mut instants = self.instants;
-        instants.sort_by_key(|instant| instant.id);
+        sort_by_key(&mut instants, |instant| instant.id);
         Ledger {
             entries,
             instants,

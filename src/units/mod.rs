@@ -7,6 +7,7 @@ mod bytes;
 mod count;
 mod decimal;
 mod dtype;
+mod order;
 mod parse;
 mod rates;
 
@@ -14,5 +15,6 @@ pub use bytes::Bytes;
 pub use count::Count;
 pub use decimal::{Decimal, Whole};
 pub use dtype::DType;
+pub use order::sort_by_key;
 pub use parse::{CountError, ParsedCount, parse_count, parse_count_number};
 pub use rates::{BytesPerSecond, Flops, FlopsPerSecond, Seconds};

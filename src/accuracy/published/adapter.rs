@@ -9,7 +9,7 @@ use crate::accuracy::{extras, trace};
 use crate::request::InputId;
 
 pub(super) fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
-    let base = record.text("quant_base").map(str::to_lowercase);
+    let base = record.text("quant_base").map(str::to_ascii_lowercase);
     let Some(peft) = record.object("peft") else {
         return match base {
             Some(_) => Err("a quantised base without adapters".into()),
@@ -94,9 +94,9 @@ fn targets(given: Option<&Value>) -> Result<&'static str, String> {
         Some(Value::Array(list)) => list
             .iter()
             .filter_map(Value::as_str)
-            .map(str::to_lowercase)
+            .map(str::to_ascii_lowercase)
             .collect(),
-        Some(Value::String(name)) => vec![name.to_lowercase()],
+        Some(Value::String(name)) => vec![name.to_ascii_lowercase()],
         _ => return Err("the adapter's targets are not stated".into()),
     };
     let has = |words: &[&str]| names.iter().any(|name| words.contains(&name.as_str()));

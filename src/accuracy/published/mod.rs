@@ -89,7 +89,7 @@ fn refuse_what_is_not_built(record: &Record, engine: EngineName) -> Result<(), S
 /// The ZeRO stage of a run under DeepSpeed. Qwen's scripts take stage 3 for full training (QwenLM/Qwen:
 /// finetune/finetune_ds.sh), and stage 2 for quantised adapters on one GPU (finetune_qlora_single_gpu.sh).
 fn zero_stage(record: &Record) -> Option<u64> {
-    let strategy = record.text("strategy").unwrap_or_default().to_lowercase();
+    let strategy = record.text("strategy").unwrap_or_default().to_ascii_lowercase();
     let stated = strategy
         .contains("zero")
         .then(|| strategy.chars().rev().find_map(|letter| letter.to_digit(10)))
@@ -109,7 +109,7 @@ fn zero_stage(record: &Record) -> Option<u64> {
 fn says(record: &Record, key: &str, word: &str) -> bool {
     record
         .text(key)
-        .is_some_and(|text| text.to_lowercase().contains(word))
+        .is_some_and(|text| text.to_ascii_lowercase().contains(word))
 }
 
 fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<(), String> {
@@ -179,7 +179,7 @@ fn model(record: &Record) -> Result<String, String> {
             .rsplit('/')
             .next()
             .unwrap_or(text)
-            .to_lowercase()
+            .to_ascii_lowercase()
             .replace("-instruct", "")
             .replace("-chat", "")
             .replace("-gptq", "")

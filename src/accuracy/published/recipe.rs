@@ -6,7 +6,7 @@ use crate::accuracy::record::{EngineName, Record};
 use crate::request::InputId;
 
 pub(super) fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
-    let text = record.text("precision").unwrap_or_default().to_lowercase();
+    let text = record.text("precision").unwrap_or_default().to_ascii_lowercase();
     let has = |part: &str| text.contains(part);
     if zero_stage(record).is_some() {
         question.set(
@@ -70,7 +70,7 @@ pub(super) fn precision(question: &mut Question, record: &Record) -> Result<(), 
 }
 
 pub(super) fn optimizer(question: &mut Question, record: &Record) -> Result<(), String> {
-    let text = record.text("optimizer").unwrap_or_default().to_lowercase();
+    let text = record.text("optimizer").unwrap_or_default().to_ascii_lowercase();
     let has = |part: &str| text.contains(part);
     if text.is_empty() {
         return Err("the optimizer is not stated".into());
@@ -120,7 +120,7 @@ fn galore(question: &mut Question, text: &str) -> Result<(), String> {
 
 /// What waits on the host: activations (torchtune pins them), FSDP's shards with their step, or DeepSpeed's optimizer and weights.
 pub(super) fn offload(question: &mut Question, record: &Record, engine: EngineName) -> Result<(), String> {
-    let place = record.text("offload").unwrap_or_default().to_lowercase();
+    let place = record.text("offload").unwrap_or_default().to_ascii_lowercase();
     let has = |part: &str| place.contains(part);
     if has("activation") || says(record, "act_ckpt", "offload") {
         question.set(InputId::ActivationOffload, "pinned");

@@ -8,7 +8,10 @@ use crate::accuracy::record::Record;
 use crate::request::InputId;
 
 pub(super) fn workload(question: &mut Question, record: &Record) -> Result<(), String> {
-    let note = record.text("seq_len_note").unwrap_or_default().to_lowercase();
+    let note = record
+        .text("seq_len_note")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let sequence = record.whole("seq_len");
     // Samples longer than the cap are cut to it, so the longest batch is as long as the cap.
     let reached = note.contains("cap is reached")
@@ -46,7 +49,7 @@ pub(super) fn activations(question: &mut Question, record: &Record) -> Result<()
         Some(engine) if engine.starts_with("torchtitan") => "selective (per-op)",
         _ => "none",
     };
-    let checkpointing = record.text("act_ckpt").unwrap_or(unstated).to_lowercase();
+    let checkpointing = record.text("act_ckpt").unwrap_or(unstated).to_ascii_lowercase();
     question.set(
         InputId::ActivationCheckpointing,
         match checkpointing.as_str() {
@@ -58,7 +61,7 @@ pub(super) fn activations(question: &mut Question, record: &Record) -> Result<()
             _ => return Err("this kind of recomputation is not built yet".into()),
         },
     );
-    let attention = record.text("attention").unwrap_or_default().to_lowercase();
+    let attention = record.text("attention").unwrap_or_default().to_ascii_lowercase();
     let kernel = if attention.contains("unfused") || attention.contains("eager") {
         "eager"
     } else if attention.contains("flash_att") || attention.contains("flash attention") {
@@ -67,7 +70,7 @@ pub(super) fn activations(question: &mut Question, record: &Record) -> Result<()
         "fused"
     };
     question.set(InputId::Attention, kernel);
-    let loss = record.text("loss_impl").unwrap_or_default().to_lowercase();
+    let loss = record.text("loss_impl").unwrap_or_default().to_ascii_lowercase();
     let kind = if loss.contains("liger") {
         "fused"
     } else if loss.contains("chunked") {
@@ -106,6 +109,6 @@ fn liger(record: &Record) -> bool {
         .and_then(|extra| extra.get("args"))
         .and_then(|args| args.get("use_liger_kernel"))
         .and_then(Value::as_str);
-    let comment = extra(record, "comment").unwrap_or_default().to_lowercase();
+    let comment = extra(record, "comment").unwrap_or_default().to_ascii_lowercase();
     argument == Some("true") && !comment.contains("not using")
 }

@@ -11,7 +11,7 @@ use crate::inference::weights::Quantisation;
 use crate::inference::{Device, InferenceJob};
 use crate::memory::Interval;
 use crate::request::{Assumed, InputId, Request, ServerId, Sharing};
-use crate::units::DType;
+use crate::units::{DType, sort_by_key};
 use crate::warn::Issue;
 
 /// A validated inference request.
@@ -57,7 +57,7 @@ pub fn job(request: &Request, strictness: Strictness) -> Result<Question, Vec<Is
         }
     }
     let question = build(&given, &mut report);
-    report.issues.sort_by_key(|issue| !issue.is_error());
+    sort_by_key(&mut report.issues, |issue| !issue.is_error());
     match question {
         Some(mut question) if !report.has_errors() => {
             question.assumed = report.assumed;

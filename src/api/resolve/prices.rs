@@ -6,6 +6,7 @@ use super::super::given::Given;
 use super::super::read::Typed;
 use crate::hardware;
 use crate::request::InputId;
+use crate::units::Decimal;
 use crate::warn::Issue;
 
 /// The price of an hour by the id of a GPU; what cannot be read is an issue.
@@ -32,7 +33,7 @@ fn price(word: &str) -> Result<(String, f64), Issue> {
         Issue::error("wrong_type", key, words)
     };
     let (name, number) = word.split_once(['=', ':']).ok_or_else(wrong)?;
-    let price: f64 = number.trim().parse().map_err(|_| wrong())?;
+    let price = Decimal::parse(number).ok_or_else(wrong)?.to_f64();
     if !(price > 0.0 && price <= 1e6) {
         let words = format!("{price} is no price of a GPU-hour.");
         return Err(Issue::error("out_of_range", key, words));

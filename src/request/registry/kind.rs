@@ -204,7 +204,7 @@ pub struct Choice {
     pub label: &'static str,
     /// Other spellings; letter case never matters.
     pub aliases: &'static [&'static str],
-    /// One sentence.
+    /// One sentence; the page, which shows none of them, does not carry them.
     pub help: &'static str,
     /// Whether the product answers for it yet.
     pub availability: Availability,
@@ -221,7 +221,7 @@ impl Choice {
             value,
             label,
             aliases,
-            help,
+            help: if cfg!(feature = "parts") { "" } else { help },
             availability: Availability::Built,
         }
     }

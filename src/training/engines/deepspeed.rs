@@ -138,6 +138,41 @@ fn elements_of(id: &str) -> &'static str {
     }
 }
 
+/// What the other files of this room call. Where the module is in parts, it lies in one of them.
+#[derive(Clone, Copy)]
+pub struct Calls {
+    /// The engine of a job.
+    pub new: fn(&Plan<'_>, Zero, &mut Sheet) -> DeepSpeed,
+    /// What it holds at a moment.
+    pub at: fn(&DeepSpeed, &Plan<'_>, Moment) -> Held,
+}
+
+const CALLS: Calls = Calls {
+    new: DeepSpeed::new,
+    at: DeepSpeed::at,
+};
+
+#[cfg(feature = "parts")]
+static BROUGHT: std::sync::OnceLock<Calls> = std::sync::OnceLock::new();
+
+/// Brings them, where the module is in parts.
+pub fn bring() {
+    #[cfg(feature = "parts")]
+    BROUGHT.get_or_init(|| CALLS);
+}
+
+/// Them, once they are at hand.
+#[cfg(feature = "parts")]
+pub fn calls() -> Option<Calls> {
+    BROUGHT.get().copied()
+}
+
+/// Them.
+#[cfg(not(feature = "parts"))]
+pub const fn calls() -> Option<Calls> {
+    Some(CALLS)
+}
+
 impl DeepSpeed {
     pub(super) fn new(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Self {
         let ranks = if zero.stage == 0 {

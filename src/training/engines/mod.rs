@@ -50,6 +50,12 @@ pub struct States {
     tied: Held,
 }
 
+/// Brings the engines that lie in a part of the module; a question about them waits until then.
+pub fn bring() {
+    megatron::bring();
+    deepspeed::bring();
+}
+
 /// An engine with its entries.
 pub enum Holder {
     /// One GPU or DDP.
@@ -65,8 +71,10 @@ pub enum Holder {
 impl Holder {
     /// Of the job.
     pub fn new(plan: &Plan<'_>, sheet: &mut Sheet) -> Self {
-        if let Engine::DeepSpeed(zero) = plan.job.engine {
-            return Self::DeepSpeed(deepspeed::DeepSpeed::new(plan, zero, sheet));
+        if let Engine::DeepSpeed(zero) = plan.job.engine
+            && let Some(calls) = deepspeed::calls()
+        {
+            return Self::DeepSpeed((calls.new)(plan, zero, sheet));
         }
         let states = States::new(plan, sheet);
         match plan.job.engine {
@@ -112,7 +120,9 @@ impl Holder {
                 let held = engine.at(plan, moment);
                 engine.states().less_consumed(plan, moment, held)
             }
-            Self::DeepSpeed(engine) => engine.at(plan, moment),
+            Self::DeepSpeed(engine) => {
+                deepspeed::calls().map_or_else(Held::new, |calls| (calls.at)(engine, plan, moment))
+            }
             Self::Fsdp1(engine) => engine.at(plan, moment),
             Self::Fsdp2(engine) => {
                 let held = engine.at(plan, moment);

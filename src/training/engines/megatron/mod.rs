@@ -27,8 +27,43 @@ use crate::training::TrainingJob;
 use crate::units::Bytes;
 use stage::Chunks;
 
+/// What the other files of training call. Where the module is in parts, it lies in one of them.
+#[derive(Clone, Copy)]
+struct Calls {
+    ledger: fn(&TrainingJob, &Megatron) -> Ledger,
+    stages: fn(&TrainingJob, &Megatron) -> Vec<Stage>,
+}
+
+const CALLS: Calls = Calls {
+    ledger: fullest,
+    stages: all_stages,
+};
+
+#[cfg(feature = "parts")]
+static BROUGHT: std::sync::OnceLock<Calls> = std::sync::OnceLock::new();
+
+/// Brings them, where the module is in parts.
+pub fn bring() {
+    #[cfg(feature = "parts")]
+    BROUGHT.get_or_init(|| CALLS);
+}
+
+#[cfg(feature = "parts")]
+fn calls() -> Option<Calls> {
+    BROUGHT.get().copied()
+}
+
+#[cfg(not(feature = "parts"))]
+const fn calls() -> Option<Calls> {
+    Some(CALLS)
+}
+
 /// The ledger of the pipeline rank that the settings name, or of the one that holds the most.
 pub fn ledger(job: &TrainingJob, settings: &Megatron) -> Ledger {
+    calls().map_or_else(Ledger::default, |calls| (calls.ledger)(job, settings))
+}
+
+fn fullest(job: &TrainingJob, settings: &Megatron) -> Ledger {
     if let Some(rank) = settings.stage {
         return stage::ledger(job, settings, rank);
     }
@@ -60,6 +95,10 @@ pub struct Stage {
 
 /// Every pipeline rank.
 pub fn stages(job: &TrainingJob, settings: &Megatron) -> Vec<Stage> {
+    calls().map_or_else(Vec::new, |calls| (calls.stages)(job, settings))
+}
+
+fn all_stages(job: &TrainingJob, settings: &Megatron) -> Vec<Stage> {
     (0..settings.pipeline.max(1))
         .map(|rank| {
             let chunks = Chunks::of(job, settings, rank);
