@@ -60,6 +60,11 @@ fn named(variable: &str, programs: &[&str]) -> Option<PathBuf> {
     by_variable.or_else(|| programs.iter().find_map(|program| place::on_path(program)))
 }
 
+/// Firefox of the distribution, where there is one.
+pub fn firefox() -> Option<PathBuf> {
+    named("FIREFOX", &["firefox-esr", "firefox"])
+}
+
 /// Whether packages of the distribution can be installed without asking.
 pub fn is_root() -> bool {
     output(&mut command("id", &["-u"])).is_ok_and(|text| text.trim() == "0")

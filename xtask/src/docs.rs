@@ -248,14 +248,37 @@ fn page(name: &str, language: &Language) -> Result<String> {
 fn framed(language: &Language, title: &str, list: &str, body: &str) -> String {
     let Language { tag, words, .. } = language;
     let documentation = words[1];
+    let description = description(body);
     format!(
         "<!doctype html>\n<html lang=\"{tag}\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; connect-src 'self'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"description\" content=\"{description}\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n\
          <title>{title}</title>\n<style>{TOKENS}{STYLE}</style>\n</head>\n<body>\n\
          <nav aria-label=\"{documentation}\"><ul>{list}</ul></nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
     )
+}
+
+/// The first paragraph of a document without its elements, for search engines.
+fn description(body: &str) -> String {
+    let first = body
+        .split_once("<p>")
+        .and_then(|(_, rest)| rest.split_once("</p>"))
+        .map_or("", |(first, _)| first);
+    let mut text = String::new();
+    let mut inside = false;
+    for letter in first.chars() {
+        match letter {
+            '<' => inside = true,
+            '>' => inside = false,
+            '\n' if !inside => text.push(' '),
+            '"' if !inside => text.push_str("&quot;"),
+            letter if !inside => text.push(letter),
+            _ => {}
+        }
+    }
+    text
 }
 
 /// The Markdown with links that lead to the pages, an id for each heading, and tables that scroll by themselves. Headings have

@@ -19,6 +19,7 @@ mod embed;
 mod embeddings;
 mod exporters;
 mod fuzz;
+mod lighthouse;
 mod npm;
 mod package;
 mod page;
@@ -54,6 +55,8 @@ cargo xtask COMMAND
   single-file                               build the page as one HTML file that opens without a server
   test                                      every test: native, in the browser, on the built page
   test native | browser | page | package    one of the four
+  test firefox                              the stories of the built page in Firefox
+  lighthouse [--write]                      what Lighthouse says of the page in dist/
   package                                   build and pack the npm package
   schemas | vectors                         write the schemas of the answers, the conformance vectors anew
   ready                                     format, clippy for both targets, every test, size budget
@@ -111,6 +114,8 @@ fn dispatch() -> Result<()> {
         ("test", ["native"]) => test::native(),
         ("test", ["browser"]) => test::browser(),
         ("test", ["page", specs @ ..]) => test::page(specs),
+        ("test", ["firefox"]) => test::firefox(),
+        ("lighthouse", options) => lighthouse::check(options),
         ("test", ["package"]) => package::test(),
         ("package", []) => package::build().map(|_| ()),
         ("schemas", []) => written::schemas(),

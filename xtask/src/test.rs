@@ -1,6 +1,8 @@
 //! The tests: native, in the browser, and on the built page. None is left out without saying so: what cannot run fails.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 
 use crate::page::{self, Profile};
 use crate::step::{cargo, command, run, step};
@@ -17,6 +19,12 @@ pub fn all() -> Result<()> {
     exporters::every_push()?;
     browser()?;
     page(&[])?;
+    match browser::firefox() {
+        Some(path) => stories(&path)?,
+        None => println!(
+            "==> left out: the stories in Firefox, which is not installed (apt-get install firefox-esr)"
+        ),
+    }
     package::test()
 }
 
@@ -83,6 +91,25 @@ pub fn page(specs: &[&str]) -> Result<()> {
         node.env("GPU_MEM_CALC", place::target().join("debug/gpu-mem-calc"));
         node.env("SINGLE_FILE", &single);
         node.env("SCREENSHOTS", place::root().join("target/screenshots"));
+        run(&mut node)
+    })
+}
+
+/// The stories of the release build of the page in Firefox.
+pub fn firefox() -> Result<()> {
+    let path = browser::firefox()
+        .context("no Firefox: install it with apt-get install firefox-esr, or name it in FIREFOX")?;
+    npm::packages()?;
+    page::build(Profile::Release)?;
+    stories(&path)
+}
+
+fn stories(firefox: &Path) -> Result<()> {
+    step("stories in Firefox", || {
+        let mut node = command("node", &["tests/e2e/run.mjs", "stories"]);
+        node.env("DIST", place::dist());
+        node.env("FIREFOX", firefox);
+        node.env("SCREENSHOTS", place::root().join("target/screenshots/firefox"));
         run(&mut node)
     })
 }

@@ -10,7 +10,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { AxeBuilder } from "@axe-core/playwright";
-import { chromium } from "playwright-core";
+import { chromium, firefox } from "playwright-core";
 import { serve } from "./server.mjs";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
@@ -44,8 +44,25 @@ export const registry = { from: (name) => { file = name; }, all: () => tests };
 /** Runs a test with pages of its own. */
 export const apart = (run) => opened.run([], run);
 
+/** The path of a Firefox in which the tests run instead of Chromium. */
+const FIREFOX = process.env.FIREFOX;
+
+/**
+ * Starts the Firefox of the distribution, which speaks WebDriver BiDi. It does not know the command that sets a colour scheme, which
+ * Playwright sends for each context; nothing that runs here needs it.
+ */
+async function startFirefox() {
+  const browser = await firefox.launch({ channel: "moz-firefox", executablePath: FIREFOX });
+  const session = browser._connection.toImpl(browser)._browserSession;
+  const send = session.send.bind(session);
+  session.send = (command, ...rest) =>
+    (command === "emulation.setMediaFeaturesOverride" ? Promise.resolve({}) : send(command, ...rest));
+  return browser;
+}
+
 async function start() {
   const site = await serve(DIST);
+  if (FIREFOX) return { site, browser: await startFirefox() };
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -70,10 +87,12 @@ export async function openPage({
   const site = other ? { address: other } : own;
   const context = await browser.newContext({
     viewport: { width, height },
-    colorScheme: scheme,
-    reducedMotion: "reduce",
-    permissions: site.address.startsWith("file:") ? [] : ["clipboard-read", "clipboard-write"],
-    serviceWorkers: kept ? "allow" : "block",
+    ...(FIREFOX ? {} : {
+      colorScheme: scheme,
+      reducedMotion: "reduce",
+      permissions: site.address.startsWith("file:") ? [] : ["clipboard-read", "clipboard-write"],
+      serviceWorkers: kept ? "allow" : "block",
+    }),
     ...options,
   });
   if (!newcomer) await context.addInitScript(() => localStorage.setItem("gpu-mem-calc.settings", "open"));
@@ -87,7 +106,7 @@ export async function openPage({
   page.on("requestfailed", (request) => {
     // What a visitor leaves behind by going elsewhere is aborted; that is no fault of the page.
     const why = request.failure()?.errorText;
-    if (why !== "net::ERR_ABORTED") faults.push(`not loaded: ${request.url()} ${why}`);
+    if (why !== "net::ERR_ABORTED" && why !== "NS_BINDING_ABORTED") faults.push(`not loaded: ${request.url()} ${why}`);
   });
   page.on("response", (answer) => answer.status() >= 400 && faults.push(`${answer.status()}: ${answer.url()}`));
   page.on("request", (request) => {
@@ -98,6 +117,7 @@ export async function openPage({
   opened.getStore().push({ context, page, faults });
   await page.goto(site.address + place);
   await page.waitForSelector(ready);
+  await turnTo(page);
   await settled(page);
   return page;
 }
@@ -105,10 +125,14 @@ export async function openPage({
 /** Waits until no part of the page is being loaded. */
 export const settled = (page) => page.waitForFunction(() => !document.querySelector(".part-waiting"));
 
+/** The page loads what lies below its first answer when a reader turns to it. */
+const turnTo = (page) => page.mouse.move(2, 2);
+
 /** Reloads a page and waits until it is there again. */
 export async function reload(page) {
   await page.reload();
   await page.waitForSelector("h1");
+  await turnTo(page);
   await settled(page);
 }
 

@@ -3,6 +3,7 @@
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize, sep } from "node:path";
+import { brotliCompressSync } from "node:zlib";
 
 const TYPES = {
   ".css": "text/css; charset=utf-8",
@@ -19,9 +20,15 @@ const TYPES = {
 /**
  * Serves `folder` below `base`; returns the address of the page and a function that stops the server. `more` holds documents
  * beside it, by path, as text or as `{ text, type, headers }`; it is asked first at each request, and may change. What lies
- * outside `base` is asked of `beside`, which gives the content of a path. Answers carry `headers`; `asked` gets each path.
+ * outside `base` is asked of `beside`, which gives the content of a path. Answers carry `headers`, and are compressed where that is
+ * asked for; `asked` gets each path.
  */
-export async function serve(folder, base = "/docs/calc/", { more = {}, beside, headers = {}, asked = [] } = {}) {
+export async function serve(folder, base = "/docs/calc/", { more = {}, beside, headers = {}, asked = [], compressed = false } = {}) {
+  const packed = new Map();
+  const pack = (name, content) => {
+    if (!packed.has(name)) packed.set(name, brotliCompressSync(content));
+    return packed.get(name);
+  };
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
     asked.push(pathname);
@@ -48,8 +55,10 @@ export async function serve(folder, base = "/docs/calc/", { more = {}, beside, h
     const name = inside === "." || inside === "" ? "index.html" : inside;
     try {
       const content = await readFile(join(folder, name));
-      response.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream" });
-      response.end(content);
+      const packs = compressed && !/\.png$/.test(name);
+      const coded = packs ? { "content-encoding": "br" } : {};
+      response.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream", ...coded });
+      response.end(packs ? pack(name, content) : content);
     } catch {
       response.writeHead(404).end();
     }
