@@ -1,8 +1,10 @@
 //! A part of the module: what lies in a file of its own, loaded when a tab needs it or the page has nothing else to do.
 //! Which functions a part holds is said where it is made.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -31,6 +33,56 @@ macro_rules! part {
 }
 
 pub(super) use part;
+
+/// What waits until the reader turns to the page; nothing once that has happened.
+type Waiting = Option<Vec<Box<dyn FnOnce()>>>;
+
+thread_local! {
+    static WAITING: RefCell<Waiting> = const { RefCell::new(Some(Vec::new())) };
+}
+
+/// What a reader does first, wherever it is.
+const TURNS: [&str; 6] = [
+    "pointermove",
+    "pointerdown",
+    "keydown",
+    "wheel",
+    "touchstart",
+    "scroll",
+];
+/// How long a page rests before it goes on by itself.
+const REST: Duration = Duration::from_secs(4);
+
+/// Does something when the reader has turned to the page, or when it has rested.
+fn later(act: impl FnOnce() + 'static) {
+    let mut act: Option<Box<dyn FnOnce()>> = Some(Box::new(act));
+    WAITING.with_borrow_mut(|waiting| {
+        if let Some(waiting) = waiting {
+            waiting.extend(act.take());
+        }
+    });
+    if let Some(act) = act {
+        act();
+    }
+}
+
+fn go_on() {
+    for act in WAITING.with_borrow_mut(Option::take).into_iter().flatten() {
+        act();
+    }
+}
+
+/// Notices when the reader turns to the page. Where the module is one file, nothing has to wait for that.
+pub fn notice() {
+    if cfg!(not(feature = "parts")) {
+        return go_on();
+    }
+    for turn in TURNS {
+        // The listeners live as long as the document, and find nothing that waits from the second time on.
+        let _ = window_event_listener_untyped(turn, |_| go_on());
+    }
+    set_timeout(go_on, REST);
+}
 
 /// A part that holds `T`, its functions. A handle: copies refer to the same part.
 pub struct Part<T: Copy + Send + Sync + 'static> {
@@ -67,6 +119,11 @@ impl<T: Copy + Send + Sync + 'static> Part<T> {
         self.content.get_untracked()
     }
 
+    /// Whether it may still come: it is not there, and loading it has not failed.
+    pub fn pending(self) -> bool {
+        self.content.with(Option::is_none) && !self.failed.get()
+    }
+
     /// Loads it, unless it is there.
     pub fn load(self) {
         if self.content.with_untracked(Option::is_some) {
@@ -81,14 +138,29 @@ impl<T: Copy + Send + Sync + 'static> Part<T> {
         });
     }
 
-    /// Loads it when the page has nothing else to do, so that its tab opens at once, also without a network.
+    /// Loads it when the page has nothing else to do.
     pub fn load_when_idle(self) {
         request_idle_callback(move || self.load());
+    }
+
+    /// Loads it when the reader turns to the page, or when it has rested: its tab then opens at once, also without a network.
+    pub fn load_later(self) {
+        later(move || self.load());
+    }
+
+    /// As [`Self::view`], for what lies below the first answer and is not to be in its way.
+    pub fn view_later(self, view: impl Fn(T) -> AnyView + Send + Copy + 'static) -> AnyView {
+        self.load_later();
+        self.shown(view)
     }
 
     /// The view that it gives, and until then a word that it is loading, or that it could not be loaded.
     pub fn view(self, view: impl Fn(T) -> AnyView + Send + Copy + 'static) -> AnyView {
         self.load();
+        self.shown(view)
+    }
+
+    fn shown(self, view: impl Fn(T) -> AnyView + Send + Copy + 'static) -> AnyView {
         let content = move || self.get().map_or_else(|| self.waiting(), view);
         view! { {content} }.into_any()
     }

@@ -27,7 +27,7 @@ use crate::api::{
     Answer, Assumed, Capacity, EngineId, INPUTS, InferenceAnswer, Input, InputId, InputKind, ModelReport,
     Request, Section, ServerId, Task,
 };
-use crate::units::Bytes;
+use crate::units::{Bytes, Decimal};
 
 /// Everything that the page remembers.
 #[derive(Clone, Debug, Store)]
@@ -145,9 +145,12 @@ pub fn provide(page: Page, language: Language) -> Form {
     let page = Store::new(page);
     let families = Part::new(load_families);
     let current: Memo<Current> = Memo::new(move |_| {
-        // A model of a family that is not at hand is answered when it is.
-        families.get();
+        // What is not at hand is answered when it is.
+        let pending = families.pending();
         page.request().with(|request| {
+            if pending && api::waits(request) {
+                return Err(Arc::default());
+            }
             accuracy::calculate(&api::part(request, Task::Training), Strictness::default())
                 .map(Arc::new)
                 .map_err(Arc::new)
@@ -158,7 +161,9 @@ pub fn provide(page: Page, language: Language) -> Form {
         let Some(part) = inference.get() else {
             return Err(Arc::default());
         };
-        families.get();
+        if families.pending() {
+            return Err(Arc::default());
+        }
         page.request().with(|request| {
             (part.answer)(&api::part(request, Task::Inference))
                 .map(Arc::new)
@@ -505,9 +510,8 @@ pub fn value_of(input: &Input, text: &str) -> Option<Value> {
     }
     let number = match input.kind {
         InputKind::Integer { .. } | InputKind::Count { .. } => trimmed.parse::<u64>().ok().map(Value::from),
-        InputKind::Number { .. } => trimmed
-            .parse::<f64>()
-            .ok()
+        InputKind::Number { .. } => Decimal::parse(trimmed)
+            .map(|number| number.to_f64())
             .filter(|number| number.is_finite())
             .map(Value::from),
         _ => None,

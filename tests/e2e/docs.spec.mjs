@@ -6,6 +6,16 @@ import { SCHEMES, accessible, capture, check, openPage, test } from "./lib/harne
 /** In each of the two languages. */
 const PAGES = 2 * readdirSync(new URL("../../assets/docs", import.meta.url)).filter((name) => name.endsWith(".md")).length;
 
+test("the original's figures stand beside ours, labelled as a comparison and no truth", async () => {
+  const page = await openPage();
+  await page.goto(new URL("docs/COMPARE.html", page.url()).href);
+  const text = await page.locator("main").innerText();
+  check(/facts for a comparison and no truth/.test(text), "it is not labelled");
+  const heads = await page.locator("main th").allInnerTexts();
+  check(["original", "right"].every((head) => heads.includes(head)), `the columns are ${heads}`);
+  check((await page.locator("main tbody tr").count()) > 60, "too few rows");
+});
+
 for (const scheme of SCHEMES) {
   test(`the documentation opens from the page in ${scheme}, at 360 px, without a fault for axe`, async () => {
     const page = await openPage({ width: 360, height: 740, scheme });

@@ -87,3 +87,65 @@ for (const scheme of SCHEMES) {
     });
   }
 }
+
+test("the question is saved under the name that the original used, with the time in it", async () => {
+  const page = await menu(TRAINING);
+  await page.locator("#export-json").check();
+  const before = Date.now();
+  const file = await saved(page, "#export-download");
+  const [, time] = /^gpu-mem-config-([0-9]+)\.json$/.exec(file.name) ?? [];
+  check(Number(time) >= before && Number(time) <= Date.now(), file.name);
+  same(JSON.parse(file.text).engine.type, "deepspeed", "what is in it");
+});
+
+test("the answer is copied as an image and saved as one, with verdict, need and meters", async () => {
+  const page = await menu(TRAINING);
+  await page.locator("#export-answer").check();
+  const shown = page.locator(".export-drawing > svg");
+  const text = await shown.textContent();
+  for (const word of ["Fits", "GiB", "Allocated", "Reserved", "Device"]) check(text.includes(word), `the picture says ${text}`);
+  await page.locator("#export-copy-image").click();
+  await page.getByText("The picture was copied.").waitFor({ state: "attached" });
+  const copied = () => page.evaluate(async () => {
+    const [item] = await navigator.clipboard.read();
+    if (!item?.types.includes("image/png")) return null;
+    const bitmap = await createImageBitmap(await item.getType("image/png"));
+    return [bitmap.width, bitmap.height];
+  });
+  let size = await copied();
+  for (let tries = 0; tries < 50 && !size; tries += 1) {
+    await page.waitForTimeout(100);
+    size = await copied();
+  }
+  const [width, height] = size ?? [0, 0];
+  check(width > 1000 && height > 500, `the picture has ${width} by ${height} pixels`);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.locator("#export-png").click()]);
+  same(download.suggestedFilename(), "answer.png", "the name");
+  await page.locator(".export-drawing").screenshot({ path: `${process.env.SCREENSHOTS ?? "target/screenshots"}/export-answer.png` });
+});
+
+test("on paper stands the answer, in full width and dark on white", async () => {
+  const page = await openPage({ place: await link(TRAINING), scheme: "dark" });
+  await page.waitForSelector("#curve");
+  await page.emulateMedia({ media: "print" });
+  const hidden = await page.evaluate(() => [".header", ".footer", "#all-settings", ".plot-save", "#reset"]
+    .filter((selector) => document.querySelector(selector)?.checkVisibility()));
+  same(hidden, [], "what is printed and should not be");
+  const dark = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map(Number).reduce((sum, part) => sum + part, 0) < 300;
+  let text = "";
+  for (let tries = 0; tries < 20 && !(text && dark(text)); tries += 1) {
+    text = await page.evaluate(() => getComputedStyle(document.querySelector("#glance-title")).color);
+    await page.waitForTimeout(50);
+  }
+  check(dark(text), `the text is ${text}`);
+  const state = await page.evaluate(() => ({
+    verdict: document.querySelector("#verdict").checkVisibility(),
+    wide: document.documentElement.scrollWidth <= document.documentElement.clientWidth,
+    apart: document.querySelector("#answer").getBoundingClientRect().top
+      >= document.querySelector("#questions").getBoundingClientRect().bottom - 1,
+  }));
+  same([state.verdict, state.wide, state.apart], [true, true, true], "the page on paper");
+  const paper = await page.pdf({ format: "A4", printBackground: true });
+  check(paper.length > 20_000, `the PDF has ${paper.length} bytes`);
+  await page.screenshot({ path: `${process.env.SCREENSHOTS ?? "target/screenshots"}/print.png`, fullPage: true });
+});

@@ -143,6 +143,50 @@ test("a config.json is fetched by its id only when that is switched on", async (
   same(asked, files.map((file) => `${folder}/${file}`), "what was asked");
 });
 
+test("a token goes to the hub alone and is not kept, a strange id asks nothing, and a request can be cancelled", async () => {
+  const page = await openPage({ elsewhere: ["https://huggingface.co/"], expected: /huggingface|status of 40|^40/ });
+  const asked = [];
+  let answer = "hang";
+  await page.route("https://huggingface.co/**", async (route) => {
+    const request = route.request();
+    if (request.method() === "OPTIONS") {
+      return route.fulfill({ status: 204, headers: { "access-control-allow-origin": "*", "access-control-allow-headers": "*" } });
+    }
+    asked.push([new URL(request.url()).host, (await request.allHeaders()).authorization ?? ""]);
+    if (answer === "hang") return undefined;
+    return route.fulfill({ status: 401, headers: { "access-control-allow-origin": "*" } });
+  });
+  await page.locator("#open-import").click();
+  await page.locator(".hub summary").click();
+  check(await page.locator("#hub-token").isDisabled(), "a token is asked for while the hub is not allowed");
+  await page.getByLabel("Let this page ask huggingface.co").check();
+  const told = page.locator(".hub [role=status]");
+  for (const strange of ["../../x", "a/b/c", "a/b?c"]) {
+    await page.locator("#hub-id").fill(strange);
+    await page.locator("#hub-fetch").click();
+    await told.getByText("organisation/model").waitFor();
+  }
+  same(asked, [], "what a strange id asked");
+  await page.locator("#hub-id").fill("meta-llama/Llama-3.1-8B");
+  await page.locator("#hub-token").fill("hf_secret");
+  same(await page.locator("#hub-token").getAttribute("type"), "password", "the kind of the field");
+  await page.locator("#hub-fetch").click();
+  await page.waitForFunction(() => !document.querySelector("#hub-cancel").disabled);
+  await page.locator("#hub-cancel").click();
+  await told.getByText("Cancelled").waitFor();
+  check(await page.locator("#hub-fetch").isEnabled(), "nothing can be fetched after a request was cancelled");
+  answer = "refuse";
+  await page.locator("#hub-fetch").click();
+  await told.getByText("does not let this token read the model").waitFor();
+  check(asked.every(([host, token]) => host === "huggingface.co" && token === "Bearer hf_secret"), JSON.stringify(asked));
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, location.href, document.cookie]));
+  check(!kept.includes("hf_secret"), `the token is kept: ${kept}`);
+  await page.keyboard.press("Escape");
+  await page.locator("#open-import").click();
+  await page.locator(".hub summary").click();
+  same(await page.locator("#hub-token").inputValue(), "", "the token after the box was closed");
+});
+
 for (const scheme of SCHEMES) {
   for (const width of WIDTHS) {
     test(`the box at ${width} px in ${scheme}`, async () => {

@@ -33,6 +33,36 @@ test("the planner finds what the command line finds, and a plan becomes the ques
     String(Math.round(printed.plans[0].step_ms)));
 });
 
+test("the front is read with the keyboard and saved, and a plan of it is taken", async () => {
+  const page = await open();
+  await page.locator("#find-plans").click();
+  const reader = page.locator("#front-plot-reader");
+  await reader.waitFor({ timeout: 60_000 });
+  await reader.focus();
+  await page.keyboard.press("Home");
+  const first = await reader.getAttribute("aria-valuetext");
+  await page.keyboard.press("ArrowRight");
+  const second = await reader.getAttribute("aria-valuetext");
+  check(/ms a step, [0-9.]+ GiB per GPU/.test(first) && first !== second, `the front reads ${first} and ${second}`);
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.locator("#front-plot").getByRole("button", { name: "Download the plot as SVG" }).click(),
+  ]);
+  same(download.suggestedFilename(), "front-plot.svg", "the file");
+  const before = page.url();
+  await page.locator("#front-plot .plot-told button").click();
+  await page.waitForFunction((before) => location.href !== before, before);
+});
+
+test("the planner knows models of every family, DeepSpeed and Megatron-LM where it searches", async () => {
+  const asked = { model: { id: "qwen3-30b-a3b" }, hardware: { gpu: "h100-sxm-80gb", num_gpus: 16 } };
+  const page = await openPage({ place: (await link(asked)).replace("#", "#tab=multi-node&") });
+  await page.locator("#find-plans").click();
+  await page.waitForSelector("#plans-table", { timeout: 120_000 });
+  const printed = JSON.parse(await answerOf(["plan", "--config", "-", "--format", "json"], JSON.stringify(asked)));
+  same(await plans(page), printed.plans.map((plan) => [plan.step_ms, plan.need_bytes]), "plans");
+});
+
 test("the page answers while the planner searches, first results come at once, and Stop ends it", async () => {
   const page = await open();
   // Once before, so that the module is in the cache of the browser as in a visit that lasts.

@@ -1,4 +1,5 @@
 // The accuracy tab: every measured run is predicted in the browser, listed, filtered, read out and opened as a question.
+import { readFile } from "node:fs/promises";
 import { accessible, capture, check, openPage, same, SCHEMES, test, WIDTHS } from "./lib/harness.mjs";
 
 /** Opens the tab and waits until all records were asked. */
@@ -82,3 +83,23 @@ for (const scheme of SCHEMES) {
     await accessible(page);
   });
 }
+
+test("the drawing has a title and a description, and is saved as SVG and PNG", async () => {
+  const page = await openRuns();
+  const figure = page.locator("#runs-figure");
+  same(await figure.locator("h3").innerText(), "Predicted against measured", "the title");
+  const saved = async (kind) => {
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      figure.getByRole("button", { name: `Download the plot as ${kind}` }).click(),
+    ]);
+    return [download.suggestedFilename(), await readFile(await download.path())];
+  };
+  const [name, svg] = await saved("SVG");
+  same(name, "runs-figure.svg", "the name");
+  const text = svg.toString();
+  check(text.startsWith("<svg xmlns") && text.includes("<title>") && !text.includes("var("), "the SVG does not stand by itself");
+  check((text.match(/<circle/g) ?? []).length > 100, "the SVG has too few points");
+  const [, png] = await saved("PNG");
+  check(png.length > 10_000, `the PNG has ${png.length} bytes`);
+});

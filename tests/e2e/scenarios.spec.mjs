@@ -75,6 +75,19 @@ test("pinned scenarios stand side by side, with the inputs and parts in which th
   const allocated = await table.locator('[data-row="allocated"] td').evaluateAll((cells) => cells.map((cell) => Number(cell.dataset.bytes)));
   same(allocated[1], own.meters.allocated.expected_bytes, "the allocated bytes of a column");
   check((await table.locator('[data-row="activations"] td').nth(1).innerText()).includes("−"), "no difference is shown");
+  // The same input is varied in all of them, and their lines lie over each other.
+  const lines = page.locator("#overlay");
+  await lines.waitFor();
+  same(await lines.locator(".plot-head ~ .legend li, .plot-frame ~ .legend li").allInnerTexts(), ["On screen", "with recomputation", "as it was"], "the lines");
+  same(await lines.locator('.plot-drawing [class^="line-"]').count(), 3, "lines drawn");
+  await page.locator("#overlay-reader").focus();
+  await page.keyboard.press("Home");
+  const spoken = await page.locator("#overlay-reader").getAttribute("aria-valuetext");
+  check(/On screen .*GiB.*; with recomputation .*GiB.*; as it was .*GiB/.test(spoken), `the plot says ${spoken}`);
+  await page.locator('[data-overlay="batch_size"]').click();
+  await page.waitForFunction(() => document.querySelector("#overlay-title").innerText.includes("micro-batch"));
+  await lines.locator(".twin summary").click();
+  check((await lines.locator(".twin tbody tr").count()) > 4, "the table of the lines");
   await accessible(page);
   await page.getByLabel("Compare as it was").uncheck();
   same(await table.locator("thead th").count(), 3, "columns after unpinning");

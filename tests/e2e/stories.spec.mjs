@@ -1,4 +1,4 @@
-// Ten stories of people who come with a question (reference/landscape.md, section 6), each walked as a newcomer on a desktop and on
+// Stories of people who come with a question (reference/landscape.md, section 6), each walked as a newcomer on a desktop and on
 // a phone: the page must say the answer plainly, where the person looks.
 import { choose, chooseModel, set } from "./actions.mjs";
 import { capture, check, openPage, reload, same, test } from "./lib/harness.mjs";
@@ -135,6 +135,25 @@ story("a mixture of experts before renting: Mixtral on 16 H100s", async (page) =
   await says(page, "#verdict", /needs [0-9.]+ – [0-9.]+ GiB/);
   await says(page, '[data-rule="experts"]', /adding experts does not shrink/);
   await says(page, "#accuracy-line", /checked on [0-9]+/);
+});
+
+story("my log says OOM", async (page, device) => {
+  await chooseModel(page, "llama-3.1-8b");
+  await set(page, "hardware.num_gpus", 1);
+  await page.locator("#open-import").click();
+  await page.locator("#import-text").fill("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.96 GiB. GPU 0 has a total capacity of 79.10 GiB of which "
+    + "1.21 GiB is free. Including non-PyTorch memory, this process has 77.88 GiB memory in use. Of the allocated memory 73.93 GiB is allocated by PyTorch, "
+    + "and 3.41 GiB is reserved by PyTorch but unallocated.");
+  // What the message means: it was at least so much, and this is what is predicted.
+  await says(page, "#import-result", /at least [0-9.]+ GiB.*predicted/);
+  await page.keyboard.press("Escape");
+  // The page agrees that it does not fit, says what takes the memory and what to change.
+  await says(page, "#verdict", /Does not fit/);
+  await says(page, "#binding-instant", /Tightest at/);
+  await says(page, "#fixes", /What would make it fit/);
+  await page.locator("#fixes button").filter({ hasText: /^Apply$/ }).first().click();
+  await page.locator("#verdict:not([data-verdict=does_not_fit])").waitFor();
+  if (device === "phone") await says(page, "#pinned", /(Fits|Tight)/);
 });
 
 story("what does a longer sequence cost, before I change it", async (page, device) => {

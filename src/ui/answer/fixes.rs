@@ -112,7 +112,7 @@ fn together(form: Form, steps: &[Fix]) -> Option<AnyView> {
     Some(
         view! {
             <div class="fixes-together">
-                <h3>{format!("Together: {}, needs {}", verdict::title(last.verdict).to_lowercase(), verdict::need(last.need))}</h3>
+                <h3>{format!("Together: {}, needs {}", verdict::title(last.verdict).to_ascii_lowercase(), verdict::need(last.need))}</h3>
                 <ol>{titles}</ol>
                 {apply(form, "Apply all of them".to_owned(), "Apply all", values)}
             </div>

@@ -44,7 +44,7 @@ pub fn answer() -> AnyView {
     let opened = RwSignal::new(Vec::new());
     let parts = move || {
         has.get().then(|| {
-            form.details.view(move |details| {
+            form.details.view_later(move |details| {
                 let table = move || {
                     form.answer
                         .with(|answer| Some((details.breakdown)(answer.as_deref()?, opened)))
@@ -66,7 +66,7 @@ pub fn answer() -> AnyView {
     };
     let plots = move || {
         has.get().then(|| {
-            form.plots.view(move |plots| {
+            form.plots.view_later(move |plots| {
                 let instants = move || {
                     form.answer.with(|answer| {
                         let answer = answer.as_deref()?;
@@ -89,11 +89,11 @@ pub fn answer() -> AnyView {
     // The ledger keeps its own state (opened rows, chosen instant), so it is built once and follows the answer.
     let solved = move || {
         has.get()
-            .then(|| form.advice.view(move |sections| sections(form)))
+            .then(|| form.advice.view_later(move |sections| sections(form)))
     };
     let explained = move || {
         has.get().then(|| {
-            form.explain.view(move |explain| {
+            form.explain.view_later(move |explain| {
                 view! { {(explain.learn)(form, Task::Training)} {(explain.rules)(form, Task::Training)} }
                     .into_any()
             })
@@ -104,7 +104,7 @@ pub fn answer() -> AnyView {
         has.get().then(|| (details.ledger)(form.answer))
     };
     let empty = move || {
-        (!has.get()).then(|| {
+        (!has.get() && !form.families.pending()).then(|| {
             view! {
                 <section class="panel empty-answer">
                     <h2>"No answer yet"</h2>

@@ -31,7 +31,7 @@ pub fn serving() -> AnyView {
         })
     };
     let empty = move || {
-        (!has.get()).then(|| {
+        (!has.get() && !form.families.pending()).then(|| {
             view! {
                 <section class="panel empty-answer">
                     <h2>"No answer yet"</h2>
@@ -43,7 +43,7 @@ pub fn serving() -> AnyView {
     let changes = move || has.get().then(|| fixes::of_inference(form));
     let plots = move || {
         has.get().then(|| {
-            form.plots.view(move |plots| {
+            form.plots.view_later(move |plots| {
                 let instants = move || {
                     form.served.with(|answer| {
                         let answer = answer.as_deref()?;
@@ -63,12 +63,12 @@ pub fn serving() -> AnyView {
     };
     let explained = move || {
         has.get().then(|| {
-            form.explain.view(move |explain| {
+            form.explain.view_later(move |explain| {
                 view! { {(explain.learn)(form, Task::Inference)} {(explain.rules)(form, Task::Inference)} }.into_any()
             })
         })
     };
-    let planner = form.planner.view(move |planner| {
+    let planner = form.planner.view_later(move |planner| {
         view! { {(planner.serving)(form)} {(planner.cheapest)(form, Task::Inference)} }.into_any()
     });
     let opened = RwSignal::new(false);
@@ -87,6 +87,7 @@ pub fn serving() -> AnyView {
                 verdict::need(answer.need),
                 gib(answer.capacity.usable_bytes)
             ),
+            Err(_) if form.families.pending() => String::new(),
             Err(_) => "An input is not valid; the answer is that of the previous input.".to_owned(),
         })
     });

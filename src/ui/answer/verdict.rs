@@ -324,6 +324,7 @@ pub fn spoken(form: Form) -> AnyView {
                 need(answer.need),
                 gib(answer.capacity.usable_bytes)
             ),
+            Err(_) if form.families.pending() => String::new(),
             Err(issues) => match issues.len() {
                 0 | 1 => "One input is not valid; the answer is that of the previous input.".to_owned(),
                 count => format!("{count} inputs are not valid; the answer is that of the previous input."),

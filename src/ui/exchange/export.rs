@@ -267,8 +267,9 @@ fn file(format: ExportFormat, export: &Arc<Export>, said: RwSignal<String>) -> A
                     {move || if said.with(|said| said == "Copied.") { "Copied" } else { "Copy" }}
                 </button>
                 <button type="button" class="button button-main" id="export-download" on:click=move |_| {
-                    save::download(saved.file_name, kind(saved.language), &saved.text);
-                    said.set(format!("{} was saved.", saved.file_name));
+                    let name = file_name(format, saved.file_name);
+                    save::download(&name, kind(saved.language), &saved.text);
+                    said.set(format!("{name} was saved."));
                 }>
                     "Download"
                 </button>
@@ -282,6 +283,16 @@ fn file(format: ExportFormat, export: &Arc<Export>, said: RwSignal<String>) -> A
     .into_any()
 }
 
+/// The name under which a file is saved: those of the calculator tell when, so that none replaces another.
+fn file_name(format: ExportFormat, name: &str) -> String {
+    match name.rsplit_once('.') {
+        Some((_, kind)) if OWN.contains(&format.name) => {
+            format!("gpu-mem-config-{:.0}.{kind}", js_sys::Date::now())
+        }
+        _ => name.to_owned(),
+    }
+}
+
 /// The media type of a language.
 fn kind(language: &str) -> &'static str {
     match language {
@@ -293,7 +304,7 @@ fn kind(language: &str) -> &'static str {
 }
 
 fn drawing(figure: &Arc<Figure>, said: RwSignal<String>) -> AnyView {
-    let (vector, pixels) = (figure.clone(), figure.clone());
+    let (vector, pixels, copied) = (figure.clone(), figure.clone(), figure.clone());
     view! {
         <div class="export-head">
             <div>
@@ -301,6 +312,12 @@ fn drawing(figure: &Arc<Figure>, said: RwSignal<String>) -> AnyView {
                 <p class="soft">"As it stands on the page, with its labels and colours."</p>
             </div>
             <div class="export-actions">
+                <button type="button" class="button" id="export-copy-image" on:click=move |_| {
+                    figure::copy_pixels(&copied);
+                    said.set("The picture was copied.".to_owned());
+                }>
+                    {move || if said.with(|said| said == "The picture was copied.") { "Copied" } else { "Copy as image" }}
+                </button>
                 <button type="button" class="button" id="export-svg" on:click=move |_| {
                     save::download(&format!("{}.svg", vector.id), "image/svg+xml", &vector.svg);
                     said.set("The drawing was saved as SVG.".to_owned());

@@ -14,7 +14,10 @@ use super::save;
 /// Where the figures of the shown tab stand.
 const FIGURES: &str = "[role=tabpanel]:not([hidden]) figure";
 /// What of a figure belongs to the page alone: buttons, the table that says the same, what is read out.
-const LEFT_OUT: &str = "button, details, input, select, .plot-told, .runs-read";
+const LEFT_OUT: &str =
+    "button:not(.figure), details, input, select, .plot-told, .runs-read, .visually-hidden";
+/// The answer itself: the verdict, and below it what is seen at a glance.
+const ANSWER: [&str; 2] = ["#verdict", ".glance"];
 /// Room around a figure.
 const MARGIN: f64 = 16.0;
 /// Pixels of the PNG for one of the page.
@@ -45,12 +48,12 @@ pub struct Figure {
     height: f64,
 }
 
-/// The figures of the shown tab.
+/// The answer and the figures of the shown tab.
 pub fn figures() -> Vec<Figure> {
     let Ok(list) = document().query_selector_all(FIGURES) else {
         return Vec::new();
     };
-    let mut figures: Vec<Figure> = Vec::new();
+    let mut figures: Vec<Figure> = answer().into_iter().collect();
     for index in 0..list.length() {
         let element = list.item(index).and_then(|node| node.dyn_into::<Element>().ok());
         if let Some(figure) = element.and_then(|element| figure(&element)) {
@@ -95,15 +98,9 @@ fn figure(element: &Element) -> Option<Figure> {
         .map(|style| property(&style, "background-color"))
         .unwrap_or_else(|| "#fff".to_owned());
     canvas.element(element);
-    let svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.1} {height:.1}\">\
-         <title>{}</title><rect width=\"100%\" height=\"100%\" fill=\"{}\"/>{}</svg>",
-        escaped(&title),
-        escaped(&ground),
-        canvas.out
-    );
+    let svg = whole(&title, (width, height), &ground, &canvas.out);
     let id: String = title
-        .to_lowercase()
+        .to_ascii_lowercase()
         .chars()
         .map(|letter| {
             if letter.is_ascii_alphanumeric() {
@@ -120,6 +117,58 @@ fn figure(element: &Element) -> Option<Figure> {
         width,
         height,
     })
+}
+
+/// The answer as one figure: its parts below each other, wherever they have been scrolled to.
+fn answer() -> Option<Figure> {
+    let parts: Vec<(Element, DomRect)> = ANSWER
+        .iter()
+        .filter_map(|part| {
+            let selector = format!("[role=tabpanel]:not([hidden]) {part}");
+            let element = document().query_selector(&selector).ok().flatten()?;
+            let frame = element.get_bounding_client_rect();
+            (frame.height() >= 1.0).then_some((element, frame))
+        })
+        .collect();
+    let width = parts.iter().map(|(_, frame)| frame.width()).fold(0.0, f64::max);
+    if parts.is_empty() || width < 1.0 {
+        return None;
+    }
+    let mut canvas = Canvas {
+        left: 0.0,
+        top: 0.0,
+        out: String::new(),
+    };
+    let mut down = MARGIN;
+    for (element, frame) in &parts {
+        canvas.left = frame.left() - MARGIN;
+        canvas.top = frame.top() - down;
+        canvas.element(element);
+        down += frame.height() + MARGIN;
+    }
+    let ground = document()
+        .body()
+        .and_then(|body| style_of(&body.into()))
+        .map_or_else(|| "#fff".to_owned(), |style| property(&style, "background-color"));
+    let title = "The answer".to_owned();
+    let (width, height) = (width + 2.0 * MARGIN, down);
+    Some(Figure {
+        id: "answer".to_owned(),
+        svg: whole(&title, (width, height), &ground, &canvas.out),
+        title,
+        width,
+        height,
+    })
+}
+
+/// A file of this size with its title on a ground.
+fn whole(title: &str, (width, height): (f64, f64), ground: &str, content: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.1} {height:.1}\">\
+         <title>{}</title><rect width=\"100%\" height=\"100%\" fill=\"{}\"/>{content}</svg>",
+        escaped(title),
+        escaped(ground),
+    )
 }
 
 /// The file as it grows, in the coordinates of the figure.
@@ -217,14 +266,18 @@ impl Canvas {
     fn nested(&mut self, element: &Element, frame: &DomRect) {
         let named = |name: &str| element.get_attribute(name).unwrap_or_default();
         self.out.push_str(&format!(
-            "<svg x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" viewBox=\"{}\" preserveAspectRatio=\"{}\">",
+            "<svg x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" viewBox=\"{}\"",
             frame.left() - self.left,
             frame.top() - self.top,
             frame.width(),
             frame.height(),
             escaped(&named("viewBox")),
-            escaped(&named("preserveAspectRatio")),
         ));
+        if let Some(ratio) = element.get_attribute("preserveAspectRatio") {
+            self.out
+                .push_str(&format!(" preserveAspectRatio=\"{}\"", escaped(&ratio)));
+        }
+        self.out.push('>');
         self.shapes(element);
         self.out.push_str("</svg>");
     }
@@ -235,7 +288,7 @@ impl Canvas {
             let Some(child) = children.item(index) else {
                 continue;
             };
-            let tag = child.tag_name().to_lowercase();
+            let tag = child.tag_name().to_ascii_lowercase();
             self.out.push_str(&format!("<{tag}"));
             for name in child
                 .get_attribute_names()
@@ -335,12 +388,22 @@ fn escaped(text: &str) -> String {
 
 /// Draws a figure into pixels and lets the browser save them.
 pub fn save_pixels(figure: &Figure) {
+    let name = format!("{}.png", figure.id);
+    pixels(figure, move |blob| save::download_blob(&name, &blob));
+}
+
+/// Draws a figure into pixels and puts them into the clipboard.
+pub fn copy_pixels(figure: &Figure) {
+    pixels(figure, |blob| save::copy_picture(&blob));
+}
+
+fn pixels(figure: &Figure, take: impl FnOnce(Blob) + 'static) {
     let Ok(image) = HtmlImageElement::new() else {
         return;
     };
-    let (name, width, height) = (format!("{}.png", figure.id), figure.width, figure.height);
+    let (width, height) = (figure.width, figure.height);
     let source = image.clone();
-    let drawn = Closure::once_into_js(move || draw(&source, width, height, name));
+    let drawn = Closure::once_into_js(move || draw(&source, width, height, take));
     image.set_onload(Some(drawn.unchecked_ref()));
     let text = js_sys::encode_uri_component(&figure.svg);
     image.set_src(&format!("data:image/svg+xml;charset=utf-8,{text}"));
@@ -351,7 +414,7 @@ pub fn save_pixels(figure: &Figure) {
     clippy::cast_sign_loss,
     reason = "the size of a figure on a screen"
 )]
-fn draw(image: &HtmlImageElement, width: f64, height: f64, name: String) {
+fn draw(image: &HtmlImageElement, width: f64, height: f64, take: impl FnOnce(Blob) + 'static) {
     let canvas = document()
         .create_element("canvas")
         .ok()
@@ -377,7 +440,7 @@ fn draw(image: &HtmlImageElement, width: f64, height: f64, name: String) {
     }
     let saved = Closure::once_into_js(move |blob: JsValue| {
         if let Ok(blob) = blob.dyn_into::<Blob>() {
-            save::download_blob(&name, &blob);
+            take(blob);
         }
     });
     // A canvas without foreign content can always be read.

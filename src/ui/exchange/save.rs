@@ -1,7 +1,7 @@
 //! What leaves the page: a file that the browser saves, or text for its clipboard.
 
-use js_sys::Array;
-use leptos::prelude::document;
+use js_sys::{Array, Function, Object, Reflect};
+use leptos::prelude::{document, window};
 use leptos::wasm_bindgen::{JsCast, JsValue};
 use leptos::web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 
@@ -33,6 +33,19 @@ pub fn download_blob(name: &str, blob: &Blob) {
     }
     // The download holds what it needs; an address that is not revoked would keep the file.
     let _ = Url::revoke_object_url(&address);
+}
+
+/// Puts a picture into the clipboard, where the browser can.
+pub fn copy_picture(picture: &Blob) {
+    let kinds = Object::new();
+    let made = Reflect::set(&kinds, &JsValue::from_str(&picture.type_()), picture)
+        .and_then(|_| Reflect::get(&window(), &JsValue::from_str("ClipboardItem")))
+        .and_then(JsCast::dyn_into::<Function>)
+        .and_then(|item| Reflect::construct(&item, &Array::of1(&kinds)));
+    if let Ok(item) = made {
+        // A browser that does not let pictures in leaves the reader with the files.
+        let _ = window().navigator().clipboard().write(&Array::of1(&item));
+    }
 }
 
 /// Puts a text into the clipboard.

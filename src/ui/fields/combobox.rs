@@ -11,6 +11,7 @@ use leptos::wasm_bindgen::JsCast;
 use leptos::web_sys::HtmlInputElement;
 
 use super::super::dom;
+use crate::units::sort_by_key;
 
 /// One line of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Choice {
         if !words.iter().all(|word| self.search.contains(word)) {
             return None;
         }
-        let (value, label) = (self.value.to_lowercase(), self.label.to_lowercase());
+        let (value, label) = (self.value.to_ascii_lowercase(), self.label.to_ascii_lowercase());
         let begins = |word: &&str| {
             self.search
                 .split(|letter: char| !letter.is_alphanumeric() && letter != '.')
@@ -54,7 +55,7 @@ impl Choice {
 
 /// The lines that a search finds, the best first; lines of a group stay together.
 fn search(choices: &[Choice], text: &str) -> Vec<usize> {
-    let text = text.trim().to_lowercase();
+    let text = text.trim().to_ascii_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut found: Vec<(u8, usize)> = choices
         .iter()
@@ -68,7 +69,9 @@ fn search(choices: &[Choice], text: &str) -> Vec<usize> {
             let first = best.entry(group(*index)).or_insert((*rank, *index));
             first.0 = first.0.min(*rank);
         }
-        found.sort_by_key(|(rank, index)| (best.get(group(*index)).copied(), *rank, *index));
+        sort_by_key(&mut found, |(rank, index)| {
+            (best.get(group(*index)).copied(), *rank, *index)
+        });
     }
     found.into_iter().map(|(_, index)| index).collect()
 }

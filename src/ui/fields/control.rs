@@ -80,9 +80,8 @@ fn text(input: &'static Input) -> AnyView {
         )
     });
     let (style, unit) = unit.unzip();
-    let slider = (input.id == InputId::GpuMemoryUtilization).then(|| slider(input));
+    let slider = sliding(input.id).map(|range| slider(input, range));
     view! {
-        {slider}
         <div class="control" style=style>
             <input
                 id=control_id(input)
@@ -101,17 +100,31 @@ fn text(input: &'static Input) -> AnyView {
             />
             {unit}
         </div>
+        {slider}
     }
     .into_any()
 }
 
-/// A slider over the shares that servers are usually given, beside the field for any other.
-fn slider(input: &'static Input) -> AnyView {
+/// The values that are usual for an input, as first, last and step of a slider; nothing where it has none.
+const fn sliding(id: InputId) -> Option<[&'static str; 3]> {
+    match id {
+        InputId::GpuMemoryUtilization => Some(["0.5", "0.95", "0.05"]),
+        InputId::BatchSize => Some(["1", "128", "1"]),
+        _ => None,
+    }
+}
+
+/// A slider over the usual values, beside the field for any other. It stands at its end where the field goes beyond.
+fn slider(input: &'static Input, [first, last, step]: [&'static str; 3]) -> AnyView {
     let form = use_form();
     let typed = form.typed(input.id);
     let value = move || {
         let text = typed.get().map(|value| plain(&value));
-        text.or_else(|| form.resolved(input.id)).unwrap_or_default()
+        let default = || match input.default {
+            InputDefault::Fixed(value) => Some(value.to_owned()),
+            InputDefault::Derived(_) | InputDefault::None => form.resolved(input.id),
+        };
+        text.or_else(default).unwrap_or_default()
     };
     let described = described_by(input);
     view! {
@@ -119,10 +132,10 @@ fn slider(input: &'static Input) -> AnyView {
             id=format!("{}-slider", control_id(input))
             class="slider"
             type="range"
-            min="0.5"
-            max="0.95"
-            step="0.05"
-            aria-label=input.label
+            min=first
+            max=last
+            step=step
+            aria-label=format!("{}, slider", input.label)
             aria-describedby=move || described.get()
             prop:value=value
             on:input=move |event| form.set(input.id, value_of(input, &event_target_value(&event)))

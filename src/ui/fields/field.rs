@@ -51,8 +51,16 @@ pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
         form.put_back(id);
         super::super::dom::focus(&control_id(input));
     };
+    // What was opened to read goes away without moving the focus (WCAG 2.2, 1.4.13).
+    let on_key = move |event: leptos::ev::KeyboardEvent| {
+        if event.key() == "Escape" && help_open.get_untracked() {
+            event.prevent_default();
+            event.stop_propagation();
+            help_open.set(false);
+        }
+    };
     view! {
-        <div class="field-head">
+        <div class="field-head" on:keydown=on_key>
             {label}
             <button
                 type="button"

@@ -102,7 +102,7 @@ fn choices() -> Vec<Choice> {
                 gpu.architecture,
                 gpu.aliases.join(" ")
             )
-            .to_lowercase(),
+            .to_ascii_lowercase(),
         })
         .collect();
     choices.push(Choice {

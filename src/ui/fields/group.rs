@@ -11,6 +11,7 @@ use super::super::tabs::{NODES, Tab};
 use super::field::{control_id, field};
 use super::messages::message;
 use crate::api::{FormGroup, Input, InputId, Level, Section, Task};
+use crate::units::sort_by_key;
 
 /// The inputs that everybody sees.
 const ESSENTIAL: [InputId; 13] = [
@@ -129,7 +130,7 @@ fn inputs(form: Form, group: FormGroup) -> Vec<InputId> {
             Task::Inference => server.is_none_or(|server| input.engines.serves(server)),
         })
         .collect();
-    inputs.sort_by_key(|input| input.level == Level::Advanced);
+    sort_by_key(&mut inputs, |input| input.level == Level::Advanced);
     inputs.into_iter().map(|input| input.id).collect()
 }
 
@@ -215,5 +216,5 @@ fn section(group: FormGroup) -> Option<&'static str> {
 
 /// The group's name in ids.
 fn slug(group: FormGroup) -> String {
-    title(group).to_lowercase().replace(' ', "-")
+    title(group).to_ascii_lowercase().replace(' ', "-")
 }

@@ -112,6 +112,6 @@ fn line(model: &ModelEntry, publisher: &str) -> Choice {
         label: model.name.to_owned(),
         detail: parameters(model.total_parameters.get()),
         group: publisher.to_owned(),
-        search: names.join(" ").to_lowercase(),
+        search: names.join(" ").to_ascii_lowercase(),
     }
 }

@@ -77,6 +77,20 @@ fn list(model: &ModelSummary) -> AnyView {
                 grouped(model.total_parameters.get())
             )
         });
+    let number = |path: &str| {
+        let field = model.fields.iter().find(|field| field.path == path);
+        field.and_then(|field| field.value.as_u64())
+    };
+    let routed = number(InputId::TopK.key())
+        .zip(number(InputId::NumExperts.key()))
+        .filter(|_| model.expert_parameters != none)
+        .map(|(active, all)| {
+            format!(
+                " {} of {} experts active per token.",
+                grouped(active),
+                grouped(all)
+            )
+        });
     // A config.json has no name of its own.
     let name = match model.source {
         ModelSource::HfConfig if Some(model.name.as_str()) == unnamed() => model.family.clone(),
@@ -85,7 +99,7 @@ fn list(model: &ModelSummary) -> AnyView {
     view! {
         <div id="model-facts">
             <dl class="facts">{items}</dl>
-            <p class="facts-source">{format!("{name}. ")} {source} {given}</p>
+            <p class="facts-source">{format!("{name}. ")} {source} <span id="model-routed">{routed}</span> {given}</p>
         </div>
     }
     .into_any()

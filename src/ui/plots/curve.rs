@@ -84,7 +84,7 @@ pub fn curves(form: Form, task: Task) -> AnyView {
 }
 
 /// The input for a button.
-const fn words(along: Along) -> &'static str {
+pub(super) const fn words(along: Along) -> &'static str {
     match along {
         Along::SequenceLength => "Sequence length",
         Along::MicroBatch => "Micro-batch",
@@ -95,7 +95,7 @@ const fn words(along: Along) -> &'static str {
 }
 
 /// "8,192 tokens".
-fn counted(along: Along, value: u64) -> String {
+pub(super) fn counted(along: Along, value: u64) -> String {
     format!("{} {}", grouped(value), along.unit(value))
 }
 
@@ -195,7 +195,7 @@ fn shown(form: Form, curve: &Curve) -> AnyView {
         .unwrap_or_default();
     let picture = Picture {
         id: "curve",
-        title: format!("Need of one GPU along {}", words(along).to_lowercase()),
+        title: format!("Need of one GPU along {}", words(along).to_ascii_lowercase()),
         description: turn(curve),
         drawing,
         left: ticks
@@ -236,7 +236,7 @@ fn shown(form: Form, curve: &Curve) -> AnyView {
             })
             .into_any()
     };
-    picture.view(table(curve, &groups), action)
+    picture.view(table(curve, &groups), Box::new(action))
 }
 
 fn stop(curve: &Curve, groups: &[(&'static str, &'static str)], point: &CurvePoint, at: f64) -> Stop {
@@ -252,7 +252,7 @@ fn stop(curve: &Curve, groups: &[(&'static str, &'static str)], point: &CurvePoi
             "needs {} of {}: {}",
             verdict::need(point.need),
             gib(point.limit_bytes),
-            verdict::title(point.verdict).to_lowercase()
+            verdict::title(point.verdict).to_ascii_lowercase()
         ),
         parts: groups
             .iter()

@@ -114,7 +114,7 @@ pub fn instants(instants: &[InstantRow], capacity: Bytes) -> AnyView {
             .map(|id| figure::button(format!("instant-{id}"), "Every tensor of this instant"))
             .into_any()
     };
-    picture.view(table(instants), action)
+    picture.view(table(instants), Box::new(action))
 }
 
 fn stop(instant: &InstantRow, index: usize, at: f64) -> Stop {

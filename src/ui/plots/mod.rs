@@ -5,10 +5,13 @@
 mod curve;
 mod heat;
 mod instants;
+mod overlay;
 mod picture;
 mod save;
 mod scale;
 
+pub use overlay::Named;
+pub use picture::{Picture, Stop, Tick};
 pub use scale::linear;
 
 use leptos::prelude::*;
@@ -27,6 +30,22 @@ pub struct Plots {
     pub instants: fn(&[InstantRow], Bytes) -> AnyView,
     /// Ranks that do not hold the same.
     pub ranks: fn(&Answer) -> AnyView,
+    /// Several questions of a kind along one input.
+    pub overlaid: fn(Vec<Named>, Task) -> AnyView,
+    /// A plot of another part in its frame, with its table twin and what is offered about the stop at the cursor.
+    pub framed: fn(Picture, AnyView, Offer) -> AnyView,
+    /// The buttons that save a plot of another part.
+    pub save: fn(Picture) -> AnyView,
 }
 
-part!(plots holds Plots: Plots { curves: curve::curves, instants: instants::instants, ranks: heat::heat });
+/// What is offered about a stop.
+pub type Offer = Box<dyn Fn(usize) -> AnyView + Send + Sync>;
+
+part!(plots holds Plots: Plots {
+    curves: curve::curves,
+    instants: instants::instants,
+    ranks: heat::heat,
+    overlaid: overlay::overlaid,
+    framed: Picture::view,
+    save: save::buttons,
+});

@@ -5,7 +5,7 @@ use leptos::ev::{KeyboardEvent, PointerEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 
-use super::save;
+use super::{Offer, save};
 
 /// A tick of an axis: its place from 0 to 1, and its label.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ fn percent(place: f64) -> String {
 
 impl Picture {
     /// The plot with its table twin; `action` may offer something about the stop at the cursor.
-    pub fn view(self, table: AnyView, action: impl Fn(usize) -> AnyView + Send + Sync + 'static) -> AnyView {
+    pub fn view(self, table: AnyView, action: Offer) -> AnyView {
         let cursor = RwSignal::new(self.start.min(self.stops.len().saturating_sub(1)));
         let id = self.id;
         let buttons = save::buttons(self.clone());

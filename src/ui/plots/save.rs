@@ -18,6 +18,8 @@ const LEFT: f64 = 90.0;
 const TOP: f64 = 120.0;
 const INNER_WIDTH: f64 = 1070.0;
 const INNER_HEIGHT: f64 = 510.0;
+/// Share of the width that a square drawing takes: its points stay round.
+const SQUARE: f64 = INNER_HEIGHT / INNER_WIDTH;
 
 /// The two buttons.
 pub fn buttons(picture: Picture) -> AnyView {
@@ -125,13 +127,14 @@ fn standalone(picture: &Picture) -> String {
     out.push_str(&label(LEFT, 44.0, "start", 26, &text, &picture.title));
     out.push_str(&label(LEFT, 74.0, "start", 16, &soft, &picture.description));
     out.push_str(&label(LEFT, TOP - 12.0, "end", 15, &soft, &picture.axes.1));
-    out.push_str(&placed(&picture.drawing));
+    let width = INNER_WIDTH * if is_square(&picture.drawing) { SQUARE } else { 1.0 };
+    out.push_str(&placed(&picture.drawing, width));
     for tick in &picture.left {
         let y = TOP + INNER_HEIGHT * (1.0 - tick.at) + 5.0;
         out.push_str(&label(LEFT - 10.0, y, "end", 15, &soft, &tick.label));
     }
     for tick in &picture.bottom {
-        let x = LEFT + INNER_WIDTH * tick.at;
+        let x = LEFT + width * tick.at;
         out.push_str(&label(
             x,
             TOP + INNER_HEIGHT + 24.0,
@@ -142,7 +145,7 @@ fn standalone(picture: &Picture) -> String {
         ));
     }
     out.push_str(&label(
-        LEFT + INNER_WIDTH,
+        LEFT + width,
         TOP + INNER_HEIGHT + 50.0,
         "end",
         15,
@@ -155,7 +158,7 @@ fn standalone(picture: &Picture) -> String {
     }
     if let Some((at, name)) = &picture.mark {
         let (x, anchor) = if *at > 0.6 { (-8.0, "end") } else { (8.0, "start") };
-        let x = LEFT + INNER_WIDTH * at + x;
+        let x = LEFT + width * at + x;
         out.push_str(&label(x, TOP + 20.0, anchor, 15, &text, name));
     }
     let mut x = LEFT;
@@ -172,17 +175,28 @@ fn standalone(picture: &Picture) -> String {
     out
 }
 
-/// Gives the drawing its place in the file, instead of its own size.
-fn placed(drawing: &str) -> String {
-    let Some((tag, body)) = drawing.split_once('>') else {
-        return String::new();
-    };
-    let own = tag
+/// The drawing's own coordinates.
+fn own(drawing: &str) -> &str {
+    drawing
         .split_once("viewBox=\"")
         .and_then(|(_, rest)| rest.split('"').next())
-        .unwrap_or_default();
+        .unwrap_or_default()
+}
+
+/// Whether a drawing is as high as it is wide.
+fn is_square(drawing: &str) -> bool {
+    let mut sides = own(drawing).split(' ').skip(2);
+    sides.next().is_some_and(|width| sides.next() == Some(width))
+}
+
+/// Gives the drawing its place in the file, instead of its own size.
+fn placed(drawing: &str, width: f64) -> String {
+    let Some((_, body)) = drawing.split_once('>') else {
+        return String::new();
+    };
+    let own = own(drawing);
     format!(
-        "<svg x=\"{LEFT}\" y=\"{TOP}\" width=\"{INNER_WIDTH}\" height=\"{INNER_HEIGHT}\" viewBox=\"{own}\" preserveAspectRatio=\"none\" overflow=\"visible\">{body}"
+        "<svg x=\"{LEFT}\" y=\"{TOP}\" width=\"{width}\" height=\"{INNER_HEIGHT}\" viewBox=\"{own}\" preserveAspectRatio=\"none\" overflow=\"visible\">{body}"
     )
 }
 
@@ -233,7 +247,8 @@ mod tests {
     #[test]
     fn a_drawing_gets_its_place_and_its_classes_are_known_once() {
         let drawing = "<svg width=\"9\" height=\"5\" viewBox=\"0 0 9 5\"><rect class=\"tick\"/><rect class=\"tick\"/></svg>";
-        let out = placed(drawing);
+        let out = placed(drawing, 5.0);
+        assert!(!is_square(drawing) && is_square("<svg viewBox=\"0 0 9 9\">"));
         assert!(out.contains("viewBox=\"0 0 9 5\" preserveAspectRatio") && out.ends_with("</svg>"));
         assert!(!out.contains("width=\"9\""));
         assert_eq!(classes(drawing), ["tick"]);

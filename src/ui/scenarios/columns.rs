@@ -40,6 +40,8 @@ pub struct Column {
     pub name: String,
     /// What is asked, in one line.
     pub title: String,
+    /// The kind of question.
+    pub task: Task,
     /// Name of the engine.
     pub engine: &'static str,
     /// The part of the question that is asked.
@@ -72,6 +74,7 @@ pub fn column(name: String, tab: Tab, request: &Request) -> Column {
     Column {
         name,
         title,
+        task,
         engine,
         request,
         outcome: answered.map(|(_, _, _, outcome)| outcome),

@@ -6,10 +6,11 @@ use leptos::prelude::*;
 use super::super::answer::verdict;
 use super::super::fields::plain;
 use super::super::format::{exact, gib, gib_number, share};
+use super::super::plots::Named;
 use super::super::state::{Form, PageStoreFields};
 use super::columns::{Column, Outcome, PARTS, column};
 use super::store::Store;
-use crate::api::{INPUTS, Input};
+use crate::api::{INPUTS, Input, Task};
 use crate::units::Bytes;
 
 /// The section; nothing while nothing is pinned.
@@ -30,12 +31,12 @@ pub fn compare(form: Form, store: Store) -> AnyView {
             &form.page_request(),
         );
         let columns: Vec<Column> = std::iter::once(own).chain(pinned).collect();
-        Some(section(&columns))
+        Some(section(form, &columns))
     };
     view! { {content} }.into_any()
 }
 
-fn section(columns: &[Column]) -> AnyView {
+fn section(form: Form, columns: &[Column]) -> AnyView {
     let heads = columns
         .iter()
         .map(|column| {
@@ -53,6 +54,7 @@ fn section(columns: &[Column]) -> AnyView {
         <section class="compare" aria-labelledby="compare-title">
             <h3 id="compare-title">"Side by side"</h3>
             {bars(columns)}
+            {lines(form, columns)}
             <div class="table-frame" tabindex="0" role="region" aria-label="Every figure and input side by side">
                 <table class="plain-table compare-table" id="compare-table">
                     <thead><tr><th scope="col">"Per GPU, GiB"</th>{heads}</tr></thead>
@@ -78,6 +80,28 @@ fn section(columns: &[Column]) -> AnyView {
         </section>
     }
     .into_any()
+}
+
+/// The need of the columns along an input, as lines over the same axes: those of training, and those of serving.
+fn lines(form: Form, columns: &[Column]) -> AnyView {
+    let of = |wanted: Task| -> Vec<Named> {
+        columns
+            .iter()
+            .filter(|column| column.task == wanted && column.outcome.is_ok())
+            .map(|column| (column.name.clone(), column.request.clone()))
+            .collect()
+    };
+    let kinds = [Task::Training, Task::Inference].map(|task| StoredValue::new((task, of(task))));
+    form.plots.view(move |plots| {
+        kinds
+            .map(|kind| {
+                let (task, questions) = kind.get_value();
+                (plots.overlaid)(questions, task)
+            })
+            .into_iter()
+            .collect_view()
+            .into_any()
+    })
 }
 
 /// One stacked bar for each column, all on one scale.

@@ -117,12 +117,17 @@ fn columns(title: &'static str, inputs: &[InputId], more: AnyView, answer: AnyVi
 #[component]
 pub fn TabPanels() -> impl IntoView {
     let form = use_form();
-    // A link may name a model of any family, so these come first.
-    form.families.load();
-    form.inference.load_when_idle();
-    form.nodes.load_when_idle();
-    form.explain.load_when_idle();
-    form.settings.load_when_idle();
+    // A link may ask about a model of any family, so these come first where they are needed.
+    if form.page.request().with_untracked(crate::api::waits) {
+        form.families.load();
+    } else {
+        form.families.load_later();
+    }
+    form.inference.load_later();
+    form.nodes.load_later();
+    form.explain.load_later();
+    form.settings.load_later();
+    super::part::notice();
     let page = form.page;
     let shown = Memo::new(move |_| page.tab().get());
     let panels = Tab::ALL.map(|tab| {

@@ -25,7 +25,7 @@ pub type Nodes = fn() -> AnyView;
 
 fn content() -> AnyView {
     let form = use_form();
-    let planner = form.planner.view(move |planner| {
+    let planner = form.planner.view_later(move |planner| {
         view! { {(planner.training)(form)} {(planner.cheapest)(form, Task::Training)} }.into_any()
     });
     let answer = view! { {travelling()} {planner} }.into_any();

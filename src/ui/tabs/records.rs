@@ -9,6 +9,7 @@ use leptos::web_sys::Element;
 use super::super::format::{decimal, grouped, words};
 use super::super::part::part;
 use super::super::plot::{decades, logarithmic};
+use super::super::plots::{Picture, Tick};
 use super::super::state::{Form, PageStoreFields, use_form};
 use super::accuracy::accuracy;
 use super::runs::Progress;
@@ -46,13 +47,13 @@ impl Choice {
     fn takes(self, case: &Case) -> bool {
         let line = &case.line;
         let (engine, kind) = (self.engine.get(), self.kind.get());
-        let text = self.text.get().trim().to_lowercase();
+        let text = self.text.get().trim().to_ascii_lowercase();
         line.quantity.key() == self.quantity.get()
             && (engine.is_empty() || line.engine.key() == engine)
             && (kind.is_empty() || (kind == "traced") == line.traced)
             && [&case.model, &case.source, &line.id]
                 .iter()
-                .any(|own| own.to_lowercase().contains(&text))
+                .any(|own| own.to_ascii_lowercase().contains(&text))
     }
 }
 
@@ -291,10 +292,20 @@ fn figure(form: Form, choice: Choice, chosen: Memo<Vec<usize>>) -> impl IntoView
             choice.read.set(points.get(next).map(|(place, _)| *place));
         });
     };
+    let save = move || {
+        let plots = form.plots.get()?;
+        let picture = picture(form, choice, &points.get(), range.get()?)?;
+        Some((plots.save)(picture))
+    };
+    form.plots.load();
     view! {
-        <figure class="runs-figure">
-            <figcaption class="runs-caption">
-                {move || format!("Measured to the right, predicted upwards, in {}. On the line both are equal.", unit(choice))}
+        <figure class="runs-figure" id=SCATTER aria-labelledby="runs-figure-title" aria-describedby="runs-figure-description">
+            <figcaption class="plot-head">
+                <div>
+                    <h3 id="runs-figure-title">{TITLE}</h3>
+                    <p class="runs-caption" id="runs-figure-description">{move || description(choice)}</p>
+                </div>
+                {save}
             </figcaption>
             <div
                 class="runs-drawing"
@@ -315,6 +326,44 @@ fn figure(form: Form, choice: Choice, chosen: Memo<Vec<usize>>) -> impl IntoView
             <p class="runs-read" role="status">{move || read_out(form, choice)}</p>
         </figure>
     }
+}
+
+/// Id of the drawing.
+const SCATTER: &str = "runs-figure";
+const TITLE: &str = "Predicted against measured";
+
+fn description(choice: Choice) -> String {
+    format!(
+        "Measured to the right, predicted upwards, in {}. On the line both are equal.",
+        unit(choice)
+    )
+}
+
+/// The drawing as it is saved; nothing without points.
+fn picture(form: Form, choice: Choice, points: &[(usize, Point)], range: (i32, i32)) -> Option<Picture> {
+    let points: Vec<Point> = points.iter().map(|(_, point)| *point).collect();
+    let drawing = draw(&points, range).filter(|_| !points.is_empty())?;
+    let ticks: Vec<Tick> = scatter_labels::ticks(range)
+        .map(|(at, label)| Tick { at, label })
+        .collect();
+    let own = form.runs.cases.with(Vec::len);
+    Some(Picture {
+        id: SCATTER,
+        title: TITLE.to_owned(),
+        description: format!("{} {} of {} values.", description(choice), points.len(), own),
+        drawing,
+        left: ticks.clone(),
+        bottom: ticks,
+        axes: (format!("measured, {}", unit(choice)), "predicted".to_owned()),
+        limit: None,
+        mark: None,
+        legend: vec![
+            ("runs-inside".to_owned(), "inside the stated interval".to_owned()),
+            ("runs-outside".to_owned(), "outside".to_owned()),
+        ],
+        stops: Vec::new(),
+        start: 0,
+    })
 }
 
 /// The element that listens.

@@ -2,13 +2,17 @@
 
 use leptos::prelude::*;
 
-/// Powers of ten along both axes.
-pub fn labels((low, high): (i32, i32)) -> AnyView {
+/// The powers of ten with their places from 0 to 1.
+pub fn ticks((low, high): (i32, i32)) -> impl Iterator<Item = (f64, String)> {
     let span = f64::from(high - low).max(1.0);
-    let ticks = (low..=high)
-        .map(|power| {
-            let at = f64::from(power - low) / span * 100.0;
-            let text = number(power);
+    (low..=high).map(move |power| (f64::from(power - low) / span, number(power)))
+}
+
+/// Powers of ten along both axes.
+pub fn labels(range: (i32, i32)) -> AnyView {
+    let ticks = ticks(range)
+        .map(|(at, text)| {
+            let at = at * 100.0;
             view! {
                 <span class="runs-tick-right" style=format!("left:{at}%")>{text.clone()}</span>
                 <span class="runs-tick-up" style=format!("bottom:{at}%")>{text}</span>

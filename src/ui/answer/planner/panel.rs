@@ -12,7 +12,7 @@ use super::found::{Answer, Message, Point, Progress, Row};
 use super::hunt::{Hunt, State, far, left_out, refused, take};
 use super::worker::Sought;
 use crate::api::{self, InputId, Task};
-use crate::ui::plots::linear as scale;
+use crate::ui::plots::{Picture, Stop, Tick, linear as scale};
 use crate::units::Bytes;
 
 use Column::{Number, Words};
@@ -192,60 +192,88 @@ fn best(form: Form, plans: &[Row]) -> AnyView {
 /// The front, drawn and as a table.
 fn front(form: Form, points: &[Point], limit: u64) -> AnyView {
     let gib = |bytes: u64| Bytes::new(bytes).to_gib();
-    let most = |of: &dyn Fn(&Point) -> f64| points.iter().map(of).fold(0.0, f64::max);
     // A long tail of slow plans would press the fast ones together.
     let fastest = points.first().map_or(1.0, |point| point.step_ms);
-    let near: Vec<(f64, f64)> = points
+    let near: Vec<Point> = points
         .iter()
         .filter(|point| point.step_ms <= 4.0 * fastest)
+        .cloned()
+        .collect();
+    let longest = near.iter().map(|point| point.step_ms).fold(0.0, f64::max);
+    let most = near.iter().map(|point| gib(point.need_bytes)).fold(0.0, f64::max);
+    let (right, across) = scale(longest);
+    let (top, up) = scale(most.max(gib(limit)));
+    let places: Vec<(f64, f64)> = near
+        .iter()
         .map(|point| (point.step_ms, gib(point.need_bytes)))
         .collect();
-    let longest = near.iter().map(|(time, _)| *time).fold(0.0, f64::max);
-    let (right, across) = scale(longest);
-    let (top, up) = scale(most(&|point| gib(point.need_bytes)).max(gib(limit)));
-    let drawing = draw(&near, (right, top), (&across, &up), gib(limit)).unwrap_or_default();
-    let levels = up
-        .iter()
-        .map(|tick| view! { <span style=format!("bottom:{:.3}%", 100.0 * tick / top)>{format!("{tick}")}</span> })
-        .collect_view();
-    let times = across
-        .iter()
-        .map(|tick| view! { <span style=format!("left:{:.3}%", 100.0 * tick / right)>{format!("{tick}")}</span> })
-        .collect_view();
-    let rows = points
-        .iter()
-        .map(|point| {
-            view! {
-                <tr>
-                    <th scope="row">{point.name.clone()}</th>
-                    <td class="number">{format!("{:.0}", point.step_ms)}</td>
-                    <td class="number">{gib_number(Bytes::new(point.need_bytes))}</td>
-                    <td>{take(form, &point.name, &point.values)}</td>
-                </tr>
-            }
-        })
-        .collect_view()
-        .into_any();
-    let columns = [
-        Words("Plan"),
-        Number("ms a step"),
-        Number("GiB needed"),
-        Words("As the question"),
-    ];
+    let ticks = |values: &[f64], all: f64| -> Vec<Tick> {
+        let tick = |value: &f64| Tick {
+            at: value / all,
+            label: format!("{value}"),
+        };
+        values.iter().map(tick).collect()
+    };
+    let picture = Picture {
+        id: "front-plot",
+        title: "Faster or smaller".to_owned(),
+        description: "No plan is both faster and smaller than one of these.".to_owned(),
+        drawing: draw(&places, (right, top), (&across, &up), gib(limit)).unwrap_or_default(),
+        left: ticks(&up, top),
+        bottom: ticks(&across, right),
+        axes: ("milliseconds of a step".to_owned(), "GiB per GPU".to_owned()),
+        limit: Some((gib(limit) / top, "limit".to_owned())),
+        mark: None,
+        legend: vec![("point-inside".to_owned(), "a plan".to_owned())],
+        stops: near.iter().map(|point| stop(point, right)).collect(),
+        start: 0,
+    };
+    let shown = StoredValue::new((picture, near));
+    let rows = StoredValue::new(points.to_vec());
+    form.plots.view(move |plots| {
+        let rows = rows.with_value(|points| points.iter().map(|point| front_row(form, point)).collect_view());
+        let columns = [
+            Words("Plan"),
+            Number("ms a step"),
+            Number("GiB needed"),
+            Words("As the question"),
+        ];
+        let (picture, near) = shown.get_value();
+        let offer = move |at: usize| {
+            near.get(at)
+                .map(|point| take(form, &point.name, &point.values))
+                .into_any()
+        };
+        (plots.framed)(
+            picture,
+            table("front", &columns, rows.into_any()),
+            Box::new(offer),
+        )
+    })
+}
+
+/// A plan as it is read out.
+fn stop(point: &Point, right: f64) -> Stop {
+    Stop {
+        at: point.step_ms / right,
+        name: point.name.clone(),
+        words: format!(
+            "{:.0} ms a step, {} GiB per GPU",
+            point.step_ms,
+            gib_number(Bytes::new(point.need_bytes))
+        ),
+        parts: Vec::new(),
+    }
+}
+
+fn front_row(form: Form, point: &Point) -> AnyView {
     view! {
-        <h3>"Faster or smaller"</h3>
-        <p class="soft">"No plan is both faster and smaller than one of these. Milliseconds of a step to the right, GiB per GPU upwards; the line across is the limit."</p>
-        <figure class="plot">
-            <figcaption class="visually-hidden">"Plans by the time of a step and by memory. The table below has the same numbers."</figcaption>
-            <div class="plot-frame planner-front" aria-hidden="true">
-                <div class="plot-left">{levels}</div>
-                <div class="plot-area">
-                    <div class="plot-drawing" inner_html=drawing></div>
-                </div>
-                <div class="plot-bottom">{times}</div>
-            </div>
-        </figure>
-        {table("front", &columns, rows)}
+        <tr>
+            <th scope="row">{point.name.clone()}</th>
+            <td class="number">{format!("{:.0}", point.step_ms)}</td>
+            <td class="number">{gib_number(Bytes::new(point.need_bytes))}</td>
+            <td>{take(form, &point.name, &point.values)}</td>
+        </tr>
     }
     .into_any()
 }

@@ -16,6 +16,7 @@ use web_sys::{
 };
 
 use super::super::super::dom;
+use super::super::super::model::load_families;
 use super::super::super::part::part;
 use crate::api::{self, Cheapest, CheapestSort, Issue, PlanProgress, Planned, Request, Strictness};
 
@@ -158,6 +159,8 @@ pub async fn plan_in_worker(sought: String, request: String) {
         // A worker that is being ended has nobody to tell.
         let _ = scope.post_message(&JsValue::from_str(&message.to_string()));
     };
+    // A worker has nothing of what the page has brought; without a part only questions about others are answered.
+    let _ = load_families().await;
     match load().await {
         Some(search) => (search.whole)(Sought::from_word(&sought), &request, &mut send),
         None => send(&json!({ "refused": [{ "message": "The planner could not be loaded." }] })),
