@@ -71,7 +71,7 @@ mod tests {
             ("h100-sxm-80gb", "wrong_type"),
             ("h100-sxm-80gb=cheap", "wrong_type"),
             ("h100-sxm-80gb=-1", "out_of_range"),
-            ("h100-sxm-80gb=NaN", "out_of_range"),
+            ("h100-sxm-80gb=NaN", "wrong_type"),
             ("no such card=1", "unknown_value"),
         ] {
             let (found, issues) = read(json!([word]));
