@@ -34,6 +34,15 @@ macro_rules! part {
 
 pub(super) use part;
 
+/// A view that is built in a turn of its own, after what is built now was painted.
+pub fn in_turn(view: fn() -> AnyView) -> AnyView {
+    let there = RwSignal::new(false);
+    // The page may be gone by then.
+    set_timeout(move || drop(there.try_set(true)), Duration::ZERO);
+    let content = move || there.get().then(view);
+    view! { {content} }.into_any()
+}
+
 /// What waits until the reader turns to the page; nothing once that has happened.
 type Waiting = Option<Vec<Box<dyn FnOnce()>>>;
 

@@ -212,12 +212,28 @@ impl Canvas {
         let (x, y) = (frame.left() - self.left, frame.top() - self.top);
         let (width, height) = (frame.width(), frame.height());
         let colour = property(style, "background-color");
+        // A browser makes a corner no rounder than half of the shorter side; a drawing would make an ellipse of it.
+        let radius = number(&property(style, "border-top-left-radius"))
+            .min(width / 2.0)
+            .min(height / 2.0);
         if !clear(&colour) {
-            let radius: f64 = number(&property(style, "border-top-left-radius"));
             self.out.push_str(&format!(
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"{radius:.1}\" fill=\"{}\"/>",
                 escaped(&colour)
             ));
+        }
+        if radius > 0.0 && property(style, "border-style") == "solid" {
+            let (wide, line) = (
+                number(&property(style, "border-top-width")),
+                property(style, "border-top-color"),
+            );
+            if wide > 0.0 && !clear(&line) {
+                self.out.push_str(&format!(
+                    "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"{radius:.1}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{wide:.1}\"/>",
+                    escaped(&line)
+                ));
+            }
+            return;
         }
         let sides = [
             ("left", x, y, x, y + height),

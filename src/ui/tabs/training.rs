@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::super::answer::{answer, pinned};
 use super::super::fields::method;
+use super::super::part::in_turn;
 use super::columns;
 use crate::api::InputId;
 
@@ -17,5 +18,6 @@ const SETUP: [InputId; 4] = [
 
 /// The training tab.
 pub fn training() -> AnyView {
-    view! { {columns("Training on", &SETUP, method(), answer())} {pinned()} }.into_any()
+    // Each is a task of its own, between which the browser paints and hears the reader.
+    view! { {columns("Training on", &SETUP, method(), in_turn(answer))} {in_turn(pinned)} }.into_any()
 }
