@@ -128,7 +128,7 @@ test("on paper stands the answer, in full width and dark on white", async () => 
   const page = await openPage({ place: await link(TRAINING), scheme: "dark" });
   await page.waitForSelector("#curve");
   await page.emulateMedia({ media: "print" });
-  const hidden = await page.evaluate(() => [".header", ".footer", "#all-settings", ".plot-save", "#reset"]
+  const hidden = await page.evaluate(() => [".header", "#all-settings", ".plot-save button", "#reset"]
     .filter((selector) => document.querySelector(selector)?.checkVisibility()));
   same(hidden, [], "what is printed and should not be");
   const dark = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map(Number).reduce((sum, part) => sum + part, 0) < 300;
