@@ -11,7 +11,7 @@ use crate::model::{Layer, Mixer};
 use crate::request::{BackingStatus, Component, HostNeed, Verdict};
 use crate::training::compiled::Compiled;
 use crate::training::{
-    Engine, Layout, Megatron, Recomputation, TrainingJob, communicators, evaluate, evaluate_fullest,
+    Engine, Layout, Megatron, Recomputation, TrainingJob, communicators, evaluate, evaluate_fullest, pools,
 };
 use crate::units::Bytes;
 use crate::warn::Issue;
@@ -81,7 +81,9 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         Engine::Single if training.tensor.is_some() => Pattern::Divided,
         Engine::Single => Pattern::Single,
         Engine::Ddp { .. } => Pattern::Replicated,
-        Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } | Engine::DeepSpeed(_) => Pattern::Sharded,
+        Engine::Fsdp2 { .. } => Pattern::Sharded,
+        Engine::DeepSpeed(zero) if zero.stage == 0 => Pattern::Replicated,
+        Engine::Fsdp1 { .. } | Engine::DeepSpeed(_) => Pattern::Flattened,
     };
     let context = meters::context();
     let mut outside = vec![component(
@@ -105,7 +107,12 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
     let reserved = as_run(match training.layout {
         Layout::Packed => {
             let recomputed = training.recomputation == Recomputation::Full;
-            meters::reserved(eager, pattern, recomputed)
+            let beside = pools(&training, &ledger).saturating_sub(peak);
+            // Graphs that hold the collectives of a divided model take their blocks on one stream (record
+            // titan-3429-graph-8b-fsdp4tp2-full of tests/measured/training.jsonl); which trainer compiles is not asked.
+            let one = training.compile.is_some() && training.tensor.is_some();
+            let least = if one { Bytes::ZERO } else { beside };
+            meters::reserved(eager, (least, beside), pattern, recomputed)
         }
         Layout::Padded | Layout::PaddingFree { .. } => meters::reserved_varying(eager, rest),
     });

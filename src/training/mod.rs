@@ -25,6 +25,7 @@ mod profile;
 mod ranks;
 mod sheet;
 mod states;
+mod streams;
 mod tape;
 mod temporaries;
 mod vision;
@@ -48,6 +49,7 @@ pub use objective::{LogProbabilities, Objective, Preference};
 pub use parts::trained_parameters;
 pub use prepared::Prepared;
 pub use ranks::{RankAxis, RankClass, evaluate_fullest, pipeline_stages, rank_classes, rank_reason};
+pub use streams::pools;
 
 #[cfg(test)]
 mod tests;
