@@ -281,6 +281,24 @@ fn moving_ends(request: &Value, path: &str) -> u64 {
     2 * largest * bytes
 }
 
+/// Stage 3 holds tensors of up to 100,000 elements whole on every rank; one that grows beyond that is divided and gathered like
+/// the others. Embedding and head can do so together (DeepSpeed 0.19.8, runtime/zero/config.py,
+/// `stage3_param_persistence_threshold`).
+fn persistence(request: &Value, path: &str) -> u64 {
+    let engine = &request["engine"];
+    let third = engine["type"] == "deepspeed" && engine["zero_stage"] == 3;
+    let bytes = if request["training"]["dtype"] == "fp32" {
+        4
+    } else {
+        2
+    };
+    if third && path.starts_with("/model") {
+        2 * 100_000 * bytes
+    } else {
+        0
+    }
+}
+
 /// Weights and optimizer states between two steps.
 fn states(answer: &Answer) -> u64 {
     let rows = answer
@@ -295,8 +313,14 @@ fn allocated(answer: &Answer, instant: &str) -> Bytes {
     found.expect("an instant").allocated_bytes
 }
 
+/// Scenarios of each property: a few where somebody waits, and as many as the variable says where everything is tested.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPERTY_CASES").ok();
+    asked.and_then(|count| count.parse().ok()).unwrap_or(400)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn every_answer_adds_up(request in request()) {
@@ -320,7 +344,8 @@ proptest! {
                 continue;
             }
             let larger = ask(&with(&request, path, at(&request, path) + more))?.peak_allocated_bytes;
-            let least = peak.get().saturating_sub(moving_ends(&request, path));
+            let less = moving_ends(&request, path) + persistence(&request, path);
+            let least = peak.get().saturating_sub(less);
             prop_assert!(larger.get() >= least, "{} + {}: {} < {}", path, more, larger.get(), peak.get());
         }
     }

@@ -32,12 +32,18 @@ pub fn all() -> Result<()> {
 /// your own in this variable.
 const SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "20261126");
 
+/// Scenarios that each of the seven properties in tests/properties.rs is tried on: more than 100,000 together.
+const CASES: (&str, &str) = ("PROPERTY_CASES", "15000");
+
 /// Unit and integration tests of the library and of the command line, with the gates of accuracy.
 pub fn native() -> Result<()> {
     step("native tests", || {
         let mut tests = cargo(&["test", "--locked", "--features", "cli"]);
         if std::env::var_os(SEED.0).is_none() {
             tests.env(SEED.0, SEED.1);
+        }
+        if std::env::var_os(CASES.0).is_none() {
+            tests.env(CASES.0, CASES.1);
         }
         run(&mut tests)
     })?;
