@@ -28,7 +28,7 @@ fn file(name: &str) -> Vec<Record> {
 fn every_record_is_read_in_its_format() {
     for (name, count, format) in [
         ("torch-trace.jsonl", 271, Format::TorchTrace),
-        ("torch-trace-variants.jsonl", 462, Format::TorchTrace),
+        ("torch-trace-variants.jsonl", 470, Format::TorchTrace),
         ("options-trace.jsonl", 111, Format::TorchTrace),
         ("settings-trace.jsonl", 117, Format::TorchTrace),
         ("vision-trace.jsonl", 43, Format::TorchTrace),

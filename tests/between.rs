@@ -122,22 +122,51 @@ fn only_a_full_checkpoint_gathers() {
     assert!(saved("full_on_device").0 > saved("full").0);
 }
 
+/// DPO's evaluation, and whole checkpoints of divided matrices, were never traced: they are derived, and the answer says so.
 #[test]
-fn what_was_not_traced_is_refused_by_field() {
+fn what_was_not_traced_is_answered_as_not_validated() {
     for (training, field) in [
         (
             json!({"evaluation": "loss", "objective": "preference"}),
             "training.evaluation",
         ),
-        (json!({"evaluation": "loss"}), "training.evaluation"),
         (json!({"checkpoint_save": "full"}), "training.checkpoint_save"),
     ] {
         let mut question = llama(&training);
         if training.get("objective").is_none() {
             question["parallelism"] = json!({"tensor_parallel_size": 2, "tensor_parallel_plan": "torch"});
         }
-        let request = Request::from_json(&question).expect("a request");
-        let issues = api::calculate(&request).expect_err("an error");
-        assert!(issues.iter().any(|issue| issue.path == field), "{issues:?}");
+        let answer = answer(&question);
+        assert_eq!(answer.evidence.status, api::BackingStatus::NotValidated);
+        let named = answer.evidence.options.iter().any(|option| option.path == field);
+        assert!(named, "{field}: {:?}", answer.evidence.options);
+        assert!(answer.evidence.below_percent > 20.0);
     }
+}
+
+/// A pair of answers passes the policy and then the reference: two rows of logits for every row of the batch, and no gradients.
+#[test]
+fn an_evaluation_of_preferences_passes_both_answers() {
+    let loss = |batch: u64| {
+        let training =
+            json!({"evaluation": "loss", "evaluation_batch_size": batch, "objective": "preference"});
+        at(&answer(&llama(&training)), "evaluation_loss")
+    };
+    let logits = 2048 * 128_256 * 2;
+    let more = loss(17) - loss(16);
+    assert!(more >= 2 * logits, "{more}");
+}
+
+/// A whole checkpoint gathers what tensor parallelism divides.
+#[test]
+fn a_full_checkpoint_of_divided_matrices_is_whole() {
+    let mut question =
+        llama(&json!({"checkpoint_save": "full_on_device", "dtype": "bf16", "precision_mode": "pure"}));
+    question["parallelism"] = json!({"tensor_parallel_size": 8});
+    question["engine"] = json!({"type": "pytorch_ddp"});
+    let answer = answer(&question);
+    let gathered = at(&answer, "checkpoint_save") - at(&answer, "rest");
+    // 1,235,814,400 weights and a second key for the tied head, in two bytes.
+    let whole = 2 * (1_235_814_400 + 128_256 * 2048);
+    assert!(gathered.abs_diff(whole) < 4 << 20, "{gathered} of {whole}");
 }

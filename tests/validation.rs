@@ -161,9 +161,18 @@ fn tensor_parallelism_divides_heads_and_tokens() {
         ask(8, sequence, json!({"seq_length": 2048, "loss": "chunked"})),
         ["unsupported_combination training.loss"]
     );
+    // PEFT divides LoRA with the plan of transformers; torchtitan's plan does not name it, and DoRA's norms are not divided.
+    let torch = json!({"tensor_parallel_plan": "torch"});
+    let lora = json!({"seq_length": 2048, "adapter": "lora"});
+    assert_eq!(ask(8, json!({}), lora.clone()), Vec::<String>::new());
+    assert_eq!(ask(8, torch, lora), ["unsupported_combination training.adapter"]);
     assert_eq!(
-        ask(8, json!({}), json!({"seq_length": 2048, "adapter": "lora"})),
+        ask(8, json!({}), json!({"seq_length": 2048, "adapter": "dora"})),
         ["unsupported_combination training.adapter"]
+    );
+    assert_eq!(
+        ask(8, json!({}), json!({"seq_length": 2048, "optimizer": "lion"})),
+        ["unsupported_combination training.optimizer"]
     );
 }
 

@@ -100,7 +100,7 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
     let ranks = mesh.map_or(1, |mesh| mesh.data);
     let num_nodes = nodes.as_ref().map_or(1, |nodes| nodes.num_nodes);
     let settings = resolve::settings(given, engine.id, (ranks, num_nodes), report);
-    resolve::refuse(given, report);
+    resolve::note(given, report);
     resolve::unused(typed, engine.id, ranks, num_nodes, report);
     let model = resolve::model(given, report);
     resolve::note_released(model.as_ref(), report);
@@ -215,7 +215,7 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
     let chosen = evidence::chosen(given, engine.id, (ranks, num_nodes), report);
     let speed = resolve::speed(given, &card.gpu.id, report);
     Some(Job {
-        evidence: evidence::evidence(engine_name(&training), &chosen),
+        evidence: evidence::evidence(engine_name(&training), &chosen, &report.unproven),
         chosen,
         rank: None,
         beside,

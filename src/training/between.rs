@@ -6,9 +6,10 @@ use super::engines::Holder;
 use super::head::ending;
 use super::job::TrainingJob;
 use super::names;
-use super::plan::{Moment, Plan, elements};
+use super::plan::{Moment, Plan, elements, largest_tensor};
+use super::preference::evaluated;
 use super::sheet::{Held, Item, Sheet};
-use super::{Engine, LossKind, Precision, Projection};
+use super::{Engine, LossKind, Objective, Precision, Projection};
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, InstantId, Symbol};
@@ -163,6 +164,12 @@ fn head_and_loss(job: &TrainingJob, evaluation: Evaluation, plan: &Plan<'_>, she
     setting.tokens = evaluation.tokens(job);
     setting.sequence = evaluation.length;
     setting.sequences = evaluation.sequences(job);
+    if let Objective::Preference(preference) = job.objective {
+        // The policy's log-probabilities are numbers when the reference begins, so one of both passes at a time.
+        let mut wide = evaluated(job, &setting, preference.how);
+        wide.retain(|storage| storage.name != &names::WEIGHT_CAST);
+        return sheet.storages(wide, EVALUATION);
+    }
     let plain = TrainingJob {
         loss: match job.loss {
             LossKind::FusedLinear => LossKind::Plain,
@@ -318,7 +325,7 @@ fn gathered(job: &TrainingJob, plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         Engine::Fsdp1 { .. } | Engine::Fsdp2 { .. } => plan.shards > 1,
         Engine::DeepSpeed(zero) => zero.stage == 3,
         Engine::Single | Engine::Ddp { .. } | Engine::Megatron(_) => false,
-    };
+    } || job.tensor.is_some();
     // FSDP1 cuts each rank's part out of the gathered unit.
     let cut = matches!(job.engine, Engine::Fsdp1 { .. }) && job.save == Save::Sharded;
     if !gathers || (job.save == Save::Sharded && !cut) {
@@ -330,7 +337,8 @@ fn gathered(job: &TrainingJob, plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         Engine::Fsdp1 { .. } => Some(plan.largest_unit()),
         // The gathered tensor is the one that stays.
         _ if whole => None,
-        _ => Some(plan.largest_tensor()),
+        // Divided matrices are gathered over both dimensions of the mesh.
+        _ => Some(largest_tensor(&job.whole)),
     };
     let mut held = Held::new();
     if let Some(elements) = at_once {
@@ -343,7 +351,7 @@ fn gathered(job: &TrainingJob, plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
         } else {
             0
         };
-        let all = plan.network.total_parameters().get().saturating_add(tied);
+        let all = job.whole.total_parameters().get().saturating_add(tied);
         let (elements, label) = if cut {
             let own = all.div_ceil(plan.shards.max(1));
             (own, ("save.parts", "this rank's part of all weights, copied"))

@@ -194,7 +194,7 @@ fn record(network: &Network, setting: &Setting, with_norm: bool, copies: Copies)
 
 /// The head's product. Divided by columns it makes this rank's part of the logits, which is gathered where the loss wants
 /// all of them.
-fn head(network: &Network, setting: &Setting, recorder: &mut Recorder, hidden: Var) -> Var {
+pub(super) fn head(network: &Network, setting: &Setting, recorder: &mut Recorder, hidden: Var) -> Var {
     let input = if !setting.head_divided() {
         hidden
     } else if setting.sequence_divided() {
@@ -425,7 +425,7 @@ fn chunked(
 }
 
 /// What so many equal ends send to the host.
-fn packed(tape: &Tape, setting: &Setting, times: u64) -> Vec<Storage> {
+pub(super) fn packed(tape: &Tape, setting: &Setting, times: u64) -> Vec<Storage> {
     if !setting.away {
         return Vec::new();
     }

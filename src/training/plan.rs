@@ -268,10 +268,7 @@ impl<'a> Plan<'a> {
 
     /// Elements of the largest tensor.
     pub fn largest_tensor(&self) -> u64 {
-        self.tensors()
-            .map(|tensor| tensor.elements().get())
-            .max()
-            .unwrap_or(0)
+        largest_tensor(self.network)
     }
 
     /// Elements of the largest unit that FSDP1 gathers at once: a layer, or what belongs to none.
@@ -343,13 +340,6 @@ impl<'a> Plan<'a> {
             .unwrap_or(0)
     }
 
-    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        let layers = self.network.kinds.iter().flat_map(|layer| &layer.tensors);
-        layers
-            .chain(&self.network.input_tensors)
-            .chain(&self.network.output_tensors)
-    }
-
     /// How many layers are of this kind.
     pub fn layers_of(&self, kind: usize) -> u64 {
         self.row(self.order.len()).get(kind).copied().unwrap_or(0)
@@ -403,6 +393,15 @@ fn counts(order: &[usize], kinds: usize) -> Vec<u64> {
     }
     all.extend(row);
     all
+}
+
+/// Elements of the largest tensor of a network.
+pub fn largest_tensor(network: &Network) -> u64 {
+    let layers = network.kinds.iter().flat_map(|layer| &layer.tensors);
+    let all = layers
+        .chain(&network.input_tensors)
+        .chain(&network.output_tensors);
+    all.map(|tensor| tensor.elements().get()).max().unwrap_or(0)
 }
 
 /// Elements of tensors.

@@ -6,15 +6,30 @@
 //! forward, the reference or the adapter switched off, log-probabilities one sequence after another for 16-bit logits) and
 //! PyTorch 2.15 (`log_softmax` keeps its result; autocast runs it in fp32; the last position is cut off as a view).
 
+use super::TrainingJob;
 use super::block::Setting;
-use super::head::{Ending, alive, recorder};
+use super::head::{Ending, alive, head, packed, recorder};
 use super::names;
 use super::objective::LogProbabilities;
 use super::ops::Recorder;
 use super::plan::fresh_gradients;
-use super::tape::{Edge, NodeId, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var};
-use super::{Projection, TrainingJob};
-use crate::units::DType;
+use super::tape::{Edge, NodeId, Rows, Shape, Start, Storage, StorageId, Tape, Target, Var};
+use crate::units::{Bytes, DType};
+
+/// What a pass without gradients holds while its log-probabilities are made, at the tighter of its two moments: the head's
+/// product, or what follows it.
+pub fn evaluated(job: &TrainingJob, setting: &Setting, how: LogProbabilities) -> Vec<Storage> {
+    let pass = pass(job, setting, how, false);
+    let storages = pass.recorder.tape.storages();
+    let at = |ids: Vec<StorageId>| -> Vec<Storage> {
+        let found = ids.iter().filter_map(|id| storages.get(*id as usize));
+        found.copied().collect()
+    };
+    let head = at(pass.logits.into_iter().chain(pass.input).collect());
+    let after = at(pass.passing);
+    let bytes = |of: &[Storage]| of.iter().map(Storage::bytes).sum::<Bytes>();
+    if bytes(&head) > bytes(&after) { head } else { after }
+}
 
 /// The model's pass on a tape, and what stands beside what backward needs while its log-probabilities are made.
 struct Pass {
@@ -63,7 +78,7 @@ pub fn preference(job: &TrainingJob, setting: &Setting, how: LogProbabilities) -
         loss_backward: alive(&played, &played.loss.alive),
         head_backward: alive(&played, &head.alive),
         after: Vec::new(),
-        packed: Vec::new(),
+        packed: packed(tape, setting, 1),
     }
 }
 
@@ -81,14 +96,13 @@ fn pass(job: &TrainingJob, setting: &Setting, how: LogProbabilities, trained: bo
     let (tape, mut hidden) = Tape::new(setting.hidden_state(), trained);
     let mut recorder = recorder(setting, tape);
     if let Some(norm) = network.final_norm {
+        let before = recorder.tape.distribute(setting.sequence_divided());
         hidden = recorder.norm(hidden, norm.kind, 1);
+        recorder.tape.distribute(before);
     }
-    recorder.tape.enter(Stage::Head);
     let input = hidden.storage;
-    let shape = recorder.rows(&names::VOCABULARY, network.vocabulary);
-    let mut logits = recorder.linear(hidden, shape, &names::LOGITS, Projection::Head);
+    let mut logits = head(network, setting, &mut recorder, hidden);
     let raw = logits.storage;
-    recorder.tape.enter(Stage::Loss);
     if network.head.softcap {
         logits = recorder.scale(logits, None, &names::LOGITS_CAPPED);
         logits = recorder.keeping_result(logits, &names::LOGITS_CAPPED);

@@ -16,8 +16,9 @@ use crate::warn::Issue;
 /// was corrected (tests/measured/first-comparison.csv; a test holds both to that file).
 pub const UNSEEN: (f64, f64) = (0.27, 0.07);
 
-/// What stands behind a request: its options with an engine, and pairs of options that act on each other.
-pub fn evidence(engine: &str, chosen: &[Chosen]) -> Backing {
+/// What stands behind a request: its options with an engine, pairs of options that act on each other, and `further` combinations
+/// without a run that resolving it has named.
+pub fn evidence(engine: &str, chosen: &[Chosen], further: &[Unproven]) -> Backing {
     let mut options: Vec<Unproven> = chosen
         .iter()
         .filter(|one| kinds(&one.key(), Some(engine)).is_empty())
@@ -29,6 +30,11 @@ pub fn evidence(engine: &str, chosen: &[Chosen]) -> Backing {
             .any(|missing| [first.id.key(), second.id.key()].contains(&missing.path));
         if !known && kinds(&pair_key(first, second), None).is_empty() {
             options.push(unproven(first, &second.key()));
+        }
+    }
+    for one in further {
+        if !options.iter().any(|missing| missing.path == one.path) {
+            options.push(one.clone());
         }
     }
     let validated = options.is_empty();

@@ -179,18 +179,16 @@ pub fn objective(given: &Given, engine: EngineId, report: &mut Report) -> Object
     })
 }
 
-/// Refuses what was not traced of a reference that is divided like the model that trains: its settings are taken over by a second
-/// engine, and adapters that are switched off leave the order of modules that DeepSpeed has recorded.
+/// Notes what was not traced of a reference that is divided like the model that trains: its settings are taken over by a second
+/// engine (TRL 1.16 models/utils.py, `prepare_deepspeed`), and adapters that are switched off leave the order of modules that
+/// DeepSpeed has recorded, so that it gathers each when it is used.
 fn divided_reference(given: &Given, report: &mut Report) {
     let adapters = given
         .choice(InputId::Adapter)
         .is_some_and(|adapter| adapter != "none");
     if adapters {
-        return report.error(
-            "not_available_yet",
-            InputId::Objective,
-            "With the adapters switched off modules run in another order than ZeRO-3 has recorded, and what it then gathers is not built yet: choose stage 2 or less, or FSDP.",
-        );
+        let objective = given.choice(InputId::Objective).unwrap_or_default();
+        return report.unproven(InputId::Objective, objective, "adapters at engine.zero_stage=3");
     }
     let away = given
         .choice(InputId::OffloadParam)
@@ -202,10 +200,6 @@ fn divided_reference(given: &Given, report: &mut Report) {
         .iter()
         .filter(|(_, used)| *used)
     {
-        report.error(
-            "not_available_yet",
-            *input,
-            "The reference model is an engine of its own that takes over this setting, and what it then holds was not traced: leave the setting out.",
-        );
+        report.unproven(*input, "on", "a reference model at engine.zero_stage=3");
     }
 }

@@ -1,4 +1,4 @@
-//! What happens between two steps: evaluation and checkpoints, and what they cannot be combined with.
+//! What happens between two steps: evaluation and checkpoints, and with what they were never traced.
 
 use super::super::given::Given;
 use super::{Mesh, Report};
@@ -12,40 +12,29 @@ pub fn between(
     objective: Objective,
     report: &mut Report,
 ) -> (Option<Evaluation>, Save) {
-    let evaluation = evaluation(given, sequence);
+    let evaluation = evaluation(given, sequence, objective);
     if evaluation.is_some() && objective != Objective::NextToken {
-        report.error(
-            "unsupported_combination",
-            InputId::Evaluation,
-            "What preference training evaluates was neither traced nor derived: leave the evaluation out, or train for next tokens.",
-        );
-    }
-    if evaluation.is_some() && mesh.tensor > 1 {
-        report.error(
-            "unsupported_combination",
-            InputId::Evaluation,
-            "Evaluation was traced without tensor parallelism: leave it out, or divide no matrix.",
-        );
+        let kind = given.choice(InputId::Evaluation).unwrap_or_default();
+        report.unproven(InputId::Evaluation, kind, "preference training");
     }
     let save = save(given);
     if matches!(save, Save::Full | Save::FullOnDevice) && mesh.tensor > 1 {
-        report.error(
-            "unsupported_combination",
-            InputId::CheckpointSave,
-            "Gathering a checkpoint was traced without tensor parallelism: save it sharded.",
-        );
+        let how = given.choice(InputId::CheckpointSave).unwrap_or_default();
+        report.unproven(InputId::CheckpointSave, how, "tensor parallelism");
     }
     (evaluation, save)
 }
 
-fn evaluation(given: &Given, sequence: u64) -> Option<Evaluation> {
+fn evaluation(given: &Given, sequence: u64, objective: Objective) -> Option<Evaluation> {
     let generates = match given.choice(InputId::Evaluation) {
         Some("loss") => false,
         Some("generate") => true,
         _ => return None,
     };
     Some(Evaluation {
-        batch: given.integer(InputId::EvaluationBatchSize),
+        batch: given
+            .integer(InputId::EvaluationBatchSize)
+            .map(|rows| rows.saturating_mul(objective.sequences_per_row())),
         length: sequence,
         generated: given.integer(InputId::GeneratedTokens).filter(|_| generates),
     })

@@ -15,12 +15,15 @@ pub fn zero(given: &Given, engine: EngineId, report: &mut Report) {
     let averaged = given
         .choice(InputId::MovingAverage)
         .is_some_and(|kind| kind != "none");
-    if averaged && (stage == 3 || engine != EngineId::Deepspeed) {
+    if averaged && engine != EngineId::Deepspeed {
         report.error(
             "not_available_yet",
             InputId::MovingAverage,
-            "At stage 3 parameters are there only while they are gathered, and how a training loop averages them there is its own: choose stage 2 or less.",
+            "A moving average beside Megatron-DeepSpeed is not built.",
         );
+    } else if averaged && stage == 3 {
+        let kind = given.choice(InputId::MovingAverage).unwrap_or_default();
+        report.unproven(InputId::MovingAverage, kind, "engine.zero_stage=3");
     }
     let mut refuse = |id: InputId, message: &str, hint: &str| {
         report.add(Issue::error("unsupported_combination", id.key(), message).with_hint(hint));

@@ -33,7 +33,7 @@ pub use images::{attention, images};
 pub use megatron::megatron;
 pub use mesh::{Mesh, mesh, nodes, splits};
 pub use model::{Model, model, note_released};
-pub use offload::refuse;
+pub use offload::note;
 pub use precision::precision;
 pub use prices::prices;
 pub use rollout::beside;
@@ -46,7 +46,7 @@ pub(super) use combinations::zero;
 
 use serde_json::Value;
 
-use crate::request::{Assumed, InputId};
+use crate::request::{Assumed, InputId, Unproven};
 use crate::warn::Issue;
 
 /// Issues and assumptions, collected while a request is resolved.
@@ -56,6 +56,8 @@ pub struct Report {
     pub issues: Vec<Issue>,
     /// Defaults that were taken.
     pub assumed: Vec<Assumed>,
+    /// Combinations that are answered by derivation although no run stands behind them.
+    pub unproven: Vec<Unproven>,
 }
 
 impl Report {
@@ -80,6 +82,15 @@ impl Report {
             path: id.key(),
             value: value.into(),
             reason: reason.into(),
+        });
+    }
+
+    /// Notes that the value of an input was never seen together with something else that was chosen.
+    pub fn unproven(&mut self, id: InputId, value: &str, with: &str) {
+        self.unproven.push(Unproven {
+            path: id.key(),
+            value: value.to_string(),
+            with: with.to_string(),
         });
     }
 

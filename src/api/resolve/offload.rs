@@ -4,17 +4,14 @@ use super::super::given::Given;
 use super::Report;
 use crate::request::{EngineId, InputId};
 
-/// Refuses what was neither traced nor derived.
-pub fn refuse(given: &Given, report: &mut Report) {
+/// Notes what was never traced together.
+pub fn note(given: &Given, report: &mut Report) {
     let away = given
         .choice(InputId::ActivationOffload)
         .is_some_and(|place| place != "none");
     if away && given.differs_from_default(InputId::Objective) {
-        report.error(
-            "not_available_yet",
-            InputId::ActivationOffload,
-            "Activation offload with preference training is not built yet.",
-        );
+        let place = given.choice(InputId::ActivationOffload).unwrap_or_default();
+        report.unproven(InputId::ActivationOffload, place, "preference training");
     }
 }
 

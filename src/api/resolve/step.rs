@@ -117,8 +117,9 @@ const fn torchao(bits: u64, tabled: bool) -> Optimizer {
 /// tensors need whole ones.
 fn check_engine(optimizer: Optimizer, engine: EngineId, given: &Given, report: &mut Report) {
     let version = given.choice(InputId::FsdpVersion);
-    let divided = engine == EngineId::Fsdp && version != Some("1")
-        || given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1;
+    let torch = matches!(engine, EngineId::Fsdp | EngineId::PytorchDdp);
+    let tensor = torch && given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1;
+    let divided = engine == EngineId::Fsdp && version != Some("1") || tensor;
     if divided && matches!(optimizer, Optimizer::Adafactor | Optimizer::AdafactorFp32) {
         report.error(
             "unsupported_combination",
@@ -150,7 +151,13 @@ fn check_engine(optimizer: Optimizer, engine: EngineId, given: &Given, report: &
         );
     }
     let mixes = matches!(optimizer, Optimizer::BitsAndBytes { .. });
-    if engine == EngineId::Fsdp && !flat && mixes {
+    if tensor && mixes {
+        report.error(
+            "unsupported_combination",
+            InputId::Optimizer,
+            "Matrices that tensor parallelism divides are DTensors, for which bitsandbytes has no kernels: its step fails (traced with torch 2.15 and bitsandbytes 0.50).",
+        );
+    } else if engine == EngineId::Fsdp && !flat && mixes {
         // torch 2.15 and bitsandbytes 0.50: the step raises "got mixed torch.Tensor and DTensor", or finds no sharding strategy.
         report.error(
             "unsupported_combination",
@@ -158,7 +165,7 @@ fn check_engine(optimizer: Optimizer, engine: EngineId, given: &Given, report: &
             "FSDP2's shards are DTensors, for which bitsandbytes has no kernels: its step fails. Use torchao's 8-bit AdamW, or FSDP version 1.",
         );
     }
-    if engine == EngineId::Fsdp && matches!(optimizer, Optimizer::GaLore { .. }) {
+    if (engine == EngineId::Fsdp || tensor) && matches!(optimizer, Optimizer::GaLore { .. }) {
         report.error(
             "unsupported_combination",
             InputId::Optimizer,

@@ -9,7 +9,7 @@ use super::{EngineChoice, Mesh, Model, Report, Step};
 use crate::model::{Dense, FeedForward, Mixer, Network, Role, Split, Tensor};
 use crate::parallel::{Division, Plan, PlanKind, Unplanned, Way};
 use crate::request::{EngineId, InputId};
-use crate::training::{Adapter, Engine, FusedKernels, LossKind, Optimizer, TensorParallel};
+use crate::training::{Adapter, Engine, FusedKernels, LossKind, TensorParallel};
 use crate::warn::Issue;
 
 /// The network as the first rank computes it, with how it is divided.
@@ -40,23 +40,24 @@ pub fn divide(
     }
     refuse_engine(engine.1, report);
     if given.differs_from_default(InputId::Objective) {
-        refuse(
-            report,
-            InputId::Objective,
-            "The plans were derived for one model and next-token training, not for a pair with a reference.",
-            "Train for next tokens, or take no tensor parallelism.",
-        );
+        let objective = given.choice(InputId::Objective).unwrap_or_default();
+        report.unproven(InputId::Objective, objective, "tensor parallelism");
+        if given.toggle(InputId::LossParallel) == Some(true) {
+            refuse(
+                report,
+                InputId::LossParallel,
+                "Loss parallelism divides the cross entropy; log-probabilities of preferences are gathered from whole rows (torch 2.15 distributed/tensor/parallel/loss.py).",
+                "Switch it off.",
+            );
+        }
     }
     let Some((kind, sequence_parallel, loss)) = kind(given, report) else {
         return whole;
     };
     refuse_step(kind, (sequence_parallel, loss), (step, adapter), report);
     if kind == PlanKind::Transformers && engine.0.transformers < (5, 0) {
-        report.error(
-            "not_available_yet",
-            InputId::TransformersVersion,
-            "The plans were read in transformers 5.23; what older versions leave whole was not.",
-        );
+        let version = format!("{}.{}", engine.0.transformers.0, engine.0.transformers.1);
+        report.unproven(InputId::TransformersVersion, &version, "tensor parallelism");
     }
     let network = match kind {
         PlanKind::Torch => untied(&model.network, report),
@@ -155,13 +156,21 @@ fn refuse_step(
     (step, adapter): (&Step, Option<Adapter>),
     report: &mut Report,
 ) {
-    if adapter.is_some() {
-        refuse(
+    match adapter {
+        None => {}
+        Some(_) if kind == PlanKind::Torch => refuse(
             report,
             InputId::Adapter,
-            "The plans name the model's own linear layers, not the adapters beside them.",
-            "Train all weights, or take no tensor parallelism.",
-        );
+            "torchtitan's plan names the model's own linear layers, not the adapters beside them.",
+            "Take the plan of transformers, train all weights, or take no tensor parallelism.",
+        ),
+        Some(adapter) if adapter.decomposed || adapter.base.is_quantised() => refuse(
+            report,
+            InputId::Adapter,
+            "PEFT divides the matrices of plain LoRA beside plain weights only (peft 0.21 tuners/lora/tp_layer.py).",
+            "Take LoRA over a plain base, or no tensor parallelism.",
+        ),
+        Some(_) => report.unproven(InputId::Adapter, "lora", "tensor parallelism"),
     }
     match step.loss {
         LossKind::FusedLinear | LossKind::Chunked { .. } => refuse(
@@ -184,13 +193,6 @@ fn refuse_step(
             InputId::FusedKernels,
             "Fused norm kernels take plain tensors; sequence parallelism makes DTensors of the norms' inputs.",
             "Take none, or switch sequence parallelism off.",
-        );
-    }
-    if !matches!(step.optimizer, Optimizer::AdamW | Optimizer::Sgd { .. }) {
-        report.error(
-            "not_available_yet",
-            InputId::Optimizer,
-            "With tensor parallelism AdamW and SGD are answered: the states of others on DTensors were not derived.",
         );
     }
 }

@@ -133,7 +133,7 @@ fn elements_of(id: &str) -> &'static str {
         "zero.bucket" => "elements of a reduction, reduce_bucket_size",
         "zero.waiting" | "zero.flattened_bucket" => "elements that are reduced together",
         "zero.partition" => "elements of all tensors that this rank's part reaches into",
-        "zero.staging" => "elements of the largest tensor",
+        "zero.staging" | "average.gathered" => "elements of the largest tensor",
         _ => "elements of this rank's part that one step of the optimizer takes",
     }
 }
@@ -354,6 +354,13 @@ impl DeepSpeed {
             );
             always.push((flat.item(id, (low, largest), "β·n"), 1));
         }
+        let (average, mixed) = beside::averaged(plan, zero, own, &mut flat);
+        always.extend(average);
+        let step = if flat.sheet.bytes(&mixed) > flat.sheet.bytes(&step) {
+            mixed
+        } else {
+            step
+        };
         deepspeed_host::register(plan, zero, (weights, own, frozen), flat.sheet);
         // Stage 0 in fp32 runs torch's optimizer on the weights themselves.
         let master_copies = u64::from(!(zero.stage == 0 && low == DType::Fp32));

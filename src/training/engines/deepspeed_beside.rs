@@ -2,15 +2,20 @@
 //!
 //! A moving average is kept by the training loop: copies of the parameters of the module, which up to stage 2 are whole on every
 //! rank and have the type of the arithmetic (DeepSpeed 0.19.8 runtime/zero/stage_1_and_2.py: they are views of the flat weights).
+//! At stage 3 the averaged model is divided like the one that trains, and each parameter is gathered with its average while the
+//! two are mixed (DeepSpeedExamples applications/DeepSpeed-Chat/dschat/utils/utils.py, `moving_average`: `GatheredParameters`
+//! over both, `torch.lerp`).
 
+use super::deepspeed::Flat;
 use super::{Held, MOVING_AVERAGE, Plan, Sheet};
+use crate::memory::Group;
 use crate::training::job::Zero;
 use crate::training::plan::extend;
 
 /// All of it.
 pub(super) fn held(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
     let mut held = frozen_weights(plan, zero, sheet);
-    let Some(dtype) = plan.job.moving_average else {
+    let Some(dtype) = plan.job.moving_average.filter(|_| zero.stage < 3) else {
         return held;
     };
     for (kind, layer) in plan.layers.iter().enumerate() {
@@ -24,6 +29,26 @@ pub(super) fn held(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
         held.push((sheet.item(part.trained.item(MOVING_AVERAGE, dtype, 1), place), 1));
     }
     held
+}
+
+/// At stage 3: this rank's part of the averaged weights, and a parameter with its average, gathered, and what both become.
+pub(super) fn averaged(plan: &Plan<'_>, zero: Zero, own: u64, flat: &mut Flat<'_>) -> (Held, Held) {
+    let Some(dtype) = plan.job.moving_average.filter(|_| zero.stage == 3) else {
+        return (Held::new(), Held::new());
+    };
+    let part = (
+        "zero.average",
+        "partition of the averaged weights",
+        Group::ModelParams,
+    );
+    let part = vec![(flat.item(part, (dtype, own), "β·⌈P/N⌉"), 1)];
+    let name = (
+        "average.gathered",
+        "the largest weight and its average, gathered, and what both become",
+        Group::ModelParams,
+    );
+    let mixed = flat.item(name, (dtype, plan.largest_trained()), "β·n");
+    (part, vec![(mixed, 3)])
 }
 
 /// Weights beside adapters, which get neither gradients nor states.

@@ -120,7 +120,11 @@ impl Embedding {
     pub fn step(&self, plan: &Plan<'_>) -> Held {
         let lists = plan.job.implementation == OptimizerImplementation::Foreach
             && matches!(plan.job.optimizer, Optimizer::AdamW);
-        if self.stays() && !lists {
+        let listed = plan.job.implementation == OptimizerImplementation::Foreach;
+        if self.stays() && listed && plan.job.optimizer == Optimizer::ScheduleFree {
+            // Divided by the denominators, all of which are there (traced: records t204 and t205).
+            vec![(self.own, 1), (self.whole, 1)]
+        } else if self.stays() && !lists {
             vec![(self.own, 1)]
         } else {
             Held::new()
