@@ -1,5 +1,7 @@
 //! The application: provides the store and the answer, and lays out header, panels and foot.
 
+use std::time::Duration;
+
 use leptos::mount::{UnmountHandle, mount_to};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
@@ -12,6 +14,8 @@ use super::layout::{Footer, Header};
 use super::state::{Form, Page, PageStoreFields};
 use super::tabs::TabPanels;
 use super::{dom, history, language, persist, state};
+use crate::accuracy;
+use crate::api::{self, Strictness, Task};
 
 /// The element of the page's own document that the page fills. Documents of others mark none.
 const MARK: &str = "[data-gpu-mem-calc='page']";
@@ -72,7 +76,15 @@ pub fn start() {
         .and_then(|element| element.dyn_into::<HtmlElement>().ok());
     let Some(element) = marked else { return };
     if Language::first() == Language::English {
-        mount(element).forget();
+        // Tables are read in a task of their own before the one that builds the page, and the browser hears the reader in between.
+        let asked = persist::initial().request;
+        if !api::waits(&asked) {
+            drop(accuracy::calculate(
+                &api::part(&asked, Task::Training),
+                Strictness::default(),
+            ));
+        }
+        set_timeout(|| mount(element).forget(), Duration::ZERO);
         return;
     }
     // What was painted so far stays until the page can be read in the reader's language. Leptos spawns nothing before it mounts.

@@ -38,7 +38,10 @@ pub(super) use part;
 pub fn in_turn(view: fn() -> AnyView) -> AnyView {
     let there = RwSignal::new(false);
     // The page may be gone by then.
-    set_timeout(move || drop(there.try_set(true)), Duration::ZERO);
+    let turn = move || {
+        let _ = there.try_set(true);
+    };
+    set_timeout(turn, Duration::ZERO);
     let content = move || there.get().then(view);
     view! { {content} }.into_any()
 }

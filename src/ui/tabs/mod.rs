@@ -117,8 +117,9 @@ fn columns(title: &'static str, inputs: &[InputId], more: AnyView, answer: AnyVi
 #[component]
 pub fn TabPanels() -> impl IntoView {
     let form = use_form();
-    // A link may ask about a model of any family, so these come first where they are needed.
-    if form.page.request().with_untracked(crate::api::waits) {
+    // A link may ask about a model of any family, so these come first where they are needed; inside a document of others a reader
+    // may have turned to the page long ago.
+    if super::dom::embedded() || form.page.request().with_untracked(crate::api::waits) {
         form.families.load();
     } else {
         form.families.load_later();
