@@ -10,13 +10,14 @@ use crate::{browser, npm, place, python};
 
 const MDBOOK: &str = "0.5.4";
 
-/// Each generator with the page that it makes.
+/// Each generator with the page that it makes, as its own links name it: what Docusaurus makes is continued in the browser below that
+/// address alone.
 const PAGES: [&str; 5] = [
     "html=index.html",
     "mkdocs=index.html",
     "sphinx=index.html",
     "mdbook=index.html",
-    "docusaurus=index.html",
+    "docusaurus=",
 ];
 
 /// Builds each site and opens it.
