@@ -254,6 +254,7 @@ impl Log<'_> {
                 .unwrap_or(2048)
                 .max(self.number("n_ubatch").unwrap_or(512)),
             unified: true,
+            apart: false,
             swa_full: self.flag("kv_unified").is_some(),
             offload_cache: true,
             mapped: true,

@@ -480,8 +480,8 @@ impl Builder<'_> {
         let up = self.product(size, &[input], part.matrix);
         let inner = if gated {
             let gate = self.product(size, &[input], part.matrix);
-            let gate = self.graph.in_place(size, &[gate]);
-            self.graph.in_place(size, &[gate, up])
+            let gate = self.activated(size, gate);
+            self.multiplied(size, [gate, up])
         } else {
             self.graph.in_place(size, &[up])
         };
@@ -544,8 +544,26 @@ impl Builder<'_> {
             return self.graph.in_place(inner, &[up]);
         }
         let gate = self.product(inner, &with(1), copied);
-        let gate = self.graph.in_place(inner, &[gate]);
-        self.graph.in_place(inner, &[up, gate])
+        let gate = self.activated(inner, gate);
+        self.multiplied(inner, [up, gate])
+    }
+
+    /// The gate's activation, where it is not computed with the product.
+    fn activated(&mut self, size: u64, gate: Id) -> Id {
+        if self.options.gated_apart() {
+            gate
+        } else {
+            self.graph.in_place(size, &[gate])
+        }
+    }
+
+    /// Gate and up multiplied: a tensor of its own, or in place of the first that nobody else needs.
+    fn multiplied(&mut self, size: u64, both: [Id; 2]) -> Id {
+        if self.options.gated_apart() {
+            self.graph.tensor(size, &both)
+        } else {
+            self.graph.in_place(size, &both)
+        }
     }
 
     /// A product with weights that are copied here for it where they are on the host.

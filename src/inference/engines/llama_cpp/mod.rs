@@ -172,7 +172,7 @@ pub fn capacity(job: &InferenceJob, options: &Options, limit: Option<u64>) -> Ca
     let mut trial = job.clone();
     let sequences = largest(MOST_SEQUENCES, |count| {
         trial.sequences = count;
-        fits(&trial, options, &prepared)
+        fits(&trial, &options.for_sequences(count), &prepared)
     });
     trial.sequences = job.sequences;
     let longest = limit.unwrap_or(LONGEST).max(2);

@@ -21,6 +21,13 @@ pub const FLASH_SINCE: u64 = 6_325;
 /// The build from which the server asks for logits of as many tokens as its sequences can want at once, instead of all of a batch
 /// (ggml-org/llama.cpp pull request 23861, in the builds of June 2026: 9297 is of 23 May, 9592 of 11 June).
 pub const OUTPUTS_SINCE: u64 = 9_450;
+/// The build from which gate and up are multiplied into a tensor of their own, where before the product took the place of the gate
+/// (ggml-org/llama.cpp pull request 14158, merged at the end of June 2025: `GGML_OP_GLU` is not among the operations of
+/// `ggml/src/ggml-alloc.c` ggml_op_can_inplace).
+pub const GATED_APART_SINCE: u64 = 5_780;
+/// The build from which masks come in 16 bits with flash attention (ggml-org/llama.cpp pull request 23764, of 27 May 2026; 9297 is of
+/// 23 May).
+pub const NARROW_MASKS_SINCE: u64 = 9_380;
 /// Tokens that are drafted where nothing is said (ggml-org/llama.cpp `common/common.h`, common_params_speculative_draft).
 pub const DRAFTS: u64 = 3;
 /// Tokens from which the fork makes keys and values of all heads for a prompt (ik_llama.cpp `src/graphs/build_deepseek2.cpp`; smaller
@@ -63,6 +70,8 @@ pub struct Options {
     pub batch: u64,
     /// Whether all sequences share one cache.
     pub unified: bool,
+    /// Whether that was left to the engine, which gives several sequences caches of their own.
+    pub apart: bool,
     /// Whether layers with a window have as many cells as the others.
     pub swa_full: bool,
     /// Whether the cache lies with its layer.
@@ -115,6 +124,7 @@ impl Options {
             ubatch: 512,
             batch: 2048,
             unified: true,
+            apart: false,
             swa_full: false,
             offload_cache: true,
             mapped: true,
@@ -134,6 +144,25 @@ impl Options {
         let bounded = !self.fork && self.build >= OUTPUTS_SINCE;
         let wanted = || sequences.max(1).saturating_mul(self.drafts.saturating_add(1));
         self.outputs.or_else(|| bounded.then(wanted))
+    }
+
+    /// The options for so many sequences: what was left to the engine follows from their number.
+    #[must_use]
+    pub fn for_sequences(&self, sequences: u64) -> Self {
+        Self {
+            unified: if self.apart { sequences <= 1 } else { self.unified },
+            ..self.clone()
+        }
+    }
+
+    /// Whether the product of gate and up is a tensor of its own.
+    pub const fn gated_apart(&self) -> bool {
+        !self.fork && self.build >= GATED_APART_SINCE
+    }
+
+    /// Whether masks come in 16 bits.
+    pub const fn narrow_masks(&self) -> bool {
+        self.flash && !self.fork && self.build >= NARROW_MASKS_SINCE
     }
 
     /// The options of the context that drafts: those of the model's, but all layers on GPUs, nothing placed by name and a cache in

@@ -318,7 +318,7 @@ fn one(job: &InferenceJob, options: &Options, prepared: &Prepared) -> Start {
     host.compute = if gpus == 0 {
         compute(job, options, prepared, Device::Host, (tokens, cells))
     } else {
-        copies(network, tokens, cells)
+        copies(network, tokens, cells, options)
     };
     let output = network.vocabulary.saturating_mul(job.sequences).saturating_mul(4);
     let on_gpus = prepared
@@ -342,7 +342,7 @@ fn one(job: &InferenceJob, options: &Options, prepared: &Prepared) -> Start {
 }
 
 /// Masks and embeddings in pinned memory: fp32 masks, or 16 bits in newer builds; one copy of the embedding, or two.
-fn copies(network: &Network, tokens: u64, cells: Cells) -> Interval {
+fn copies(network: &Network, tokens: u64, cells: Cells, options: &Options) -> Interval {
     let windowed = if window(network) > 0 { cells.window } else { 0 };
     let pairs = tokens.saturating_mul(cells.full.saturating_add(windowed));
     let rows = tokens.saturating_mul(network.hidden_size).saturating_mul(4);
@@ -353,7 +353,8 @@ fn copies(network: &Network, tokens: u64, cells: Cells) -> Interval {
                 .saturating_add(rows.saturating_mul(embeddings)),
         )
     };
-    Interval::new(sum(2, 1), sum(4, 1), sum(4, 2))
+    let mask = if options.narrow_masks() { 2 } else { 4 };
+    Interval::new(sum(2, 1), sum(mask, 1), sum(mask, 2))
 }
 
 /// Layers in a row that are alike are computed in the same memory: three of them stand for all.
@@ -467,7 +468,7 @@ fn compute(
         outputs,
         copies: scheduled(options, prepared, false),
         // The first GPU casts the mask for all.
-        cast: matches!(device, Device::Gpu(0) | Device::Host),
+        cast: matches!(device, Device::Gpu(0) | Device::Host) && !options.narrow_masks(),
     };
     let with = |lent: bool, pass: Pass| {
         let parts = parts(network, options, prepared, (device, lent));
@@ -487,7 +488,11 @@ fn compute(
     };
     let most = expected.max(with(true, copied)) + Bytes::new(prepared.lent_output(device, network, outputs));
     let stream = Bytes::new(tokens.saturating_mul(network.hidden_size).saturating_mul(4));
-    let mask = Bytes::new(tokens.saturating_mul(pass.cells.0).saturating_mul(4));
+    let mask = if options.narrow_masks() {
+        Bytes::ZERO
+    } else {
+        Bytes::new(tokens.saturating_mul(pass.cells.0).saturating_mul(4))
+    };
     let (below, above) = if bounded(network, options) {
         (0.6, 1.5)
     } else {

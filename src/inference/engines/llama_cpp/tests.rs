@@ -212,8 +212,33 @@ fn experts_of_the_host_are_copied_one_tensor_at_a_time() {
         options.file.mix = Mix::find("Q6_K").expect("a mix");
         options.place.cpu_moe = 94;
         options.outputs = Some(1);
+        options.build = 5_200;
     });
     buffers(&found, &[774.0]);
+}
+
+/// Of a layer of Llama 3.1 8B with 512 tokens and no logits: the stream, its norm, and gate, up and their product, which before build
+/// 5780 took the place of the gate.
+#[test]
+fn gate_and_up_are_multiplied_into_a_tensor_of_their_own() {
+    let found = |build: u64, cells: u64| {
+        let started = started("llama-3.1-8b", cells, 1, |options| {
+            options.build = build;
+            options.outputs = Some(1);
+        });
+        started.gpus.first().expect("a GPU").compute.expected
+    };
+    let (before, after) = (found(5_700, 4096), found(5_800, 4096));
+    let product = Bytes::new(4 * 512 * 14_336);
+    let more = after.saturating_sub(before);
+    assert!(
+        more <= product && more >= product.scaled(0.7),
+        "{} more",
+        more.get()
+    );
+    // Masks in 16 bits for 512 x 65,536 pairs, and no copy in 32.
+    let (wide, narrow) = (found(9_300, 65_536), found(9_400, 65_536));
+    assert!(narrow < wide, "{} {}", narrow.get(), wide.get());
 }
 
 /// Two sequences and three drafts: the limits that the engine's own test states (ggml-org/llama.cpp `tests/test-arg-parser.cpp`).
