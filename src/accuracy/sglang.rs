@@ -18,7 +18,10 @@ use crate::units::Bytes;
 /// One line per measured quantity that a start on paper predicts.
 pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, String> {
     let options = options(record)?;
-    let job = serving::job(record, Engine::Sglang(options.clone()), cache(record)?)?;
+    let mut job = serving::job(record, Engine::Sglang(options.clone()), cache(record)?)?;
+    if let (None, Some(size)) = (serving::card(record), sized(record)) {
+        job.device.driver = size;
+    }
     let loaded = load(&job, &options);
     let found = budget(&job, &options, &loaded);
     let lines: Vec<Line> = measured
@@ -62,16 +65,21 @@ fn predicted(
             found.weights.into()
         }
         Quantity::KvBytesPerToken => {
+            // Keys and values are printed apart, each to two decimals.
+            let printed = printed(record)
+                .number("kv_gib")
+                .map_or(0.0, |gib| 0.01 / gib.max(0.01));
             let bytes = Bytes::new(found.cells.all());
-            Predicted::within(bytes, 0.005)
+            Predicted::within(bytes, 0.005 + printed)
         }
         Quantity::KvTokens => tokens(record, found, job, options)?,
         Quantity::KvCache if known_share(record) && serving::card(record).is_some() && whole(record) => {
             let [low, expected, high] = &found.pools;
+            let decimal = Bytes::from_gib(0.01);
             Predicted {
-                low: low.kept,
+                low: low.kept.saturating_sub(decimal),
                 expected: expected.kept,
-                high: high.kept,
+                high: high.kept + decimal,
             }
         }
         Quantity::CudaGraph => found.graphs.into(),
@@ -99,11 +107,19 @@ fn known_share(record: &Record) -> bool {
 }
 
 fn follows(record: &Record) -> bool {
-    row(record).is_some_and(|row| !row.fractions.is_empty()) || serving::card(record).is_some()
+    row(record)
+        .is_some_and(|row| !row.fractions.is_empty() || !row.reserves.is_empty() && sized(record).is_some())
+        || serving::card(record).is_some()
+}
+
+/// The size of a card that is named by nothing else ("24GB GPU").
+fn sized(record: &Record) -> Option<Bytes> {
+    let (size, _) = record.text("gpu")?.split_once("GB GPU")?;
+    size.trim().parse().ok().map(Bytes::from_gib)
 }
 
 /// Tokens from the free memory that the log prints before and after loading: the rest of the start is predicted. Both have
-/// two decimals.
+/// two decimals, and what is made between the second reading and the pool (handles, workspaces) takes up to 0.02 GiB.
 fn tokens(record: &Record, found: &Start, job: &InferenceJob, options: &Options) -> Option<Predicted> {
     let printed = printed(record);
     let weights = printed.number("weights_gib");
@@ -130,7 +146,7 @@ fn tokens(record: &Record, found: &Start, job: &InferenceJob, options: &Options)
         Bytes::new(pools(bytes, job, options, &found.settings, &found.cells).tokens)
     };
     Some(Predicted {
-        low: of(rest - 0.015),
+        low: of(rest - 0.035),
         expected: of(rest),
         high: of(rest + 0.015),
     })
@@ -151,7 +167,9 @@ fn row(record: &Record) -> Option<&'static Release> {
     let date = record.text("date").unwrap_or_default();
     release(version.unwrap_or(match date {
         date if date < "2025-01" => Version(0, 3, 0),
-        date if date < "2025-10" => Version(0, 4, 0),
+        date if date < "2025-06-10" => Version(0, 4, 0),
+        date if date < "2025-07" => Version(0, 4, 7),
+        date if date < "2025-10" => Version(0, 5, 0),
         date if date < "2026-04" => Version(0, 5, 3),
         _ => Version(0, 5, 10),
     }))

@@ -50,7 +50,7 @@ pub struct Encoder {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Network {
-    /// `model_type` of the text stack.
+    /// `model_type` of the text stack; of the whole model where that has a tower whose tensors are not counted.
     pub model_type: String,
     /// Width of the residual stream.
     pub hidden_size: u64,

@@ -84,6 +84,7 @@ impl Reference {
                 "deepseek_v32",
                 "glm4_moe",
                 "kimi_k2",
+                "kimi_k25",
                 "dots1",
             ]),
             complex_rotary: is(&["deepseek_v2", "llama4", "llama4_text"]),

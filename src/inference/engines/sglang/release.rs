@@ -21,6 +21,18 @@ pub struct Tier {
     pub many: u64,
 }
 
+/// What is left free of GPUs from a size on.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reserve {
+    /// Least total memory as the driver reports it.
+    pub from_gib: f64,
+    /// GiB.
+    pub gib: f64,
+    /// GiB more for each rank.
+    pub per_rank: f64,
+}
+
 /// The facts of one release and of those after it up to the next row.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +41,9 @@ pub struct Release {
     pub from: String,
     /// `mem_fraction_static` from so many tensor parallel ranks on, the most ranks first; empty where it follows from a rule.
     pub fractions: Vec<(u64, f64)>,
+    /// What is left free by size of the GPU, the largest first; empty where it follows from chunks and captured batches.
+    #[serde(default)]
+    pub reserves: Vec<Reserve>,
     /// Defaults by size of the GPU, the largest first.
     pub tiers: Vec<Tier>,
     /// Whether captured batches have the finer list of sizes.

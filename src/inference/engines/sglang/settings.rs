@@ -3,6 +3,7 @@
 
 use super::super::super::job::InferenceJob;
 use super::Options;
+use super::release::Reserve;
 use crate::model::{Mixer, Network};
 use crate::units::Bytes;
 
@@ -134,49 +135,74 @@ impl Settings {
             Backend::Aiter if settings.context > 8192 => share * release.aiter_share,
             _ => share,
         };
+        // Ranks that hold attention of their own share a chunk.
+        settings.chunk = (settings.chunk / options.attention_copies.max(1)).max(1);
         settings
     }
 
-    /// `mem_fraction_static`: a share by ranks up to 0.5.2, what a rule leaves of the card from then on; less for models
+    /// `mem_fraction_static`: a share by ranks up to 0.4.6, what a rule leaves of the card from then on; less for models
     /// with a vision tower.
     fn default_fraction(&self, asked: &InferenceJob, options: &Options, mib: f64) -> f64 {
         let ranks = asked.tensor.saturating_mul(asked.pipeline);
-        let by_ranks = options
-            .release
-            .fractions
-            .iter()
-            .find(|(from, _)| asked.tensor >= *from);
+        let release = options.release;
+        let by_ranks = release.fractions.iter().find(|(from, _)| asked.tensor >= *from);
         let share = match by_ranks {
             Some((_, share)) => *share,
             None if mib <= 0.0 => 0.88,
             None => {
-                let largest = self.largest as f64;
-                let mut reserve =
-                    512.0 + 1.5 * self.chunk.max(2048) as f64 + 2.0 * largest + 128.0 * ranks as f64;
-                if options.attention_copies > 1 {
-                    let each = if self.largest > 300 { 4.5 } else { 3.0 };
-                    reserve += each * largest * options.attention_copies as f64;
-                }
-                reserve += 8.0 * self.piecewise as f64;
-                if mib > 60.0 * 1024.0 {
-                    reserve = reserve.max(10_240.0);
-                }
-                reserve += match options.speculation {
+                let by_size = release.reserves.iter().find(|row| mib >= row.from_gib * 1024.0);
+                let reserve = match by_size {
+                    Some(row) => reserve_by_size(*row, ranks, options),
+                    None => self.reserve(options, ranks, mib),
+                };
+                let drafting = match options.speculation {
                     Some(Speculation::Standalone) => 6144.0,
                     Some(Speculation::Eagle) => 2048.0,
                     _ => 0.0,
                 };
-                ((mib - reserve) / mib * 1000.0).round() / 1000.0
+                ((mib - reserve - drafting) / mib * 1000.0).round() / 1000.0
             }
         };
-        let share = share * tower_factor(&asked.network, options.release.tower_by_size);
+        let share = share * tower_factor(&asked.network, release.tower_by_size);
         share.clamp(0.0, 1.0)
     }
+
+    /// MiB that are left free for chunks, captured batches and ranks.
+    fn reserve(&self, options: &Options, ranks: u64, mib: f64) -> f64 {
+        let largest = self.largest as f64;
+        let mut reserve = 512.0 + 1.5 * self.chunk.max(2048) as f64 + 2.0 * largest + 128.0 * ranks as f64;
+        if options.attention_copies > 1 {
+            let each = if self.largest > 300 { 4.5 } else { 3.0 };
+            reserve += each * largest * options.attention_copies as f64;
+        }
+        reserve += 8.0 * self.piecewise as f64;
+        if mib > 60.0 * 1024.0 {
+            reserve = reserve.max(10_240.0);
+        }
+        reserve
+    }
 }
+
+/// MiB that are left free by size of the card: a part for each rank, and more beside attention with copies.
+fn reserve_by_size(row: Reserve, ranks: u64, options: &Options) -> f64 {
+    let copies = if options.attention_copies > 1 { 4.0 } else { 0.0 };
+    (row.gib + row.per_rank * ranks as f64 + copies) * 1024.0
+}
+
+/// Layers and width of towers that belong to a model and whose tensors are not counted (`vision_config` of
+/// moonshotai/Kimi-K2.5).
+const UNCOUNTED: [(&str, u64, u64); 1] = [("kimi_k25", 27, 1152)];
 
 /// What is left of the share beside a vision tower: 0.95, and less for larger towers. The blocks of a tower are counted by
 /// their norms' width, which is the tower's hidden size.
 fn tower_factor(network: &Network, by_size: bool) -> f64 {
+    if let Some((_, layers, width)) = UNCOUNTED.iter().find(|(kind, ..)| *kind == network.model_type) {
+        return if by_size {
+            factor_by_size(*layers, *width)
+        } else {
+            0.95
+        };
+    }
     let Some(tower) = network.towers.iter().find(|tower| !tower.tensors.is_empty()) else {
         return 1.0;
     };
@@ -194,7 +220,11 @@ fn tower_factor(network: &Network, by_size: bool) -> f64 {
         .filter(|(_, other)| other == width)
         .map(|(copies, _)| copies)
         .sum();
-    let width = *width as f64;
+    factor_by_size(layers, *width)
+}
+
+fn factor_by_size(layers: u64, width: u64) -> f64 {
+    let width = width as f64;
     let relative = layers as f64 * width * width / (24.0 * 1024.0 * 1024.0);
     0.95 * (1.0 - 0.1 * (relative - 1.0)).clamp(0.8, 1.05)
 }
@@ -256,7 +286,7 @@ pub fn sizes(largest: u64, fine: bool, drafts: bool) -> u64 {
     if fine {
         first + count(16, upto(256), 8) + count(272, upto(496), 16) + count(512, largest, 32)
     } else {
-        first + count(16, largest, 8)
+        first + count(16, upto(256), 8) + count(272, largest, 16)
     }
 }
 
@@ -316,6 +346,7 @@ mod tests {
         assert_eq!(sizes(8, false, false), 4);
         assert_eq!(sizes(80, false, false), 13);
         assert_eq!(sizes(160, false, false), 23);
+        assert_eq!(sizes(512, false, false), 51);
         assert_eq!(sizes(8, true, false), 4);
         assert_eq!(sizes(512, true, false), 52);
         assert_eq!(piecewise_sizes(16_384), 74);

@@ -135,7 +135,7 @@ fn the_default_share_follows_from_the_card() {
 }
 
 #[test]
-fn up_to_0_5_2_the_share_follows_from_the_ranks() {
+fn up_to_0_4_6_the_share_follows_from_the_ranks() {
     for (version, tensor, expected) in [
         (Version(0, 4, 3), 1, 0.88),
         (Version(0, 4, 3), 4, 0.85),
@@ -146,6 +146,51 @@ fn up_to_0_5_2_the_share_follows_from_the_ranks() {
         let job = asked("llama-3.1-70b", tensor, &options);
         assert!((Settings::of(&job, &options).fraction - expected).abs() < 1e-9);
     }
+}
+
+/// Pull 7054; the cards of sgl-010 and sgl-016 leave shares of 0.879 and 0.817 to 0.818.
+#[test]
+fn before_0_5_3_a_reserve_by_size_of_the_card_is_left() {
+    for (mib, tensor, copies, expected) in [
+        (24_564, 1, 1, 0.879),
+        (16_303, 1, 1, 0.818),
+        (81_559, 1, 1, 0.874),
+        (81_559, 8, 1, 0.831),
+        (81_559, 8, 8, 0.78),
+        (143_771, 8, 1, 0.886),
+        (196_288, 8, 1, 0.833),
+    ] {
+        let mut options = Options::new(release(Version(0, 5, 1)).expect("a release"));
+        options.attention_copies = copies;
+        let mut job = asked("llama-3.1-70b", tensor, &options);
+        job.device.driver = Bytes::from_mib(mib);
+        let found = Settings::of(&job, &options);
+        assert!(
+            (found.fraction - expected).abs() < 1e-9,
+            "{mib} MiB: {}",
+            found.fraction
+        );
+        let tier = if mib > 160 << 10 {
+            16_384
+        } else if mib > 35 << 10 {
+            8192
+        } else {
+            2048
+        };
+        assert_eq!(found.chunk, tier / copies);
+    }
+}
+
+/// sgl-006: 160.63 GiB of cache from 209.98 of 283.56 GiB that were free, on a card of 288 GB beside the tower of Kimi K2.5.
+#[test]
+fn a_tower_that_is_not_counted_takes_its_part_of_the_share() {
+    let options = Options::new(release(Version(0, 5, 3)).expect("a release"));
+    let mut job = asked("kimi-k2.5", 8, &options);
+    job.device.driver = Bytes::from_mib(294_896);
+    job.device.nvidia = false;
+    let fraction = Settings::of(&job, &options).fraction;
+    let pool = 209.98 - 283.56 * (1.0 - fraction);
+    assert!((pool - 160.63).abs() < 0.3, "{fraction}: {pool}");
 }
 
 /// Free before and after loading, share, and the tokens that follow.

@@ -65,7 +65,8 @@ pub fn mistral3(c: &Config<'_>) -> Network {
 
 /// `kimi_k25`: the text is DeepSeek-V3's and decides about tying; the tower is left out, as in the published counts.
 pub fn kimi_k25(c: &Config<'_>) -> Network {
-    let network = text(c, "deepseek_v3", false);
+    let mut network = text(c, "deepseek_v3", false);
+    network.model_type = "kimi_k25".to_owned();
     let outer = Keys::new(c).outer();
     outer.known(&[
         "tie_word_embeddings",
