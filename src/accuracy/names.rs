@@ -31,6 +31,7 @@ const SAME: &[(&str, &str)] = &[
     ("mixtral-46.7b", "mixtral-8x7b"),
     ("yi-1.5-34b", "yi-34b"),
     ("yi-1.5-6b", "yi-6b"),
+    ("devstral-small", "mistral-small-24b"),
 ];
 
 /// The words of a name: letters, digits and points.

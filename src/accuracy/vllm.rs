@@ -1,6 +1,8 @@
 //! From a log of vLLM (`vllm.jsonl`) to a start of the engine on paper, and from that to the quantities that the log prints.
 //! Settings that a log does not print have the release's defaults.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use super::names;
@@ -13,6 +15,7 @@ use crate::inference::vllm::format::{Mxfp4Kernel, WeightFormat};
 use crate::inference::vllm::{
     CacheFormat, Device, Job, Release, SamplerKernel, Start, release, releases, start,
 };
+use crate::inference::weights::quantisation::KEPT_BY_NVFP4;
 use crate::memory::Interval;
 use crate::model::Network;
 use crate::model::catalogue;
@@ -108,11 +111,13 @@ pub fn lines(record: &Record, measured: &[Measurement]) -> Result<Vec<Line>, Str
 }
 
 /// Whether format and model say which tensors are quantised. Mixed checkpoints list what they leave out, and the logs do not
-/// repeat the list; GGUF mixes have a type per tensor; a tower beside the text is not in the catalogue.
+/// repeat the list, but for one producer's, who leaves out what is usual; GGUF mixes have a type per tensor; a tower beside the text is
+/// not in the catalogue.
 fn states_its_weights(record: &Record) -> bool {
     let format = record.text("quantization").unwrap_or_default();
     let name = record.text("model").unwrap_or_default();
-    !(format.starts_with("modelopt") || format == "gguf" || name.contains("NVFP4") || name.contains("llava"))
+    let own = name.contains("NVFP4") && !name.starts_with("RedHatAI/");
+    !(format.starts_with("modelopt") || format == "gguf" || own || name.contains("llava"))
 }
 
 fn predicted(quantity: Quantity, found: &Start, job: &Job<'_>) -> Option<Predicted> {
@@ -229,6 +234,13 @@ fn release_of(record: &Record) -> Result<&'static Release, String> {
     let row = match number {
         Some(version) => release(version).or(rows.first()),
         None if v1 => release(Version(0, 11, 0)),
+        // No release before 0.7 knew the model of 2025, and Marlin's kernels of experts came with 0.8 (vllm pull 14447).
+        None if record.text("arch_key") == Some("DeepSeek-R1") => {
+            let later = record
+                .text("quantization")
+                .is_some_and(|format| format.contains("wna16"));
+            release(Version(0, if later { 8 } else { 7 }, 0))
+        }
         None => release(Version(0, 6, 5)),
     };
     row.ok_or("no release is known".into())
@@ -288,6 +300,10 @@ fn job<'a>(record: &Record, network: &'a Network) -> Result<Job<'a>, String> {
         _ => DType::Bf16,
     };
     job.weights = weights(record)?;
+    if job.weights == WeightFormat::Nvfp4 {
+        static KEPT: LazyLock<[String; 1]> = LazyLock::new(|| KEPT_BY_NVFP4.map(str::to_owned));
+        job.left_out = KEPT.as_slice();
+    }
     job.cache = cache(record);
     job.state_bytes = 4;
     job.positions = match entry_of(record) {

@@ -69,6 +69,9 @@ pub struct Release {
     pub hybrid_prefix: bool,
     /// Whether latent attention is cached as a latent.
     pub latent_cache: bool,
+    /// Whether the projections of latent attention are kept multiplied with each other, too.
+    #[serde(default)]
+    pub latent_products: bool,
     /// To what a latent vector is rounded up by V0, in bytes.
     pub latent_page_multiple: u64,
     /// Whether "GPU KV cache size" is concurrency times length instead of blocks times block size.

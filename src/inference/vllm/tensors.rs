@@ -5,7 +5,7 @@
 use super::caching::{Caching, Repeat};
 use super::format::{Matrix, WeightFormat, bias_rows};
 use super::job::{Job, Mesh};
-use crate::model::{Layer, Mixer, Role, Split, Tensor};
+use crate::model::{Latent, Layer, Mixer, Role, Split, Tensor};
 use crate::units::{Bytes, DType};
 
 /// Rows of embedding and head are padded to a multiple of this (`DEFAULT_VOCAB_PADDING_SIZE`).
@@ -24,7 +24,7 @@ pub struct Weights {
     pub most: Bytes,
     /// Tables of rotary embeddings among them.
     pub rotary: Bytes,
-    /// 16-bit copies of absorbed latent projections among them.
+    /// Copies and products of latent projections among them.
     pub latent_copies: Bytes,
 }
 
@@ -168,8 +168,8 @@ struct Built {
     mixer: usize,
     /// Elements of a row of the rotary table.
     rotary: Option<u64>,
-    /// Absorbed copies of a latent projection.
-    copies: [u64; 2],
+    /// Copies and products of latent projections.
+    copies: [u64; 3],
 }
 
 fn built(layer: &Layer, job: &Job<'_>) -> Built {
@@ -183,30 +183,42 @@ fn built(layer: &Layer, job: &Job<'_>) -> Built {
     }
 }
 
-fn mixer_extras(mixer: &Mixer, job: &Job<'_>) -> (Option<u64>, [u64; 2]) {
+fn mixer_extras(mixer: &Mixer, job: &Job<'_>) -> (Option<u64>, [u64; 3]) {
     match mixer {
-        Mixer::Attention(attention) => (attention.rotary.then_some(attention.rotary_dim), [0; 2]),
-        Mixer::Latent(latent) => {
-            let heads = latent.heads.div_ceil(job.mesh.attention_ranks());
-            let absorbed = |width: u64| match job.release.latent_cache {
-                true => bytes_of(
-                    heads.saturating_mul(width).saturating_mul(latent.kv_rank),
-                    job.dtype,
-                ),
-                false => 0,
-            };
-            (
-                Some(latent.rope_dim),
-                [absorbed(latent.nope_dim), absorbed(latent.value_dim)],
-            )
-        }
+        Mixer::Attention(attention) => (attention.rotary.then_some(attention.rotary_dim), [0; 3]),
+        Mixer::Latent(latent) => (Some(latent.rope_dim), latent_copies(latent, job)),
         Mixer::Several(parts) => parts
             .iter()
             .map(|part| mixer_extras(part, job))
             .find(|(rotary, _)| rotary.is_some())
             .unwrap_or_default(),
-        _ => (None, [0; 2]),
+        _ => (None, [0; 3]),
     }
+}
+
+/// What is kept of latent projections beside them: keys' and values' parts in 16 bits, or the products of queries with keys' and of
+/// values' with the output, in eight bits where the projections are, and the rotated part of queries.
+fn latent_copies(latent: &Latent, job: &Job<'_>) -> [u64; 3] {
+    if !job.release.latent_cache {
+        return [0; 3];
+    }
+    let heads = latent.heads.div_ceil(job.mesh.attention_ranks());
+    let each = heads.saturating_mul(latent.kv_rank);
+    if !job.release.latent_products {
+        let part = |width: u64| bytes_of(each.saturating_mul(width), job.dtype);
+        return [part(latent.nope_dim), part(latent.value_dim), 0];
+    }
+    let hidden = job.network.hidden_size;
+    let queries = latent.query_rank.unwrap_or(hidden);
+    let product = |width: u64| {
+        let elements = each.saturating_mul(width);
+        match job.weights {
+            WeightFormat::Fp8Tensor | WeightFormat::Fp8Channel | WeightFormat::Fp8Block => elements,
+            _ => bytes_of(elements, job.dtype),
+        }
+    };
+    let rotated = heads.saturating_mul(latent.rope_dim).saturating_mul(queries);
+    [product(queries), product(hidden), bytes_of(rotated, job.dtype)]
 }
 
 /// Where a tensor stands in the order of creation.

@@ -5,6 +5,10 @@ use serde_json::Value;
 use super::format::WeightFormat;
 use crate::model::{Role, Tensor};
 
+/// What the producers of NVFP4 checkpoints leave in 16 bits besides: gated linear attention (the cards of
+/// PassingByPixels/Qwen3.8-27B-NVFP4, ModelOpt 0.45, and lokeshe09/Qwen3.8-27B-NVFP4, llm-compressor; vllm-056).
+pub const KEPT_BY_NVFP4: [&str; 1] = ["linear_attn"];
+
 /// A format, the tensors that it leaves alone, and where it comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantisation {
@@ -27,10 +31,13 @@ impl Quantisation {
     }
 
     /// A format that leaves out what it leaves out by default.
-    pub const fn by_default(format: WeightFormat) -> Self {
+    pub fn by_default(format: WeightFormat) -> Self {
         Self {
             format,
-            left_out: Vec::new(),
+            left_out: match format {
+                WeightFormat::Nvfp4 { .. } => KEPT_BY_NVFP4.iter().map(|part| (*part).to_owned()).collect(),
+                _ => Vec::new(),
+            },
             released: false,
         }
     }
@@ -240,6 +247,9 @@ mod tests {
         assert!(of(awq, Role::Mixer, "self_attn.q_proj.weight", &[8, 8]));
         assert!(!of(awq, Role::Router, "mlp.gate.weight", &[8, 8]));
         assert!(!of(awq, Role::Mixer, "conv1d.weight", &[8, 1, 4]));
+        let nvfp4 = WeightFormat::Nvfp4 { static_inputs: true };
+        assert!(of(nvfp4, Role::Mixer, "self_attn.q_proj.weight", &[8, 8]));
+        assert!(!of(nvfp4, Role::Mixer, "linear_attn.out_proj.weight", &[8, 8]));
         assert!(!of(
             WeightFormat::Mxfp4,
             Role::Mixer,
