@@ -42,10 +42,12 @@ fn predicted(record: &Record, quantity: Quantity, found: &Start) -> Option<Predi
         Quantity::KvCache if printed(record).number("peak_profiling_gib").is_some() => {
             let free = free(record)?;
             let of = |free: f64| Bytes::from_gib(free.max(0.0)).scaled(found.settings.fraction);
+            // It has two decimals itself.
+            let decimal = Bytes::from_gib(0.005);
             Predicted {
-                low: of(free - 0.01),
+                low: of(free - 0.01).saturating_sub(decimal),
                 expected: of(free),
-                high: of(free + 0.01),
+                high: of(free + 0.01) + decimal,
             }
         }
         Quantity::FreeForPool if stated(record) && known_card(record) => Predicted::from(found.free),
@@ -134,7 +136,10 @@ fn options(record: &Record) -> Result<Options, String> {
     options.block = flags.whole("tokens_per_block");
     options.batch = flags.whole("max_batch_size");
     options.input = flags.whole("max_input_len");
-    let sequence = flags.whole("max_input_len").zip(flags.whole("max_output_len"));
+    let input = flags
+        .whole("max_input_len")
+        .or(Some(row.input).filter(|input| *input > 0));
+    let sequence = input.zip(flags.whole("max_output_len"));
     options.length = flags
         .whole("max_seq_len")
         .or(sequence.map(|(input, output)| input.saturating_add(output)));

@@ -21,6 +21,12 @@ pub struct Release {
     pub batch: u64,
     /// `max_num_tokens`; zero where a build takes all prompts of a batch at once.
     pub tokens: u64,
+    /// `max_input_len`; zero where a prompt may be as long as a request.
+    #[serde(default)]
+    pub input: u64,
+    /// `max_output_len`; zero where a request may be as long as the model's positions.
+    #[serde(default)]
+    pub output: u64,
     /// Where this was read.
     pub source: String,
 }

@@ -47,9 +47,19 @@ impl Settings {
             false => Backend::TensorRt,
         });
         let packed = options.packed || backend == Backend::PyTorch;
-        let own = asked.network.max_positions.unwrap_or(0).max(asked.length());
-        let length = options.length.unwrap_or(own);
-        let input = options.input.unwrap_or(length).min(length);
+        let built = backend == Backend::TensorRt;
+        // A prompt that is asked for is built for.
+        let usual = if built { release.input.max(asked.prompt) } else { 0 };
+        let own = match (built, release.output) {
+            (true, 1..) => options.input.unwrap_or(usual).saturating_add(release.output),
+            _ => asked.network.max_positions.unwrap_or(0),
+        };
+        let length = options.length.unwrap_or(own.max(asked.length()));
+        let input = match (options.input, built && release.input > 0) {
+            (Some(input), _) => input.min(length),
+            (None, true) => usual.min(length),
+            (None, false) => length,
+        };
         let batch = options.batch.unwrap_or(release.batch).max(1);
         let all = batch.saturating_mul(input);
         let tokens = match (packed, options.tokens, release.tokens) {
@@ -212,9 +222,9 @@ pub fn budget(asked: &InferenceJob, options: &Options, loaded: &[Weights]) -> St
     tightest.unwrap_or_else(|| stage(asked, options, settings, 0..0, Weights::default(), (true, true)))
 }
 
-/// Embedding and head are two tensors in an engine that TensorRT built, also where the model ties them, and the embedding is
-/// whole on every rank (`use_parallel_embedding` is off by default).
-fn engine_extras(network: &Network, asked: &InferenceJob, (first, last): (bool, bool)) -> Bytes {
+/// What an engine that TensorRT built holds beside a rank's tensors: the embedding is whole on every rank
+/// (`use_parallel_embedding` is off by default), and a head that the model ties is a second tensor.
+fn engine_extras(network: &Network, asked: &InferenceJob, (first, last): (bool, bool)) -> [Bytes; 2] {
     let width = (asked.compute.bits() / 8).max(1);
     let table = padded_vocabulary(network.vocabulary)
         .saturating_mul(network.hidden_size)
@@ -230,21 +240,25 @@ fn engine_extras(network: &Network, asked: &InferenceJob, (first, last): (bool, 
     } else {
         0
     };
-    Bytes::new(whole.saturating_add(head))
+    [Bytes::new(whole), Bytes::new(head)]
 }
 
 fn weights(asked: &InferenceJob, settings: Settings, loaded: Weights, ends: (bool, bool)) -> Interval {
     match settings.backend {
+        // Tables of rotary embeddings are made beside what is loaded (trt-020).
         Backend::PyTorch => Interval::new(
-            loaded.allocated,
-            loaded.reserved,
+            loaded.allocated.saturating_sub(loaded.rotary),
+            loaded.reserved.saturating_sub(loaded.rotary),
             loaded.reserved + Bytes::from_gib(0.2),
         ),
         // The file has the tensors without tails, no rotary tables and no absorbed copies.
         Backend::TensorRt => {
             let tensors = loaded.raw.saturating_sub(loaded.rotary + loaded.latent_copies);
-            let expected = tensors + engine_extras(&asked.network, asked, ends);
-            Interval::new(expected.scaled(0.99), expected, expected.scaled(1.02))
+            let [embedding, head] = engine_extras(&asked.network, asked, ends);
+            // A tied head is shared where that is asked for (`use_embedding_sharing`; trt-023).
+            let shared = tensors + embedding;
+            let expected = shared + head;
+            Interval::new(shared.scaled(0.99), expected, expected.scaled(1.02))
         }
     }
 }

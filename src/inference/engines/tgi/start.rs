@@ -280,7 +280,7 @@ pub fn budget(asked: &InferenceJob, options: &Options, loaded: &[Weights]) -> St
         parts.reserved + Bytes::from_gib(0.2),
     );
     let activations = activations(asked, settings, options.release.logits);
-    let outside = outside(asked);
+    let outside = outside(asked) + Interval::exact(workspace(settings.kernel));
     let cell = cell(asked, 0..size);
     let warm = Bytes::new(cell) * settings.warm;
     let taken = weights + activations + outside;
@@ -360,6 +360,15 @@ fn gib(low: f64, expected: f64, high: f64) -> Interval {
         Bytes::from_gib(expected),
         Bytes::from_gib(high),
     )
+}
+
+/// The workspace that all states of FlashInfer share, and 8 MiB of whole numbers for each of the three before the graphs
+/// (`layers/attention/flashinfer.py` get_workspace; `flash_causal_lm.py` FlashCausalLM; flashinfer `decode.py`, `prefill.py`).
+const fn workspace(kernel: Kernel) -> Bytes {
+    match kernel {
+        Kernel::FlashInfer => Bytes::from_mib(128 + 3 * 8),
+        Kernel::Paged | Kernel::FlashDecoding => Bytes::ZERO,
+    }
 }
 
 /// The context with kernels, and NCCL: 0.4 to 0.7 GiB beside a pool on an RTX 3090 (tgi-018, tgi-019), 1.8 with a driver that
