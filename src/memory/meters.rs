@@ -17,6 +17,8 @@ pub enum Pattern {
     Sharded,
     /// FSDP1 and ZeRO 1 to 3: the same with flat buffers, which fit into few freed blocks.
     Flattened,
+    /// `generate()`: a prompt, then steps of one token.
+    Generated,
 }
 
 /// Reserved over what the streams of a rank need together, on a card with room to spare: low, expected, high. Where one stream
@@ -24,7 +26,7 @@ pub enum Pattern {
 /// are sharded the 1st and the 93rd, since a few small models reserve several times their peak, and published runs with
 /// expandable segments next to nothing beyond it: torchtitan run_train.sh) over the traced runs with the
 /// real allocator: field reserved_after or reserved of the traces in tests/measured, 330 runs on one GPU, 96 with DDP,
-/// 45 with tensor parallelism alone, 313 with FSDP2, 166 with FSDP1 and ZeRO 1 to 3. Full
+/// 45 with tensor parallelism alone, 313 with FSDP2, 166 with FSDP1 and ZeRO 1 to 3, 284 of `generate()`. Full
 /// recomputation has the longest tail: blocks come in more sizes over a smaller footprint. Its figures on one GPU join those
 /// traces and published runs with their `nvidia-smi` reading less what lies outside the pool (fms-acceleration records
 /// of tests/measured/training.jsonl, all with full recomputation, where the card was not full).
@@ -38,6 +40,7 @@ const fn surplus(pattern: Pattern, recomputed: bool) -> (f64, f64, f64) {
         (Pattern::Sharded, true) => (0.0, 0.16, 0.46),
         (Pattern::Flattened, false) => (0.0, 0.155, 0.40),
         (Pattern::Flattened, true) => (0.04, 0.255, 0.60),
+        (Pattern::Generated, _) => (0.006, 0.05, 0.24),
     }
 }
 
@@ -155,6 +158,7 @@ mod tests {
             Pattern::Divided,
             Pattern::Sharded,
             Pattern::Flattened,
+            Pattern::Generated,
         ] {
             let allocated = gib(70.0, 100.0, 150.0);
             let reserved = reserved(allocated, (Bytes::ZERO, Bytes::ZERO), pattern, false);

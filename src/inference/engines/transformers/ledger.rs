@@ -146,7 +146,7 @@ fn finish(
     let bounds = bounds(job, options);
     let (below, above) = bounds;
     let Judged { allocated, need, fit } = judge(peak, bounds, job.device.usable);
-    let reserved = meters::reserved(allocated, (Bytes::ZERO, Bytes::ZERO), Pattern::Single, false);
+    let reserved = meters::reserved(allocated, (Bytes::ZERO, Bytes::ZERO), Pattern::Generated, false);
     let context = meters::context();
     let temporaries = peak.saturating_sub(weights + cache + state);
     let exact = Interval::exact;
