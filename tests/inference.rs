@@ -551,6 +551,61 @@ fn a_drafting_model_is_loaded_beside_and_shares_the_blocks() {
     );
 }
 
+/// Heads on the hidden states: layers like the model's, and the matrix that joins what they are given.
+#[test]
+fn a_head_on_the_hidden_states_drafts_with_a_layer_of_its_own() {
+    let started = |head: &str, version: &str| {
+        let mut question = on_vllm("h100-sxm-80gb");
+        question = with(question, "inference", "engine_version", json!(version));
+        question = with(question, "inference", "num_speculative_tokens", json!(4));
+        with(question, "inference", "draft_model", json!(head))
+    };
+    let mut alone = started("eagle", "0.22.1");
+    for key in ["num_speculative_tokens", "draft_model"] {
+        alone["inference"].as_object_mut().expect("fields").remove(key);
+    }
+    let alone = ask(alone);
+    let (hidden, keys, inner) = (4096_u64, 1024_u64, 14_336_u64);
+    let layer = 2 * hidden * hidden + 2 * hidden * keys + 3 * hidden * inner;
+    for (head, parameters, layers) in [
+        ("eagle", layer + 2 * hidden * hidden, 1),
+        (
+            "eagle3",
+            layer + hidden * hidden + 2 * hidden * keys + 3 * hidden * hidden + 32_000 * hidden,
+            1,
+        ),
+        ("dflash", 5 * layer + 5 * hidden * hidden, 5),
+        (
+            "dflash:2x1024",
+            2 * (layer - 3 * hidden * (inner - 1024)) + 2 * hidden * hidden,
+            2,
+        ),
+    ] {
+        let answer = ask(started(head, "0.22.1"));
+        let more = part(&answer, "weights") - part(&alone, "weights");
+        // Norms, and a rotary table of 131,072 positions, come on top.
+        let table = 131_072 * 128 * 2;
+        let expected = 2 * parameters + table;
+        assert!(
+            more.abs_diff(expected) <= 4 << 20,
+            "{head}: {more}, not {expected}"
+        );
+        let each = 2 * keys * 2 * 8192;
+        assert_eq!(
+            part(&answer, "kv_cache") - part(&alone, "kv_cache"),
+            layers * each,
+            "{head}"
+        );
+    }
+    for (head, version) in [("eagle3", "0.8.0"), ("dflash", "0.19.1")] {
+        let field = "inference.draft_model".to_string();
+        assert_eq!(
+            refused(started(head, version)),
+            [("not_supported_by_engine".to_string(), field)]
+        );
+    }
+}
+
 #[test]
 fn validate_knows_an_inference_request() {
     let question = with(four(), "inference", "tensor_parallel_size", json!(3));

@@ -4,6 +4,7 @@
 //! hardware.
 
 pub mod catalogue;
+pub mod draft_head;
 pub mod import;
 pub mod layer;
 pub mod network;

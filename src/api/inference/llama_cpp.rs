@@ -67,6 +67,7 @@ pub fn options(given: &Given, model: &Model, gpus: u64, report: &mut Report) -> 
         ubatch: given.integer(InputId::PhysicalBatch)?,
         batch: given.integer(InputId::LogicalBatch)?,
         unified: unified.unwrap_or(sequences == 1 || fork || build < APART_SINCE),
+        apart: unified.is_none() && !fork && build >= APART_SINCE,
         swa_full: given.toggle(InputId::SwaFull) == Some(true),
         offload_cache: given.toggle(InputId::KvOffload) != Some(false),
         mapped: given.toggle(InputId::Mmap) != Some(false),
@@ -75,7 +76,7 @@ pub fn options(given: &Given, model: &Model, gpus: u64, report: &mut Report) -> 
         slice: given.integer(InputId::AttentionSlice).unwrap_or(0),
         outputs: typed(InputId::OutputsMax),
         drafts: drafts(given, report),
-        drafter: drafter(given, report),
+        drafter: drafter(given, None, report),
         projector: tower(given, network, report),
     };
     check(given, &options, network, report);

@@ -8,6 +8,7 @@ use super::division::{copies, indivisible};
 use super::{llama_cpp, sglang, tensorrt, tgi, transformers, vllm};
 use crate::inference::release::{Row, row};
 use crate::inference::{Engine, Version};
+use crate::model::draft_head::DraftHead;
 use crate::model::{Network, catalogue};
 use crate::request::{Availability, InputId, ServerId};
 use crate::warn::Issue;
@@ -82,9 +83,23 @@ pub fn released<R: Row>(
     found
 }
 
-/// The model that drafts.
-pub fn drafter(given: &Given, report: &mut Report) -> Option<Arc<Network>> {
+/// The head on the model's hidden states that drafts, where the draft model names one.
+pub fn draft_head(given: &Given) -> Option<DraftHead> {
+    DraftHead::read(&given.text(InputId::DraftModel)?)
+}
+
+/// The model that drafts, or the head on the hidden states of `model`.
+pub fn drafter(given: &Given, model: Option<&Network>, report: &mut Report) -> Option<Arc<Network>> {
     let name = given.text(InputId::DraftModel)?;
+    if let (Some(model), Some(head)) = (model, DraftHead::read(&name)) {
+        return match head.network(model) {
+            Ok(network) => Some(Arc::new(network)),
+            Err(why) => {
+                report.error("not_supported_by_model", InputId::DraftModel, why);
+                None
+            }
+        };
+    }
     let found = catalogue::find(&name).and_then(catalogue::Entry::shared);
     if found.is_none() {
         report.add(

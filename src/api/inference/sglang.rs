@@ -3,7 +3,7 @@
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
 use super::division::indivisible;
-use super::settings::{drafter, released};
+use super::settings::{draft_head, drafter, released};
 use crate::inference::engines::sglang::Options;
 use crate::inference::engines::sglang::release::releases;
 use crate::inference::engines::sglang::settings::{Backend, Speculation};
@@ -66,7 +66,7 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
             Some(_) => given.integer(InputId::SpeculativeTokens).unwrap_or(0),
             None => 0,
         },
-        drafter: drafter(given, report),
+        drafter: drafter(given, Some(network), report),
         adapters: (slots > 0).then(|| adapters(slots, rank)),
     };
     check(given, &options, network, report);
@@ -205,6 +205,13 @@ fn drafting(given: &Given, options: &Options, network: &Network, tensor: u64, re
     };
     if kind == Speculation::Standalone && options.drafter.is_none() && !given.has(InputId::DraftModel) {
         report.error("missing", InputId::DraftModel, "STANDALONE needs a draft model.");
+    }
+    if kind == Speculation::Standalone && draft_head(given).is_some() {
+        report.error(
+            "unsupported_combination",
+            InputId::DraftModel,
+            "STANDALONE drafts with a model of its own; a head on the hidden states belongs to EAGLE.",
+        );
     }
     if kind == Speculation::Ngram && given.has(InputId::DraftModel) {
         report.warn("not_used", InputId::DraftModel, "N-grams need no model.");

@@ -3,11 +3,12 @@
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
 use super::division::indivisible;
-use super::settings::{drafter, released};
+use super::settings::{draft_head, drafter, released};
 use crate::inference::Version;
 use crate::inference::engines::vllm::Options;
 use crate::inference::vllm::{Adapters, EntryPoint, Release, SamplerKernel, releases};
 use crate::model::Network;
+use crate::model::draft_head::Kind;
 use crate::request::InputId;
 use crate::units::Bytes;
 
@@ -52,7 +53,7 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
         },
         adapters: adapters(given),
         drafts: given.integer(InputId::SpeculativeTokens).unwrap_or(0),
-        drafter: drafter(given, report),
+        drafter: drafter(given, Some(network), report),
         state_bytes: match given.choice(InputId::StateDtype) {
             Some("float32") => 4,
             Some(_) => 2,
@@ -159,12 +160,16 @@ fn check(given: &Given, options: &Options, network: &Network, version: Version, 
                 "A draft model needs the number of tokens that it drafts.",
             );
         }
-        if options.v1 && version < Version(0, 15, 0) {
-            report.error(
-                "not_supported_by_engine",
-                InputId::DraftModel,
-                "V1 has no draft models up to 0.14.",
-            );
+        let known = match draft_head(given).map(|head| head.kind) {
+            None if options.v1 => Some((Version(0, 15, 0), "V1 has no draft models up to 0.14.")),
+            Some(Kind::Eagle | Kind::Eagle3) => {
+                Some((Version(0, 8, 5), "EAGLE's heads are known from vLLM 0.8.5 on."))
+            }
+            Some(Kind::DFlash) => Some((Version(0, 20, 0), "DFlash is known from vLLM 0.20 on.")),
+            None => None,
+        };
+        if let Some((_, why)) = known.filter(|(from, _)| version < *from) {
+            report.error("not_supported_by_engine", InputId::DraftModel, why);
         }
     } else if options.drafts > 0 && network.next_token_tensors.is_empty() {
         report.error(

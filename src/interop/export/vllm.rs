@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Body;
 use super::sheet::Sheet;
 use crate::interop::shell::Command;
+use crate::model::draft_head::DraftHead;
 use crate::request::InputId;
 
 pub(super) fn write(sheet: &mut Sheet<'_>) -> Body {
@@ -166,7 +167,11 @@ fn drafts(sheet: &mut Sheet<'_>, command: &mut Command) {
     }
     let drafter = if sheet.typed(InputId::DraftModel) {
         sheet.note("The drafter is named as in the catalogue: give the path of its checkpoint.");
-        json!({"model": sheet.word(InputId::DraftModel), "num_speculative_tokens": tokens})
+        let name = sheet.word(InputId::DraftModel);
+        match DraftHead::read(name).map(|head| head.kind) {
+            None => json!({"model": name, "num_speculative_tokens": tokens}),
+            Some(kind) => json!({"method": kind.key(), "model": name, "num_speculative_tokens": tokens}),
+        }
     } else {
         json!({"method": "mtp", "num_speculative_tokens": tokens})
     };

@@ -7,6 +7,7 @@ use super::commands::{Flag, flags, read};
 use super::findings::Findings;
 use super::mapping::Kind::{Model, Nothing, Number, Truth, Whole, Word, Words};
 use super::mapping::{DTYPES, Row, text, whole};
+use crate::model::draft_head::DraftHead;
 use crate::request::InputId as Id;
 
 const VLLM: &[Row] = &[
@@ -395,9 +396,13 @@ fn vllm_alone(findings: &mut Findings, flag: &Flag) -> bool {
             if let Some(tokens) = config.get("num_speculative_tokens").and_then(whole) {
                 findings.set(Id::SpeculativeTokens, tokens, flag.text());
             }
+            let head = config
+                .get("method")
+                .map(text)
+                .filter(|method| DraftHead::read(method).is_some());
             if let Some(model) = config.get("model").map(text) {
-                let id = super::catalogued(&model).unwrap_or(&model).to_owned();
-                findings.set(Id::DraftModel, id, flag.text());
+                let id = super::catalogued(&model).map(str::to_owned);
+                findings.set(Id::DraftModel, id.or(head).unwrap_or(model), flag.text());
             }
             true
         }

@@ -341,7 +341,7 @@ pub(super) static DRAFT_MODEL: Input = setting(
 )
 .advanced()
 .serving(DRAFTED)
-.help("A smaller model of the catalogue that drafts (speculative decoding). Its weights are loaded beside the model's, and its layers have a part of every block of the cache; in llama.cpp (-md) a context of its own, with as many cells in 16 bits and a compute buffer.");
+.help("A smaller model of the catalogue that drafts (speculative decoding). Its weights are loaded beside the model's, and its layers have a part of every block of the cache; in llama.cpp (-md) a context of its own, with as many cells in 16 bits and a compute buffer. In vLLM and SGLang also a head on the model's hidden states: eagle, eagle3 or dflash, with layers and width of its feed-forward where they differ, as in dflash:5x12288.");
 
 pub(super) static MAMBA_SSM_CACHE_DTYPE: Input = setting(
     InputId::StateDtype,
