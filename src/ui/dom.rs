@@ -4,11 +4,15 @@
 //! the shadow root that was used last.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
-use leptos::prelude::window;
+use leptos::prelude::{set_timeout, window};
 use leptos::wasm_bindgen::closure::Closure;
 use leptos::wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, HtmlElement, HtmlLinkElement, ShadowRoot};
+
+/// How long the address waits for the page to be painted.
+const AFTER_PAINT: Duration = Duration::from_millis(30);
 
 /// How pages stand in their document.
 #[derive(Debug, Default)]
@@ -170,8 +174,43 @@ pub fn fragment() -> String {
     hash.trim_start_matches('#').to_owned()
 }
 
-/// Replaces the fragment of the address; with `step` the former address stays in the history.
-pub fn set_fragment(fragment: &str, step: bool) {
+thread_local! {
+    /// A fragment that is to be written, and whether the former address stays in the history.
+    static UNWRITTEN: RefCell<Option<(String, bool)>> = const { RefCell::new(None) };
+}
+
+/// Replaces the fragment of the address when what changed has been painted: browsers take their time for it. With `step` the
+/// former address stays in the history.
+pub fn set_fragment_soon(fragment: String, step: bool) {
+    // A step is written before the next one begins; what goes on from it replaces it.
+    let waits = if step {
+        write_fragment();
+        false
+    } else {
+        UNWRITTEN.with_borrow(Option::is_some)
+    };
+    UNWRITTEN.with_borrow_mut(|unwritten| {
+        let step = step || unwritten.as_ref().is_some_and(|(_, step)| *step);
+        *unwritten = Some((fragment, step));
+    });
+    if !waits {
+        set_timeout(write_fragment, AFTER_PAINT);
+    }
+}
+
+/// Forgets a fragment that was not written yet.
+pub fn forget_fragment() {
+    UNWRITTEN.take();
+}
+
+/// Writes the fragment that waits.
+fn write_fragment() {
+    if let Some((fragment, step)) = UNWRITTEN.take() {
+        set_fragment(&fragment, step);
+    }
+}
+
+fn set_fragment(fragment: &str, step: bool) {
     let Ok(history) = window().history() else {
         return;
     };
@@ -191,6 +230,7 @@ pub fn set_fragment(fragment: &str, step: bool) {
 
 /// The address of the page as it stands.
 pub fn address() -> String {
+    write_fragment();
     window().location().href().unwrap_or_default()
 }
 

@@ -99,7 +99,7 @@ pub fn keep_in_address(form: Form) {
                 tab,
             };
             form.history.record(step, goes_on);
-            dom::set_fragment(&write(&request, tab, explained.as_deref()), !goes_on);
+            dom::set_fragment_soon(write(&request, tab, explained.as_deref()), !goes_on);
             *last = Written {
                 request,
                 tab,
@@ -110,6 +110,8 @@ pub fn keep_in_address(form: Form) {
         });
     });
     let restore = move || {
+        // The address has moved on; what was not written yet belongs to the one before.
+        dom::forget_fragment();
         let read = read(&dom::fragment());
         let same = written.with_value(|last| {
             last.request == read.request && last.tab == read.tab && last.explained == read.explained

@@ -10,6 +10,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { serve } from "./lib/server.mjs";
+import { searches } from "./search.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const DIST = process.env.DIST ?? resolve(HERE, "../../dist");
@@ -78,6 +79,7 @@ const rest = await page.evaluate(async () => {
   }
   return tasks;
 });
+const plans = await searches(browser, site.address);
 await browser.close();
 await site.stop();
 
@@ -92,6 +94,7 @@ const figures = {
   machine: `${cpus().length} cores, ${cpus()[0].model.trim()}`,
   all: summary(Object.values(found).flat()),
   "longest task after typing rests": Number(Math.max(0, ...rest).toFixed(0)),
+  "the planner's first plan, and all plans, of Llama-3-70B on 256 GPUs": plans,
   ...Object.fromEntries(Object.entries(found).map(([name, times]) => [name, summary(times)])),
 };
 console.log(JSON.stringify(figures, null, 2));

@@ -1,6 +1,8 @@
 //! What takes the memory at the binding instant: a stacked bar against the usable capacity, and the same as a table
 //! of groups and their components.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 
 use super::super::explain::figure;
@@ -9,30 +11,8 @@ use super::groups::{self, ShownGroup};
 use crate::api::{Answer, Component};
 use crate::units::Bytes;
 
-/// One group with its components.
-struct Part<'a> {
-    group: ShownGroup,
-    bytes: Bytes,
-    components: Vec<&'a Component>,
-}
-
 /// The groups whose parts are shown.
 pub type Opened = RwSignal<Vec<&'static str>>;
-
-fn parts(answer: &Answer) -> [Part<'_>; groups::ALL.len()] {
-    groups::ALL.map(|group| {
-        let components: Vec<_> = answer
-            .components
-            .iter()
-            .filter(|part| part.group == group.key)
-            .collect();
-        Part {
-            group,
-            bytes: components.iter().map(|part| part.bytes).sum(),
-            components,
-        }
-    })
-}
 
 /// A piece of a bar: class of its colour, name, bytes.
 pub type Piece = (String, &'static str, Bytes);
@@ -82,10 +62,10 @@ pub fn bar(pieces: &[Piece], total: Bytes, capacity: Bytes) -> AnyView {
 
 /// The bar of a training answer.
 pub fn of_training(answer: &Answer) -> AnyView {
-    let pieces: Vec<Piece> = parts(answer)
-        .iter()
-        .map(|part| (format!("group-{}", part.group.key), part.group.label, part.bytes))
-        .collect();
+    let pieces = groups::ALL.map(|group| {
+        let bytes = of_group(Some(answer), group.key).map(|part| part.bytes).sum();
+        (format!("group-{}", group.key), group.label, bytes)
+    });
     bar(
         &pieces,
         answer.total_memory_per_gpu_bytes,
@@ -93,11 +73,16 @@ pub fn of_training(answer: &Answer) -> AnyView {
     )
 }
 
-/// The breakdown of the expected need.
-pub fn breakdown(answer: &Answer, opened: Opened) -> AnyView {
-    let parts = parts(answer);
-    let total = answer.total_memory_per_gpu_bytes;
-    let rows = parts.iter().map(|part| rows(part, total, opened)).collect_view();
+/// The breakdown of the expected need. It follows the answer: the groups stay, and their numbers change.
+pub fn breakdown(answer: Memo<Option<Arc<Answer>>>, opened: Opened) -> AnyView {
+    let total = Memo::new(move |_| {
+        answer.with(|answer| {
+            answer
+                .as_deref()
+                .map(|answer| answer.total_memory_per_gpu_bytes)
+                .unwrap_or_default()
+        })
+    });
     view! {
         <section class="panel" aria-labelledby="breakdown-title">
             <h2 id="breakdown-title">"What takes the memory"</h2>
@@ -110,11 +95,13 @@ pub fn breakdown(answer: &Answer, opened: Opened) -> AnyView {
                         <th scope="col" class="number">"Share"</th>
                     </tr>
                 </thead>
-                {rows}
+                {groups::ALL.map(|group| rows(group, answer, total, opened)).into_iter().collect_view()}
                 <tfoot>
                     <tr>
                         <th scope="row">"Expected need"</th>
-                        <td class="number" title=exact(total)>{figure::words("need", gib_number(total))}</td>
+                        <td class="number" title=move || exact(total.get())>
+                            {figure::following("need", move || gib_number(total.get()))}
+                        </td>
                         <td class="number">"100 %"</td>
                     </tr>
                 </tfoot>
@@ -124,15 +111,20 @@ pub fn breakdown(answer: &Answer, opened: Opened) -> AnyView {
     .into_any()
 }
 
-fn rows(part: &Part<'_>, total: Bytes, opened: Opened) -> AnyView {
-    let key = part.group.key;
+fn rows(group: ShownGroup, answer: Memo<Option<Arc<Answer>>>, total: Memo<Bytes>, opened: Opened) -> AnyView {
+    let key = group.key;
+    // The bytes of the group, and how many of its parts take any.
+    let size = Memo::new(move |_| {
+        answer.with(|answer| {
+            let components = of_group(answer.as_deref(), key);
+            components.fold((Bytes::ZERO, 0_usize), |(bytes, count), part| {
+                (bytes + part.bytes, count + 1)
+            })
+        })
+    });
+    let bytes = move || size.get().0;
+    let count = Memo::new(move |_| size.get().1);
     let is_open = Memo::new(move |_| opened.with(|opened| opened.contains(&key)));
-    let components: Vec<AnyView> = part
-        .components
-        .iter()
-        .filter(|component| component.bytes > Bytes::ZERO)
-        .map(|component| row(component, total, is_open))
-        .collect();
     let toggle = move |_| {
         opened.update(|opened| match opened.iter().position(|one| *one == key) {
             Some(at) => {
@@ -141,18 +133,17 @@ fn rows(part: &Part<'_>, total: Bytes, opened: Opened) -> AnyView {
             None => opened.push(key),
         });
     };
-    let name = view! {
-        <span class=format!("swatch group-{key}")></span>
-        {part.group.label}
+    let name = move || {
+        view! {
+            <span class=format!("swatch group-{key}")></span>
+            {group.label}
+        }
     };
-    let count = components.len();
-    let head = if count == 0 {
-        view! { <span class="breakdown-group">{name}</span> }.into_any()
-    } else {
-        let parts = if count == 1 {
-            "1 part".to_owned()
-        } else {
-            format!("{count} parts")
+    let head = move || {
+        let parts = match count.get() {
+            0 => return view! { <span class="breakdown-group">{name()}</span> }.into_any(),
+            1 => "1 part".to_owned(),
+            count => format!("{count} parts"),
         };
         view! {
             <button
@@ -161,20 +152,30 @@ fn rows(part: &Part<'_>, total: Bytes, opened: Opened) -> AnyView {
                 aria-expanded=move || if is_open.get() { "true" } else { "false" }
                 on:click=toggle
             >
-                {name}
+                {name()}
                 <small class="soft">{parts}</small>
             </button>
         }
         .into_any()
     };
+    let components = move || {
+        is_open.get().then(|| {
+            let total = total.get();
+            answer.with(|answer| {
+                of_group(answer.as_deref(), key)
+                    .map(|component| row(component, total))
+                    .collect_view()
+            })
+        })
+    };
     view! {
         <tbody>
-            <tr data-group=key data-bytes=part.bytes.get().to_string()>
+            <tr data-group=key data-bytes=move || bytes().get().to_string()>
                 <th scope="row">{head}</th>
-                <td class="number" title=exact(part.bytes)>
-                    {figure::words(format!("group-{key}"), gib_number(part.bytes))}
+                <td class="number" title=move || exact(bytes())>
+                    {figure::following(format!("group-{key}"), move || gib_number(bytes()))}
                 </td>
-                <td class="number">{percent(part.bytes, total)}</td>
+                <td class="number">{move || percent(bytes(), total.get())}</td>
             </tr>
             {components}
         </tbody>
@@ -182,11 +183,17 @@ fn rows(part: &Part<'_>, total: Bytes, opened: Opened) -> AnyView {
     .into_any()
 }
 
-fn row(component: &Component, total: Bytes, is_open: Memo<bool>) -> AnyView {
+/// The parts of a group that take any memory.
+fn of_group<'a>(answer: Option<&'a Answer>, group: &'static str) -> impl Iterator<Item = &'a Component> {
+    let components = answer.map(|answer| answer.components.as_slice());
+    let all = components.unwrap_or_default().iter();
+    all.filter(move |part| part.group == group && part.bytes > Bytes::ZERO)
+}
+
+fn row(component: &Component, total: Bytes) -> AnyView {
     view! {
         <tr
             class="component"
-            hidden=move || !is_open.get()
             data-component=component.id.clone()
             data-bytes=component.bytes.get().to_string()
         >

@@ -13,8 +13,8 @@ use crate::api::Answer;
 /// What the part holds.
 #[derive(Clone, Copy)]
 pub struct Details {
-    /// The breakdown as a table.
-    pub breakdown: fn(&Answer, Opened) -> AnyView,
+    /// The breakdown as a table; follows the answer.
+    pub breakdown: fn(Memo<Option<Arc<Answer>>>, Opened) -> AnyView,
     /// The whole job.
     pub whole: fn(&Answer) -> AnyView,
     /// Every tensor; follows the answer.

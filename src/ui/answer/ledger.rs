@@ -51,20 +51,41 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
             Some(options)
         })
     };
-    let rows = move || {
+    // Which tensors there are changes seldom, what they take with every edit: the rows stay, and their numbers follow.
+    let lines = Memo::new(move |_| answer.with(|answer| answer.as_deref().map(lines).unwrap_or_default()));
+    let sizes = Memo::new(move |_| {
         let instant = instant.get();
+        let of = |entry: &LedgerRow| Size {
+            unit: entry.unit_bytes,
+            held: entry.held_at.get(instant).copied().unwrap_or(0),
+        };
         answer.with(|answer| {
-            let answer = answer.as_deref()?;
-            let at = answer.instants.iter().find(|row| row.id == instant);
-            let groups = groups::ALL
+            let answer = answer.as_deref();
+            answer
+                .map(|answer| answer.ledger.iter().map(of).collect::<Vec<_>>())
+                .unwrap_or_default()
+        })
+    });
+    let shown = Shown {
+        answer,
+        sizes,
+        opened,
+    };
+    let rows = move || {
+        lines.with(|lines| {
+            groups::ALL
                 .iter()
                 .map(|group| {
-                    let total = at.map(|at| group.of(&at.groups)).unwrap_or_default();
-                    let entries: Vec<_> = keyed(&answer.ledger)
-                        .into_iter()
-                        .filter(|row| row.entry.group == group.key)
-                        .collect();
+                    let entries: Vec<_> = lines.iter().filter(|line| line.group == group.key).collect();
                     (!entries.is_empty()).then(|| {
+                        let total = move || {
+                            let instant = instant.get();
+                            answer.with(|answer| {
+                                let instants = answer.as_ref().map(|answer| answer.instants.as_slice());
+                                let at = instants.unwrap_or_default().iter().find(|row| row.id == instant);
+                                gib_number(at.map(|at| group.of(&at.groups)).unwrap_or_default())
+                            })
+                        };
                         view! {
                             <tbody>
                                 <tr class="ledger-group">
@@ -74,15 +95,14 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
                                     </th>
                                     <td class="ledger-narrow"></td>
                                     <td class="ledger-narrow"></td>
-                                    <td class="number">{gib_number(total)}</td>
+                                    <td class="number">{total}</td>
                                 </tr>
-                                {entries.into_iter().map(|entry| row(entry, instant, opened)).collect_view()}
+                                {entries.into_iter().map(|line| row(line, shown)).collect_view()}
                             </tbody>
                         }
                     })
                 })
-                .collect_view();
-            Some(groups)
+                .collect_view()
         })
     };
     let total = move || {
@@ -141,25 +161,54 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
     .into_any()
 }
 
-/// An entry with a key of its own: its id, its place where it has one, and a number where both occur again with another
-/// formula.
-struct Keyed<'a> {
+/// What does not change with the numbers of an entry.
+#[derive(Clone, PartialEq)]
+struct Line {
+    /// Where it stands in the ledger.
+    index: usize,
+    /// Its id, its place where it has one, and a number where both occur again with another formula.
     key: String,
-    entry: &'a LedgerRow,
-    /// Whether another entry has the same name.
-    twin: bool,
+    group: &'static str,
+    label: &'static str,
+    place: String,
+    /// The formula, where another entry has the same name.
+    apart: Option<&'static str>,
+    dtype: Option<&'static str>,
 }
 
-fn keyed(ledger: &[LedgerRow]) -> Vec<Keyed<'_>> {
+/// What an entry takes at the instant: the bytes of one, and how many are alive.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Size {
+    unit: Bytes,
+    held: u64,
+}
+
+impl Size {
+    fn bytes(self) -> Bytes {
+        self.unit * self.held
+    }
+}
+
+/// What the rows follow.
+#[derive(Clone, Copy)]
+struct Shown {
+    answer: Memo<Option<Arc<Answer>>>,
+    sizes: Memo<Vec<Size>>,
+    opened: RwSignal<Vec<String>>,
+}
+
+fn lines(answer: &Answer) -> Vec<Line> {
     let name = |entry: &LedgerRow| (entry.id, entry.place.clone());
     let mut all = BTreeMap::<_, usize>::new();
-    for entry in ledger {
+    for entry in &answer.ledger {
         *all.entry(name(entry)).or_default() += 1;
     }
     let mut met = BTreeMap::<_, usize>::new();
-    ledger
+    answer
+        .ledger
         .iter()
-        .map(|entry| {
+        .enumerate()
+        .map(|(index, entry)| {
             let times = met.entry(name(entry)).or_default();
             *times += 1;
             let place = match entry.place.as_str() {
@@ -171,23 +220,34 @@ fn keyed(ledger: &[LedgerRow]) -> Vec<Keyed<'_>> {
             } else {
                 String::new()
             };
-            Keyed {
+            let twin = all.get(&name(entry)).is_some_and(|all| *all > 1);
+            Line {
+                index,
                 key: format!("{}{place}{number}", entry.id),
-                entry,
-                twin: all.get(&name(entry)).is_some_and(|all| *all > 1),
+                group: entry.group,
+                label: entry.label,
+                place: entry.place.clone(),
+                apart: twin.then_some(entry.formula),
+                dtype: entry.dtype.map(|dtype| dtype.name()),
             }
         })
         .collect()
 }
 
-fn row(keyed: Keyed<'_>, instant: &'static str, opened: RwSignal<Vec<String>>) -> AnyView {
-    let Keyed { key, entry, twin } = keyed;
+fn row(line: &Line, shown: Shown) -> AnyView {
+    let Shown {
+        answer,
+        sizes,
+        opened,
+    } = shown;
+    let Line {
+        index, key, place, ..
+    } = line.clone();
+    let size = Memo::new(move |_| sizes.with(|sizes| sizes.get(index).copied().unwrap_or_default()));
     let detail_id = format!(
         "ledger-{}",
         key.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
     );
-    let held = entry.held_at.get(instant).copied().unwrap_or(0);
-    let bytes = entry.unit_bytes * held;
     let is_open = {
         let key = key.clone();
         Memo::new(move |_| opened.with(|opened| opened.contains(&key)))
@@ -205,18 +265,25 @@ fn row(keyed: Keyed<'_>, instant: &'static str, opened: RwSignal<Vec<String>>) -
         }
     };
     let detail = {
-        let entry = entry.clone();
         let detail_id = detail_id.clone();
-        move || is_open.get().then(|| detail(&entry, held, &detail_id))
+        move || {
+            is_open.get().then(|| {
+                let held = size.get().held;
+                answer.with(|answer| {
+                    let entry = answer.as_deref()?.ledger.get(index)?;
+                    Some(detail(entry, held, &detail_id))
+                })
+            })
+        }
     };
     view! {
         <tr
             class="ledger-row"
-            class:ledger-absent=bytes == Bytes::ZERO
+            class:ledger-absent=move || size.get().bytes() == Bytes::ZERO
             data-key=key
-            data-bytes=bytes.get().to_string()
-            data-unit=entry.unit_bytes.get().to_string()
-            data-held=held.to_string()
+            data-bytes=move || size.get().bytes().get().to_string()
+            data-unit=move || size.get().unit.get().to_string()
+            data-held=move || size.get().held.to_string()
         >
             <th scope="row">
                 <button
@@ -227,15 +294,17 @@ fn row(keyed: Keyed<'_>, instant: &'static str, opened: RwSignal<Vec<String>>) -
                     on:click=toggle
                 >
                     <span class="ledger-label">
-                        {entry.label}
-                        {(!entry.place.is_empty()).then(|| view! { <small>{format!(" {}", entry.place)}</small> })}
-                        {twin.then(|| view! { " " <code class="soft">{entry.formula}</code> })}
+                        {line.label}
+                        {(!place.is_empty()).then(|| view! { <small>{format!(" {place}")}</small> })}
+                        {line.apart.map(|formula| view! { " " <code class="soft">{formula}</code> })}
                     </span>
                 </button>
             </th>
-            <td class="ledger-narrow soft">{entry.dtype.map(|dtype| dtype.name())}</td>
-            <td class="number ledger-narrow soft">{format!("{} × {held}", gib_number(entry.unit_bytes))}</td>
-            <td class="number">{gib_number(bytes)}</td>
+            <td class="ledger-narrow soft">{line.dtype}</td>
+            <td class="number ledger-narrow soft">
+                {move || { let Size { unit, held } = size.get(); format!("{} × {held}", gib_number(unit)) }}
+            </td>
+            <td class="number">{move || gib_number(size.get().bytes())}</td>
         </tr>
         {detail}
     }

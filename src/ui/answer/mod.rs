@@ -44,13 +44,8 @@ pub fn answer() -> AnyView {
     let opened = RwSignal::new(Vec::new());
     let parts = move || {
         has.get().then(|| {
-            form.details.view_later(move |details| {
-                let table = move || {
-                    form.answer
-                        .with(|answer| Some((details.breakdown)(answer.as_deref()?, opened)))
-                };
-                view! { {table} }.into_any()
-            })
+            form.details
+                .view_later(move |details| (details.breakdown)(form.answer, opened))
         })
     };
     let whole = move || {

@@ -10,8 +10,11 @@ use super::super::super::format::grouped;
 use super::super::super::state::Form;
 use super::super::serving::{Column, table};
 use super::found::{Message, Progress, Refused, Space, Way};
-use super::worker::{Search, Sought};
+use super::worker::{Search, Sought, dismiss, prepare};
 use crate::api::{InputId, Request};
+
+/// How long after the panel appears the worker is started that a search will use.
+const PREPARED_AFTER: Duration = Duration::from_millis(300);
 
 /// Where a search is.
 #[derive(Clone)]
@@ -47,7 +50,12 @@ impl<A: Send + Sync + 'static> Hunt<A> {
     /// One that was not started; `wanted` takes the answer out of a message.
     pub fn new(wanted: fn(Message) -> Option<Box<A>>) -> Self {
         let search: StoredValue<Option<Search>, LocalStorage> = StoredValue::new_local(None);
-        on_cleanup(move || search.set_value(None));
+        // When the page has shown what it opened.
+        set_timeout(prepare, PREPARED_AFTER);
+        on_cleanup(move || {
+            search.set_value(None);
+            dismiss();
+        });
         Self {
             state: RwSignal::new(State::Idle),
             search,
@@ -76,7 +84,13 @@ impl<A: Send + Sync + 'static> Hunt<A> {
             });
             if over {
                 // Not at once: what is told here is called by it.
-                set_timeout(move || search.set_value(None), Duration::ZERO);
+                set_timeout(
+                    move || {
+                        search.set_value(None);
+                        prepare();
+                    },
+                    Duration::ZERO,
+                );
             }
         };
         let fail = move || {
@@ -91,6 +105,7 @@ impl<A: Send + Sync + 'static> Hunt<A> {
     /// Ends it, with what it found until now.
     pub fn stop(self) {
         self.search.set_value(None);
+        prepare();
         self.state.update(|state| {
             if let State::Running(progress) = state {
                 *state = State::Stopped(progress.clone());

@@ -1,7 +1,7 @@
 //! The search in a worker: the same module, loaded a second time, searches there and sends messages. Where there is no worker, as
 //! in the page of one file, it searches in slices between which the page goes on. What starts it and what runs in it live here.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -151,6 +151,13 @@ async fn breath() {
 
 part!(search holds Searched: Searched { whole: searched, slices: sliced });
 
+/// Runs in the worker before it is asked for anything, so that the search need not wait for its code.
+#[wasm_bindgen(js_name = loadPlanner)]
+pub async fn load_planner() {
+    // What cannot be loaded is told when something is sought.
+    let _ = load().await;
+}
+
 /// Runs in the worker: searches, and sends each message as JSON text.
 #[wasm_bindgen(js_name = planInWorker)]
 pub async fn plan_in_worker(sought: String, request: String) {
@@ -206,24 +213,9 @@ impl Search {
 }
 
 impl Working {
-    /// Starts a worker; nothing where the browser gives none.
+    /// Asks the worker that waits, or a new one; nothing where the browser gives none.
     fn start(sought: Sought, request: &Request, hear: Heard, fail: Rc<dyn Fn()>) -> Option<Self> {
-        let bindings = dom::module()?;
-        let request = request.to_json().to_string();
-        let script = format!(
-            "import init, {{ planInWorker }} from {};\ninit().then(() => planInWorker({}, {}));",
-            Value::from(bindings),
-            Value::from(sought.word()),
-            Value::from(request)
-        );
-        let pieces = js_sys::Array::of1(&JsValue::from_str(&script));
-        let kind = BlobPropertyBag::new();
-        kind.set_type("text/javascript");
-        let blob = Blob::new_with_str_sequence_and_options(&pieces, &kind).ok()?;
-        let address = Url::create_object_url_with_blob(&blob).ok()?;
-        let options = WorkerOptions::new();
-        options.set_type(WorkerType::Module);
-        let worker = Worker::new_with_options(&address, &options).ok()?;
+        let worker = PREPARED.take().or_else(waiting)?;
         let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             if let Some(text) = event.data().as_string() {
                 hear(text);
@@ -232,12 +224,55 @@ impl Working {
         let failed = Closure::<dyn FnMut(JsValue)>::new(move |_| fail());
         worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));
         worker.set_onerror(Some(failed.as_ref().unchecked_ref()));
+        let asked = js_sys::Array::of2(
+            &JsValue::from_str(&sought.word()),
+            &JsValue::from_str(&request.to_json().to_string()),
+        );
+        worker.post_message(&asked).ok()?;
         Some(Self {
             worker,
             _heard: heard,
             _failed: failed,
         })
     }
+}
+
+thread_local! {
+    /// A worker that has loaded the module and was not asked for anything yet.
+    static PREPARED: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+/// Has a worker load the module, so that the first plans come at once when they are asked for.
+pub fn prepare() {
+    PREPARED.with_borrow_mut(|prepared| {
+        if prepared.is_none() {
+            *prepared = waiting();
+        }
+    });
+}
+
+/// Ends a worker that was prepared and not needed.
+pub fn dismiss() {
+    if let Some(worker) = PREPARED.take() {
+        worker.terminate();
+    }
+}
+
+/// A worker that loads the module and waits to be asked; nothing where the browser gives none.
+fn waiting() -> Option<Worker> {
+    let bindings = dom::module()?;
+    let script = format!(
+        "import init, {{ loadPlanner, planInWorker }} from {};\nconst loaded = init().then(loadPlanner);\nonmessage = ({{ data }}) => loaded.then(() => planInWorker(...data));",
+        Value::from(bindings),
+    );
+    let pieces = js_sys::Array::of1(&JsValue::from_str(&script));
+    let kind = BlobPropertyBag::new();
+    kind.set_type("text/javascript");
+    let blob = Blob::new_with_str_sequence_and_options(&pieces, &kind).ok()?;
+    let address = Url::create_object_url_with_blob(&blob).ok()?;
+    let options = WorkerOptions::new();
+    options.set_type(WorkerType::Module);
+    Worker::new_with_options(&address, &options).ok()
 }
 
 impl Drop for Search {
