@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::super::format::{exact, gib_number, grouped, readable};
-use super::groups;
+use super::groups::{self, ShownGroup};
 use crate::api::{self, Answer, InstantRow, LedgerRow};
 use crate::units::Bytes;
 
@@ -55,56 +55,62 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
     let lines = Memo::new(move |_| answer.with(|answer| answer.as_deref().map(lines).unwrap_or_default()));
     let sizes = Memo::new(move |_| {
         let instant = instant.get();
-        let of = |entry: &LedgerRow| Size {
-            unit: entry.unit_bytes,
-            held: entry.held_at.get(instant).copied().unwrap_or(0),
-        };
         answer.with(|answer| {
-            let answer = answer.as_deref();
-            answer
-                .map(|answer| answer.ledger.iter().map(of).collect::<Vec<_>>())
-                .unwrap_or_default()
+            let ledger = answer.as_ref().map(|answer| answer.ledger.as_slice());
+            let of = |(line, entry): (&Line, &LedgerRow)| {
+                let size = Size {
+                    unit: entry.unit_bytes,
+                    held: entry.held_at.get(instant).copied().unwrap_or(0),
+                };
+                (line.key.clone(), size)
+            };
+            lines.with(|lines| {
+                let all = lines.iter().zip(ledger.unwrap_or_default());
+                all.map(of).collect::<BTreeMap<_, _>>()
+            })
         })
     });
     let shown = Shown {
         answer,
+        lines,
         sizes,
         opened,
     };
-    let rows = move || {
-        lines.with(|lines| {
-            groups::ALL
-                .iter()
-                .map(|group| {
-                    let entries: Vec<_> = lines.iter().filter(|line| line.group == group.key).collect();
-                    (!entries.is_empty()).then(|| {
-                        let total = move || {
-                            let instant = instant.get();
-                            answer.with(|answer| {
-                                let instants = answer.as_ref().map(|answer| answer.instants.as_slice());
-                                let at = instants.unwrap_or_default().iter().find(|row| row.id == instant);
-                                gib_number(at.map(|at| group.of(&at.groups)).unwrap_or_default())
-                            })
-                        };
-                        view! {
-                            <tbody>
-                                <tr class="ledger-group">
-                                    <th scope="rowgroup">
-                                        <span class=format!("swatch group-{}", group.key)></span>
-                                        {group.label}
-                                    </th>
-                                    <td class="ledger-narrow"></td>
-                                    <td class="ledger-narrow"></td>
-                                    <td class="number">{total}</td>
-                                </tr>
-                                {entries.into_iter().map(|line| row(line, shown)).collect_view()}
-                            </tbody>
-                        }
-                    })
-                })
-                .collect_view()
-        })
+    let group = move |group: ShownGroup| {
+        let of_group = move || {
+            lines.with(|lines| {
+                let of_group = lines.iter().filter(|line| line.group == group.key);
+                of_group.cloned().collect::<Vec<_>>()
+            })
+        };
+        let any = Memo::new(move |_| lines.with(|lines| lines.iter().any(|line| line.group == group.key)));
+        let total = move || {
+            let instant = instant.get();
+            answer.with(|answer| {
+                let instants = answer.as_ref().map(|answer| answer.instants.as_slice());
+                let at = instants.unwrap_or_default().iter().find(|row| row.id == instant);
+                gib_number(at.map(|at| group.of(&at.groups)).unwrap_or_default())
+            })
+        };
+        let body = move || {
+            view! {
+                <tbody>
+                    <tr class="ledger-group">
+                        <th scope="rowgroup">
+                            <span class=format!("swatch group-{}", group.key)></span>
+                            {group.label}
+                        </th>
+                        <td class="ledger-narrow"></td>
+                        <td class="ledger-narrow"></td>
+                        <td class="number">{total}</td>
+                    </tr>
+                    <For each=of_group key=Line::clone children=move |line| row(line, shown) />
+                </tbody>
+            }
+        };
+        move || any.get().then(body)
     };
+    let rows = groups::ALL.map(group).into_iter().collect_view();
     let total = move || {
         let instant = instant.get();
         answer.with(|answer| {
@@ -162,10 +168,8 @@ pub fn ledger(answer: Memo<Option<Arc<Answer>>>) -> AnyView {
 }
 
 /// What does not change with the numbers of an entry.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Line {
-    /// Where it stands in the ledger.
-    index: usize,
     /// Its id, its place where it has one, and a number where both occur again with another formula.
     key: String,
     group: &'static str,
@@ -193,7 +197,8 @@ impl Size {
 #[derive(Clone, Copy)]
 struct Shown {
     answer: Memo<Option<Arc<Answer>>>,
-    sizes: Memo<Vec<Size>>,
+    lines: Memo<Vec<Line>>,
+    sizes: Memo<BTreeMap<String, Size>>,
     opened: RwSignal<Vec<String>>,
 }
 
@@ -207,8 +212,7 @@ fn lines(answer: &Answer) -> Vec<Line> {
     answer
         .ledger
         .iter()
-        .enumerate()
-        .map(|(index, entry)| {
+        .map(|entry| {
             let times = met.entry(name(entry)).or_default();
             *times += 1;
             let place = match entry.place.as_str() {
@@ -222,7 +226,6 @@ fn lines(answer: &Answer) -> Vec<Line> {
             };
             let twin = all.get(&name(entry)).is_some_and(|all| *all > 1);
             Line {
-                index,
                 key: format!("{}{place}{number}", entry.id),
                 group: entry.group,
                 label: entry.label,
@@ -234,16 +237,18 @@ fn lines(answer: &Answer) -> Vec<Line> {
         .collect()
 }
 
-fn row(line: &Line, shown: Shown) -> AnyView {
+fn row(line: Line, shown: Shown) -> AnyView {
     let Shown {
         answer,
+        lines,
         sizes,
         opened,
     } = shown;
-    let Line {
-        index, key, place, ..
-    } = line.clone();
-    let size = Memo::new(move |_| sizes.with(|sizes| sizes.get(index).copied().unwrap_or_default()));
+    let Line { key, place, .. } = line.clone();
+    let size = {
+        let key = key.clone();
+        Memo::new(move |_| sizes.with(|sizes| sizes.get(&key).copied().unwrap_or_default()))
+    };
     let detail_id = format!(
         "ledger-{}",
         key.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
@@ -265,10 +270,11 @@ fn row(line: &Line, shown: Shown) -> AnyView {
         }
     };
     let detail = {
-        let detail_id = detail_id.clone();
+        let (key, detail_id) = (key.clone(), detail_id.clone());
         move || {
             is_open.get().then(|| {
                 let held = size.get().held;
+                let index = lines.with(|lines| lines.iter().position(|line| line.key == key))?;
                 answer.with(|answer| {
                     let entry = answer.as_deref()?.ledger.get(index)?;
                     Some(detail(entry, held, &detail_id))
