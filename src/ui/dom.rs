@@ -206,11 +206,17 @@ pub fn forget_fragment() {
 /// Writes the fragment that waits.
 fn write_fragment() {
     if let Some((fragment, step)) = UNWRITTEN.take() {
-        set_fragment(&fragment, step);
+        put_fragment(&fragment, step);
     }
 }
 
-fn set_fragment(fragment: &str, step: bool) {
+/// Replaces the fragment of the address at once; with `step` the former address stays in the history.
+pub fn set_fragment(fragment: &str, step: bool) {
+    write_fragment();
+    put_fragment(fragment, step);
+}
+
+fn put_fragment(fragment: &str, step: bool) {
     let Ok(history) = window().history() else {
         return;
     };

@@ -99,7 +99,12 @@ pub fn keep_in_address(form: Form) {
                 tab,
             };
             form.history.record(step, goes_on);
-            dom::set_fragment_soon(write(&request, tab, explained.as_deref()), !goes_on);
+            let fragment = write(&request, tab, explained.as_deref());
+            if input.is_some() {
+                dom::set_fragment_soon(fragment, !goes_on);
+            } else {
+                dom::set_fragment(&fragment, true);
+            }
             *last = Written {
                 request,
                 tab,
