@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test takes the helpers that it needs")]
 
 use gpu_mem_calc::api::{self, InferenceAnswer, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The answer to a question that is one.
 pub fn ask(value: Value) -> InferenceAnswer {
@@ -42,4 +42,10 @@ pub fn entry(answer: &InferenceAnswer, id: &str) -> u64 {
 pub fn with(mut value: Value, section: &str, key: &str, to: Value) -> Value {
     value[section][key] = to;
     value
+}
+
+/// Llama 3.1 8B under vLLM 0.33 on one card.
+pub fn on_vllm(gpu: &str) -> Value {
+    json!({"model": {"id": "llama-3.1-8b"}, "inference": {"engine_type": "vllm", "engine_version": "0.33.0", "max_seq_len": 8192},
+        "hardware": {"gpu": gpu}})
 }
