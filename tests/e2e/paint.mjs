@@ -40,6 +40,8 @@ const found = {};
 for (const [tab, id, values] of EDITS) {
   await page.getByRole("tab", { name: tab }).click();
   await page.waitForSelector(`#${id}`);
+  // Everything that an edit changes stands on the page: the table of tensors is the last of it.
+  if (tab === "Training") await page.waitForSelector("#ledger-table .ledger-row");
   // What follows the answer has come, and rests, when the clock runs.
   await page.waitForTimeout(2500);
   const times = await page.evaluate(async ([id, values, rounds]) => {
