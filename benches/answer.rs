@@ -5,7 +5,7 @@
 //! thousands a second: 447, 451, 443, 460 in the same order; one setting of which nothing is known takes 48, 59, 70, 70 microseconds.
 //!
 //! Medians of a whole inference answer at the highest optimisation level, on one of two shared cores (2026-11-27), in microseconds:
-//! vLLM 46 (llama-3-70b), 49 (llama-3.1-405b), 76 (qwen3-next-80b-a3b), 100 (deepseek-v3); Transformers 43, 36, 67, 46.
+//! vLLM 44 (llama-3-70b), 47 (llama-3.1-405b), 74 (qwen3-next-80b-a3b), 97 (deepseek-v3); Transformers 41, 34, 61, 45.
 
 // A benchmark says what it expected by panicking.
 #![allow(clippy::expect_used)]
