@@ -20,8 +20,6 @@ use crate::units::Bytes;
 const REST: Duration = Duration::from_millis(300);
 /// Size of the drawing's own coordinates.
 const SIZE: (u32, u32) = (10_000, 4_600);
-/// Most labels on the horizontal axis.
-const LABELS: f64 = 8.0;
 
 /// The section: a choice of the input, and the plot along it.
 pub fn curves(form: Form, task: Task) -> AnyView {
@@ -173,17 +171,7 @@ fn shown(form: Form, curve: &Curve) -> AnyView {
     let place = |value: u64| scale::logarithmic(value, first, last);
     let groups = groups(curve);
     let drawing = draw(curve, &groups, (top, &ticks), shows_limit.then_some(limit)).unwrap_or_default();
-    let mut labels: Vec<Tick> = Vec::new();
-    for point in points {
-        let at = place(point.value);
-        let near = labels.last().is_some_and(|before| at - before.at < 1.0 / LABELS);
-        if !near {
-            labels.push(Tick {
-                at,
-                label: grouped(point.value),
-            });
-        }
-    }
+    let labels = Tick::apart(points.iter().map(|point| point.value), place);
     let stops: Vec<Stop> = points
         .iter()
         .map(|point| stop(curve, &groups, point, place(point.value)))
@@ -198,13 +186,7 @@ fn shown(form: Form, curve: &Curve) -> AnyView {
         title: format!("Need of one GPU along {}", words(along).to_ascii_lowercase()),
         description: turn(curve),
         drawing,
-        left: ticks
-            .iter()
-            .map(|tick| Tick {
-                at: tick / top,
-                label: format!("{tick}"),
-            })
-            .collect(),
+        left: Tick::heights(&ticks, top),
         bottom: labels,
         axes: (along.unit(2).to_owned(), "GiB".to_owned()),
         limit: shows_limit.then(|| (limit.to_gib() / top, format!("usable {}", gib(limit)))),

@@ -75,13 +75,7 @@ pub fn instants(instants: &[InstantRow], capacity: Bytes) -> AnyView {
         title: "Allocated at each instant".to_owned(),
         description,
         drawing,
-        left: ticks
-            .iter()
-            .map(|tick| Tick {
-                at: tick / top,
-                label: format!("{tick}"),
-            })
-            .collect(),
+        left: Tick::heights(&ticks, top),
         bottom: instants
             .iter()
             .enumerate()

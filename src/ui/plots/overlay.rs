@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use plotters::prelude::*;
 
 use super::super::answer::verdict;
-use super::super::format::{gib, gib_number, grouped};
+use super::super::format::{gib, gib_number};
 use super::super::plot::{self, marker};
 use super::curve::{counted, words};
 use super::picture::{Picture, Stop, Tick};
@@ -16,8 +16,6 @@ use crate::api::{self, Along, Curve, CurvePoint, Request, Task};
 const SIZE: (u32, u32) = (10_000, 4_600);
 /// Lines that differ in colour and dashes; further ones begin anew.
 const LINES: usize = 6;
-/// Most labels on the horizontal axis.
-const LABELS: f64 = 8.0;
 
 /// A question with the name under which it is compared.
 pub type Named = (String, Request);
@@ -99,16 +97,7 @@ fn shown(along: Along, curves: &[(String, Curve)], task: Task) -> AnyView {
         .fold(0.0, f64::max);
     let (top, ticks) = scale::linear(needed.max(limits));
     let place = |value: u64| scale::logarithmic(value, first, last);
-    let mut bottom: Vec<Tick> = Vec::new();
-    for value in &values {
-        let at = place(*value);
-        if bottom.last().is_none_or(|before| at - before.at >= 1.0 / LABELS) {
-            bottom.push(Tick {
-                at,
-                label: grouped(*value),
-            });
-        }
-    }
+    let bottom = Tick::apart(values.iter().copied(), place);
     let stops = values
         .iter()
         .map(|value| Stop {
@@ -137,13 +126,7 @@ fn shown(along: Along, curves: &[(String, Curve)], task: Task) -> AnyView {
         ),
         description: "A line for each question; dashed across, what it is judged against.".to_owned(),
         drawing: draw(curves, (first, last), (top, &ticks)).unwrap_or_default(),
-        left: ticks
-            .iter()
-            .map(|tick| Tick {
-                at: tick / top,
-                label: format!("{tick}"),
-            })
-            .collect(),
+        left: Tick::heights(&ticks, top),
         bottom,
         axes: (along.unit(2).to_owned(), "GiB".to_owned()),
         limit: None,

@@ -5,13 +5,44 @@ use leptos::ev::{KeyboardEvent, PointerEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 
+use super::super::format::grouped;
 use super::{Offer, save};
+
+/// Most labels on a horizontal axis.
+const LABELS: f64 = 8.0;
 
 /// A tick of an axis: its place from 0 to 1, and its label.
 #[derive(Clone, Debug)]
 pub struct Tick {
     pub at: f64,
     pub label: String,
+}
+
+impl Tick {
+    /// Labels of a vertical axis that ends at `top`.
+    pub fn heights(ticks: &[f64], top: f64) -> Vec<Self> {
+        let one = |tick: &f64| Self {
+            at: tick / top,
+            label: format!("{tick}"),
+        };
+        ticks.iter().map(one).collect()
+    }
+
+    /// Labels of values at their places, without those that are too near to the one before.
+    pub fn apart(values: impl Iterator<Item = u64>, place: impl Fn(u64) -> f64) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for value in values {
+            let at = place(value);
+            let near = all.last().is_some_and(|before| at - before.at < 1.0 / LABELS);
+            if !near {
+                all.push(Self {
+                    at,
+                    label: grouped(value),
+                });
+            }
+        }
+        all
+    }
 }
 
 /// A place that can be read.
