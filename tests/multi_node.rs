@@ -438,6 +438,52 @@ fn a_node_shape_fills_what_is_open() {
 }
 
 #[test]
+fn gpus_of_which_nothing_is_said_fill_usual_machines() {
+    let asked = |gpu: &str, gpus: u64, nodes: Value| {
+        let mut request = question(json!({"type": "fsdp"}), json!({}), gpus, 1);
+        request["hardware"]["gpu"] = json!(gpu);
+        request["node_config"] = nodes;
+        ask(request)
+    };
+    for (gpu, gpus, nodes) in [
+        ("h100-sxm-80gb", 256, 32),
+        ("h100-sxm-80gb", 12, 2),
+        ("rtx-4090", 16, 2),
+        ("gb200-nvl72-per-gpu", 144, 2),
+    ] {
+        let answer = asked(gpu, gpus, json!({}));
+        let info = answer.multi_node_info.as_ref().expect("more than one node");
+        assert_eq!(info.num_nodes, nodes, "{gpus} x {gpu}");
+        assert!(
+            answer.network_overhead.total_overhead_bytes.get() > 0,
+            "{gpus} x {gpu} meet only inside a node"
+        );
+        let noted = answer
+            .assumed
+            .iter()
+            .find(|one| one.path == InputId::NumNodes.key());
+        assert_eq!(
+            noted.map(|one| one.value.clone()),
+            Some(json!(nodes)),
+            "{gpus} x {gpu}"
+        );
+    }
+    let rate = |nodes: Value| {
+        let answer = asked("h100-sxm-80gb", 256, nodes);
+        answer
+            .multi_node_info
+            .map(|info| info.interconnect_bandwidth_gbps)
+    };
+    // A DGX H100's ports where nothing is said, the type's own where it is typed.
+    assert_eq!(rate(json!({})), Some(400.0));
+    assert_eq!(rate(json!({"interconnect_type": "infiniband"})), Some(200.0));
+    // What fits a machine stays in it, and one node that is typed stays one.
+    for (gpus, nodes) in [(8, json!({})), (256, json!({"num_nodes": 1}))] {
+        assert!(asked("h100-sxm-80gb", gpus, nodes).multi_node_info.is_none());
+    }
+}
+
+#[test]
 fn the_fewest_gpus_of_a_shape_are_whole_nodes() {
     let asked = |more: Value| {
         let mut asked = json!({

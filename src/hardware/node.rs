@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::Gpu;
 use crate::units::{Bytes, BytesPerSecond};
 
 const NODES: &str = include_str!("../../assets/hardware/nodes.json");
@@ -55,6 +56,18 @@ pub fn find_node(id: &str) -> Option<&'static NodeShape> {
     nodes().iter().find(|shape| shape.id == id)
 }
 
+/// GPUs that a server takes where no node of the table has the card (boards of eight: the vendors' HGX and the PCIe servers of
+/// the table's clouds).
+const OF_A_SERVER: u64 = 8;
+
+/// In what machine a card stands where nobody says: how many are together, and the node of the table, the first of those that
+/// have it. Fewer of them share one machine, also cards of which a desktop has one.
+pub fn usual_machine(gpu: &Gpu) -> (u64, Option<&'static NodeShape>) {
+    let shape = nodes().iter().find(|shape| shape.gpu == gpu.id);
+    let usual = gpu.node_gpus.map_or(OF_A_SERVER, u64::from);
+    (shape.map_or(usual.max(OF_A_SERVER), |shape| shape.gpus), shape)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +85,15 @@ mod tests {
                 assert!(u64::from(usual) <= shape.gpus || usual == 8, "{}", shape.id);
             }
         }
+    }
+
+    #[test]
+    fn a_card_stands_in_a_node_of_the_table_or_in_a_server_of_eight() {
+        let usual = |id: &str| find(id).map(|gpu| usual_machine(gpu).0);
+        assert_eq!(usual("h100-sxm-80gb"), Some(8));
+        assert_eq!(usual("gb200-nvl72-per-gpu"), Some(72));
+        assert_eq!(usual("rtx-4090"), Some(8));
+        assert_eq!(usual("a10g"), Some(8));
     }
 
     #[test]

@@ -24,6 +24,8 @@ test("the planner finds what the command line finds, and a plan becomes the ques
   await page.waitForSelector("#plans-table", { timeout: 60_000 });
   const printed = JSON.parse(await answerOf(["plan", "--config", "-", "--format", "json"], JSON.stringify(ASKED)));
   same(await plans(page), printed.plans.map((plan) => [plan.step_ms, plan.need_bytes]), "plans");
+  await page.locator("#front-plot .twin summary").click();
+  await page.waitForSelector("#front-table tbody tr");
   same(await page.locator("#front-table tbody tr").count(), printed.front.length, "plans of the front");
   check((await page.locator("#plans-why").innerText()).includes(printed.why.words), "why the first is the first");
   await accessible(page);

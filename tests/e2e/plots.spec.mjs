@@ -3,6 +3,12 @@ import { readFile } from "node:fs/promises";
 import { set } from "./actions.mjs";
 import { answerOf, check, openPage, same, test } from "./lib/harness.mjs";
 
+/** The rows of a plot's table, which is made when it is opened. */
+const opened = async (page, id) => {
+  await page.locator(`#${id} .twin summary`).click();
+  await page.waitForSelector(`#${id} .twin tbody tr`);
+  return rows(page, id);
+};
 const rows = (page, id) => page.locator(`#${id} .twin tbody tr`).evaluateAll((rows) => rows.map((row) => row.innerText));
 
 test("the bar shows every group against the capacity, with patterns, names and a table", async () => {
@@ -34,8 +40,7 @@ test("a verdict is a word, a sign and a colour, and says how far a micro-batch c
 test("a plot follows the question, is read with the keyboard, and says the same as its table", async () => {
   const page = await openPage();
   await page.waitForSelector("#curve");
-  await page.locator("#curve .twin summary").click();
-  const before = await rows(page, "curve");
+  const before = await opened(page, "curve");
   check(before.length > 6, `${before.length} points`);
   const reader = page.locator("#curve-reader");
   await reader.focus();
@@ -84,6 +89,8 @@ test("ranks that differ are drawn, and each can be read", async () => {
   await page.keyboard.press("End");
   const last = await reader.getAttribute("aria-valuetext");
   check(/^pipeline rank 3: [0-9.]+ GiB/.test(last), `the last is ${last}`);
-  await page.locator("#rank-heat .twin summary").click();
-  same((await rows(page, "rank-heat")).length, 4, "rows of the table");
+  same((await opened(page, "rank-heat")).length, 4, "rows of the table");
+  // The table stays open, and follows the question.
+  await set(page, "parallelism.pipeline_parallel_size", 2);
+  await page.waitForFunction(() => document.querySelectorAll("#rank-heat .twin tbody tr").length === 2);
 });

@@ -87,6 +87,7 @@ test("pinned scenarios stand side by side, with the inputs and parts in which th
   await page.locator('[data-overlay="batch_size"]').click();
   await page.waitForFunction(() => document.querySelector("#overlay-title").innerText.includes("micro-batch"));
   await lines.locator(".twin summary").click();
+  await lines.locator(".twin tbody tr").first().waitFor();
   check((await lines.locator(".twin tbody tr").count()) > 4, "the table of the lines");
   await accessible(page);
   await page.getByLabel("Compare as it was").uncheck();

@@ -21,7 +21,7 @@ use serde_json::json;
 use super::given::Given;
 use super::job::{Job, Strictness, job};
 use super::part::part;
-use crate::hardware::{find, nodes};
+use crate::hardware::{find, usual_machine};
 use crate::memory::Interval;
 use crate::model::Mixer;
 use crate::parallel::Schedule;
@@ -243,9 +243,7 @@ pub(super) fn with_nodes(request: &Request) -> Request {
     else {
         return request.clone();
     };
-    let shape = nodes().iter().find(|shape| shape.gpu == gpu.id);
-    let usual = gpu.node_gpus.map_or(8, u64::from);
-    let each = shape.map_or(usual, |shape| shape.gpus);
+    let (each, shape) = usual_machine(gpu);
     if gpus <= each || !gpus.is_multiple_of(each) {
         return request.clone();
     }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::super::given::Given;
 use super::{Card, Model, Report};
+use crate::hardware::{Gpu, NodeShape, usual_machine};
 use crate::request::{EngineId, InputId, MultiNodeInfo};
 use crate::warn::Issue;
 
@@ -228,15 +229,20 @@ pub fn splits(
     }
 }
 
-/// The nodes, where there is more than one.
+/// The nodes, where there is more than one. What nobody says is taken from the machine in which the card usually stands.
 pub fn nodes(given: &Given, gpus: u64, card: Option<&Card>, report: &mut Report) -> Option<MultiNodeInfo> {
     if given.has_failed(InputId::NumNodes) || given.has_failed(InputId::GpusPerNode) {
         return None;
     }
     let per_node = given.integer(InputId::GpusPerNode);
-    let nodes = match (given.has(InputId::NumNodes), per_node) {
-        (false, Some(each)) => gpus.div_ceil(each),
-        _ => given.integer(InputId::NumNodes).unwrap_or(1),
+    let stated = given.typed_integer(InputId::NumNodes);
+    let usual = card
+        .filter(|_| stated.is_none() && per_node.is_none())
+        .and_then(|card| usual_nodes(&card.gpu, gpus, report));
+    let nodes = match (stated, per_node) {
+        (Some(nodes), _) => nodes,
+        (None, Some(each)) => gpus.div_ceil(each),
+        (None, None) => usual.map_or(1, |(nodes, _)| nodes),
     };
     if nodes > gpus {
         report.error(
@@ -268,12 +274,15 @@ pub fn nodes(given: &Given, gpus: u64, card: Option<&Card>, report: &mut Report)
     if nodes == 1 {
         return None;
     }
+    let shape = usual
+        .and_then(|(_, shape)| shape)
+        .filter(|_| !given.has(InputId::InterconnectType));
     let kind = given.choice(InputId::InterconnectType).unwrap_or("infiniband");
     // A port of NVLink is a GPU's: half of what both directions add up to.
     let fabric = card
         .and_then(|card| card.gpu.link_gb_per_s)
         .map(|both| both * 4.0);
-    let usual = match kind {
+    let of_kind = match kind {
         "nvlink" => fabric.unwrap_or(300.0),
         "ethernet_10g" => 10.0,
         "ethernet_25g" => 25.0,
@@ -282,7 +291,9 @@ pub fn nodes(given: &Given, gpus: u64, card: Option<&Card>, report: &mut Report)
         "infiniband_xdr" | "ethernet_800g" => 800.0,
         _ => 200.0,
     };
-    let ports = given.integer(InputId::PortsPerNode).unwrap_or_else(|| {
+    let of_shape = |shape: &NodeShape| (shape.gpus == gpus / nodes).then_some(shape.ports);
+    let ports = given.integer(InputId::PortsPerNode);
+    let ports = ports.or_else(|| shape.and_then(of_shape)).unwrap_or_else(|| {
         let each = kind.starts_with("infiniband") || kind == "nvlink";
         let ports = if each { gpus / nodes } else { 1 };
         report.assume(
@@ -292,7 +303,9 @@ pub fn nodes(given: &Given, gpus: u64, card: Option<&Card>, report: &mut Report)
         );
         ports
     });
-    let bandwidth = given.number(InputId::InterconnectBandwidthGbps).unwrap_or(usual);
+    let bandwidth = given
+        .number(InputId::InterconnectBandwidthGbps)
+        .unwrap_or(shape.map_or(of_kind, |shape| shape.port_gbit));
     Some(MultiNodeInfo {
         num_nodes: nodes,
         gpus_per_node: gpus / nodes,
@@ -300,4 +313,21 @@ pub fn nodes(given: &Given, gpus: u64, card: Option<&Card>, report: &mut Report)
         interconnect_bandwidth_gbps: bandwidth,
         ports_per_node: ports,
     })
+}
+
+/// How many nodes there are where nobody says, if more than one, and the shape that they have: as full as the card's usual
+/// machine, or the next smaller size that divides the GPUs.
+fn usual_nodes(gpu: &Gpu, gpus: u64, report: &mut Report) -> Option<(u64, Option<&'static NodeShape>)> {
+    let (most, shape) = usual_machine(gpu);
+    if gpus <= most {
+        return None;
+    }
+    let each = (1..=most).rev().find(|each| gpus.is_multiple_of(*each))?;
+    let machine = shape.map_or("a server of eight", |shape| shape.name.as_str());
+    report.assume(
+        InputId::NumNodes,
+        gpus / each,
+        format!("no nodes are given: {each} GPUs in each, as in {machine}"),
+    );
+    Some((gpus / each, shape))
 }

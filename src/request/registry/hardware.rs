@@ -159,8 +159,8 @@ pub(super) static NUM_NODES: Input = node(
         max: 1_048_576,
     },
 )
-.fixed("1")
-.help("Machines among which the GPUs are divided evenly. Memory per GPU does not depend on it for DDP and FSDP.");
+.derived("as many as the GPUs fill of the card's usual machine")
+.help("Machines among which the GPUs are divided evenly; 8 GPUs in each where nothing is said, 72 for NVL72. Memory per GPU hardly depends on it for DDP and FSDP.");
 
 pub(super) static GPUS_PER_NODE: Input = node(
     InputId::GpusPerNode,

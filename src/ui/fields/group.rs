@@ -110,7 +110,7 @@ fn all() -> AnyView {
 part!(settings holds Settings: all);
 
 /// Whether the element of a toggle event is open now.
-fn is_open(event: &Event) -> Option<bool> {
+pub fn is_open(event: &Event) -> Option<bool> {
     let details = event.target()?.dyn_into::<web_sys::Element>().ok()?;
     Some(details.has_attribute("open"))
 }

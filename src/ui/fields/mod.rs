@@ -12,6 +12,6 @@ pub use combobox::{Choice, Combobox};
 pub use control::from_model;
 pub use field::{control_id, described_by, field, framed, label, reveal_input};
 pub use gpu::gpu;
-pub use group::{Settings, groups, load as load_settings};
+pub use group::{Settings, groups, is_open, load as load_settings};
 pub use messages::{fixes, message, plain};
 pub use method::method;

@@ -218,7 +218,8 @@ fn shown(form: Form, curve: &Curve) -> AnyView {
             })
             .into_any()
     };
-    picture.view(table(curve, &groups), Box::new(action))
+    let curve = curve.clone();
+    picture.view(Box::new(move || table(&curve, &groups)), Box::new(action))
 }
 
 fn stop(curve: &Curve, groups: &[(&'static str, &'static str)], point: &CurvePoint, at: f64) -> Stop {

@@ -97,7 +97,7 @@ pub fn heat(answer: &Answer) -> AnyView {
     };
     view! {
         <section class="panel heat" aria-label=title>
-            {picture.view(table(&columns, &rows), Box::new(|_| ().into_any()))}
+            {picture.view(Box::new(move || table(&columns, &rows)), Box::new(|_| ().into_any()))}
         </section>
     }
     .into_any()

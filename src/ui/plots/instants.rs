@@ -108,7 +108,8 @@ pub fn instants(instants: &[InstantRow], capacity: Bytes) -> AnyView {
             .map(|id| figure::button(format!("instant-{id}"), "Every tensor of this instant"))
             .into_any()
     };
-    picture.view(table(instants), Box::new(action))
+    let rows = instants.to_vec();
+    picture.view(Box::new(move || table(&rows)), Box::new(action))
 }
 
 fn stop(instant: &InstantRow, index: usize, at: f64) -> Stop {

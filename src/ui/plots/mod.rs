@@ -11,7 +11,7 @@ mod save;
 mod scale;
 
 pub use overlay::Named;
-pub use picture::{Picture, Stop, Tick};
+pub use picture::{Picture, Stop, Table, Tick};
 pub use scale::linear;
 
 use leptos::prelude::*;
@@ -33,7 +33,7 @@ pub struct Plots {
     /// Several questions of a kind along one input.
     pub overlaid: fn(Vec<Named>, Task) -> AnyView,
     /// A plot of another part in its frame, with its table twin and what is offered about the stop at the cursor.
-    pub framed: fn(Picture, AnyView, Offer) -> AnyView,
+    pub framed: fn(Picture, Table, Offer) -> AnyView,
     /// The buttons that save a plot of another part.
     pub save: fn(Picture) -> AnyView,
 }

@@ -142,7 +142,9 @@ fn shown(along: Along, curves: &[(String, Curve)], task: Task) -> AnyView {
             .position(|value| curves.first().is_some_and(|(_, curve)| curve.asked == *value))
             .unwrap_or_default(),
     };
-    picture.view(table(along, curves, &values), Box::new(|_| ().into_any()))
+    let curves = curves.to_vec();
+    let twin = move || table(along, &curves, &values);
+    picture.view(Box::new(twin), Box::new(|_| ().into_any()))
 }
 
 /// What all questions need at a value, for one who listens.

@@ -1,15 +1,26 @@
 //! The frame of a plot: title, description, axes and read-out as HTML around a drawing that scales without loss. A cursor follows
 //! the pointer; with the keyboard it is a slider. The numbers at the cursor stand below the drawing.
 
-use leptos::ev::{KeyboardEvent, PointerEvent};
+use std::cell::RefCell;
+
+use leptos::ev::{Event, KeyboardEvent, PointerEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 
+use super::super::fields::is_open;
 use super::super::format::grouped;
 use super::{Offer, save};
 
 /// Most labels on a horizontal axis.
 const LABELS: f64 = 8.0;
+
+/// What makes the table of a plot when it is opened.
+pub type Table = Box<dyn Fn() -> AnyView + Send + Sync>;
+
+thread_local! {
+    /// The plots whose table is open, which outlives their answers.
+    static OPENED: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A tick of an axis: its place from 0 to 1, and its label.
 #[derive(Clone, Debug)]
@@ -88,7 +99,7 @@ fn percent(place: f64) -> String {
 
 impl Picture {
     /// The plot with its table twin; `action` may offer something about the stop at the cursor.
-    pub fn view(self, table: AnyView, action: Offer) -> AnyView {
+    pub fn view(self, table: Table, action: Offer) -> AnyView {
         let cursor = RwSignal::new(self.start.min(self.stops.len().saturating_sub(1)));
         let id = self.id;
         let buttons = save::buttons(self.clone());
@@ -158,14 +169,34 @@ impl Picture {
                     {told}
                     {move || action(cursor.get())}
                 </div>
-                <details class="twin">
-                    <summary>"The same as a table"</summary>
-                    <div class="table-frame" tabindex="0" role="region" aria-labelledby=format!("{id}-title")>{table}</div>
-                </details>
+                {twin(id, table)}
             </figure>
         }
         .into_any()
     }
+}
+
+/// The table of a plot, made when it is opened: an edit that nobody reads there costs nothing.
+fn twin(id: &'static str, table: Table) -> AnyView {
+    let known = OPENED.with_borrow(|opened| opened.contains(&id));
+    let opened = RwSignal::new(known);
+    let on_toggle = move |event: Event| {
+        let open = is_open(&event).unwrap_or(known);
+        OPENED.with_borrow_mut(|all| {
+            all.retain(|other| *other != id);
+            all.extend(open.then_some(id));
+        });
+        opened.set(open);
+    };
+    view! {
+        <details class="twin" open=known on:toggle=on_toggle>
+            <summary>"The same as a table"</summary>
+            <div class="table-frame" tabindex="0" role="region" aria-labelledby=format!("{id}-title")>
+                {move || opened.get().then(&table)}
+            </div>
+        </details>
+    }
+    .into_any()
 }
 
 /// What covers the drawing and follows pointer and keys.

@@ -231,24 +231,24 @@ fn front(form: Form, points: &[Point], limit: u64) -> AnyView {
     let shown = StoredValue::new((picture, near));
     let rows = StoredValue::new(points.to_vec());
     form.plots.view(move |plots| {
-        let rows = rows.with_value(|points| points.iter().map(|point| front_row(form, point)).collect_view());
-        let columns = [
-            Words("Plan"),
-            Number("ms a step"),
-            Number("GiB needed"),
-            Words("As the question"),
-        ];
+        let twin = move || {
+            let rows =
+                rows.with_value(|points| points.iter().map(|point| front_row(form, point)).collect_view());
+            let columns = [
+                Words("Plan"),
+                Number("ms a step"),
+                Number("GiB needed"),
+                Words("As the question"),
+            ];
+            table("front", &columns, rows.into_any())
+        };
         let (picture, near) = shown.get_value();
         let offer = move |at: usize| {
             near.get(at)
                 .map(|point| take(form, &point.name, &point.values))
                 .into_any()
         };
-        (plots.framed)(
-            picture,
-            table("front", &columns, rows.into_any()),
-            Box::new(offer),
-        )
+        (plots.framed)(picture, Box::new(twin), Box::new(offer))
     })
 }
 
