@@ -14,6 +14,7 @@ mod budget;
 mod compare;
 mod cost;
 mod coverage;
+mod deny;
 mod docs;
 mod embed;
 mod embeddings;
@@ -32,6 +33,7 @@ mod sbom;
 mod single;
 mod site;
 mod size;
+mod speed;
 mod step;
 mod styles;
 mod test;
@@ -68,9 +70,11 @@ cargo xtask COMMAND
   compare                                   write the comparison with the original calculator anew
   cost                                      instructions of five answers against the committed budget
   report                                    sizes, cost, accuracy, vectors in one table
+  deny [--advisories]                       licences, sources and doubled crates against deny.toml
   sbom                                      what is published, crate by crate, as CycloneDX
   fuzz [--seconds N] [TARGET ...] [FILE ...] each target of tests/fuzz for a minute, or one on files
   bench                                     how long one answer takes natively
+  bench compare [--original PLACE] [--write] the same calls natively, in Node, in Chromium, and by the original
   bench page [--write]                      how long an edit of the page in dist/ takes until it is painted
   tools                                     bring every tool the commands above need, and say where it is
 
@@ -125,12 +129,14 @@ fn dispatch() -> Result<()> {
         ("single-file", []) => single::build().map(|_| ()),
         ("size", []) => size::check(),
         ("coverage", []) => coverage::check(),
+        ("bench", ["compare", options @ ..]) => speed::compare(options),
         ("bench", options) => test::bench(options),
         ("tools", []) => tools::bring_all(),
         ("accuracy", []) => accuracy::refresh(),
         ("cost", []) => cost::check(),
         ("compare", []) => compare::write(),
         ("report", []) => report::print(),
+        ("deny", options) => deny::check(options),
         ("sbom", []) => sbom::write(),
         ("fuzz", options) => fuzz::fuzz(options),
         ("exporters", ["every-push"]) => exporters::every_push(),

@@ -16,6 +16,7 @@ use crate::{browser, npm};
 const TRUNK: &str = "0.21.14";
 const LLVM_COV: &str = "0.9.1";
 const CARGO_FUZZ: &str = "0.13.2";
+const CARGO_DENY: &str = "0.20.2";
 
 /// The program that Trunk calls to generate the bindings; its version is that of `xtask/Cargo.toml`.
 pub const WASM_BINDGEN: &str = "wasm-bindgen";
@@ -94,6 +95,16 @@ pub fn cargo_fuzz() -> Result<PathBuf> {
         "cargo-fuzz",
         CARGO_FUZZ,
         &["cargo-fuzz", "fuzz", "--version"],
+        &["--locked", "--debug"],
+    )
+}
+
+/// The program that judges licences and sources of crates.
+pub fn cargo_deny() -> Result<PathBuf> {
+    installed(
+        "cargo-deny",
+        CARGO_DENY,
+        &["cargo-deny", "--version"],
         &["--locked", "--debug"],
     )
 }
