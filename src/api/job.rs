@@ -97,7 +97,9 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
     let adapter = resolve::adapter(given, engine, precision, report);
     let objective = resolve::objective(given, engine.id, report);
     let step = resolve::step(given, engine, report);
-    let ranks = mesh.map_or(1, |mesh| mesh.data);
+    let ranks = mesh.map_or(1, |mesh| {
+        mesh.data.saturating_mul(resolve::context_ranks(mesh, engine.id))
+    });
     let num_nodes = nodes.as_ref().map_or(1, |nodes| nodes.num_nodes);
     let settings = resolve::settings(given, engine.id, (ranks, num_nodes), report);
     resolve::note(given, report);
@@ -145,6 +147,14 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
     );
     let (evaluation, save) = resolve::between(given, (mesh, sequence), objective, report);
     let images = resolve::images(given, (engine.id, mesh), (&model, sequence), &step, report);
+    let (composed, settings) = resolve::composed(
+        given,
+        (engine.id, settings),
+        (mesh, &network),
+        (&step, adapter, images),
+        report,
+    );
+    let shared = resolve::context_ranks(mesh, engine.id);
     let Step {
         micro_batch,
         accumulation: _,
@@ -164,7 +174,7 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
         network,
         whole,
         micro_batch: sequences,
-        sequence_length: sequence,
+        sequence_length: sequence / shared.max(1),
         accumulation_steps: accumulation,
         precision,
         optimizer,
@@ -183,7 +193,7 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
         transformers_version: engine.transformers,
         keep_outputs,
         engine: settings,
-        data_parallel: mesh.data,
+        data_parallel: mesh.data.saturating_mul(shared),
         torch_version: engine.torch,
         layout: layout(given, sequence, report),
         compile: match given.choice(InputId::Compile) {
@@ -201,6 +211,7 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
         sync_each_micro_batch: given.toggle(InputId::SyncEachMicroBatch).unwrap_or(true),
         adapter,
         tensor,
+        composed,
         objective,
         images,
         reentrant: given

@@ -20,6 +20,9 @@ pub struct Split {
     pub written: Option<Written>,
     /// Whether stages may differ by a layer, the first ones having more (DeepSpeed runtime/utils.py, `partition_balanced`).
     pub balanced: bool,
+    /// Whether embedding and head weigh a layer each and the first stages have what does not divide (pytorch/torchtitan
+    /// distributed/pipeline_parallel.py, `generate_llm_fqn_per_model_part`).
+    pub weighed: bool,
 }
 
 /// Most stages of a written layout.
@@ -197,6 +200,16 @@ pub fn stages(layers: u64, split: Split, schedule: Schedule, ranks: u64) -> Resu
     } else if split.balanced && !(split.embedding || split.loss) && count > 0 {
         let (each, more) = (layers / count, layers % count);
         (0..count).map(|stage| each + u64::from(stage < more)).collect()
+    } else if split.weighed && ends.iter().all(Option::is_none) && count > 1 {
+        let all = layers.saturating_add(2);
+        let (each, more) = (all / count, all % count);
+        let weight = |stage: u64| u64::from(stage == 0) + u64::from(stage + 1 == count);
+        let size = |stage| (each + u64::from(stage < more)).checked_sub(weight(stage));
+        let sizes: Option<Vec<u64>> = (0..count).map(size).collect();
+        sizes.ok_or(Uneven::Indivisible {
+            layers,
+            stages: count,
+        })?
     } else if ends.iter().any(Option::is_some) && ranks > 1 {
         let taken: u64 = ends.iter().flatten().fold(0, |sum, end| sum.saturating_add(*end));
         let rest = layers
@@ -299,6 +312,19 @@ mod tests {
         assert_eq!(Written::read("tt|L"), Err(Unreadable::Ends));
         assert_eq!(Written::read("Em|tL"), Err(Unreadable::Ends));
         assert_eq!(Written::read("E(t|)*9999L"), Err(Unreadable::TooMany));
+    }
+
+    #[test]
+    fn torchtitan_weighs_the_ends() {
+        let split = Split {
+            weighed: true,
+            ..Split::default()
+        };
+        // Stages 3 and 7 of record titan-1616-dsv3-16b-pp4: layers 11 to 14, layers 25 and 26 with the head.
+        let two = Schedule::Interleaved { chunks: 2, group: 4 };
+        assert_eq!(sizes(27, split, two, 4), Ok(vec![3, 4, 4, 4, 4, 3, 3, 2]));
+        let plain = Schedule::OneForwardOneBackward;
+        assert_eq!(sizes(32, split, plain, 4), Ok(vec![8, 9, 8, 7]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::between::between;
 use super::block::Setting;
+use super::composed;
 use super::engines::{Holder, megatron};
 use super::ops::Types;
 use super::pass::{Pass, Point};
@@ -18,6 +19,9 @@ use crate::units::DType;
 pub fn evaluate(job: &TrainingJob) -> Ledger {
     if let Engine::Megatron(settings) = &job.engine {
         return megatron::ledger(job, settings);
+    }
+    if let Some(pipeline) = job.composed.pipeline.filter(|_| job.has_stages()) {
+        return composed::fullest(job, pipeline);
     }
     let mut sheet = Sheet::default();
     let plan = Plan::new(job, setting(job), Scope::Whole, &mut sheet);

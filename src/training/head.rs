@@ -126,6 +126,7 @@ pub(super) fn recorder(setting: &Setting, mut tape: Tape) -> Recorder {
         outside: false,
         sequences: setting.sequences,
         passing_workspace: setting.passing_workspace,
+        ring: setting.ring,
         of_patches: false,
         frozen: false,
     }

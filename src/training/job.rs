@@ -1,6 +1,7 @@
 //! A validated training job: everything that decides the memory of one step, with defaults resolved.
 
 use super::between::{Evaluation, Save};
+use super::composed::Composed;
 use super::engines::megatron::Megatron;
 use super::images::Images;
 use super::objective::{Objective, Preference};
@@ -519,6 +520,8 @@ pub struct TrainingJob {
     pub adapter: Option<Adapter>,
     /// Tensor parallelism; `None` where no matrix is divided.
     pub tensor: Option<TensorParallel>,
+    /// Context, pipeline and expert parallelism under FSDP2.
+    pub composed: Composed,
     /// What is trained for.
     pub objective: Objective,
     /// Whether recomputed layers run a backward pass of their own (`use_reentrant`).

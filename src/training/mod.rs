@@ -7,6 +7,7 @@
 mod between;
 mod block;
 pub mod compiled;
+mod composed;
 mod engines;
 mod evaluate;
 mod groups;
@@ -18,6 +19,7 @@ mod objective;
 mod ops;
 mod parts;
 mod pass;
+mod pipelined;
 mod plan;
 mod preference;
 mod prepared;
@@ -31,6 +33,7 @@ mod temporaries;
 mod vision;
 
 pub use between::{Evaluation, Save, caches_in_fp32};
+pub use composed::{Composed, Pipeline};
 pub use engines::bring;
 pub use engines::megatron::{
     Megatron, Modules as RecomputedModules, Narrow, NarrowRecipe, Recompute, Sharding, Stage, VocabularyLoss,

@@ -63,6 +63,8 @@ names! {
     ATTENTION_COPY: Activations, "attention.output_copy", "attention output in token order";
     LOG_SUM_EXP: Activations, "attention.log_sum_exp", "log-sum-exp of attention";
     ATTENTION_ACCUMULATOR: Overhead, "attention.accumulator", "fp32 accumulator of the query gradient";
+    RING_GATHERED: Overhead, "attention.ring", "keys and values of all context ranks";
+    RING_SUMS: Overhead, "attention.ring_sums", "fp32 sums of the gradients that go round the context ranks";
     ATTENTION_BIAS: Activations, "attention.bias", "attention mask as a bias, one per layer";
     SCORES: Activations, "attention.scores", "attention scores";
     PROBABILITIES: Activations, "attention.probabilities", "attention probabilities";

@@ -102,9 +102,11 @@ impl Part {
             | Engine::Ddp { .. }
             | Engine::DeepSpeed(_)
             | Engine::Fsdp2 { .. }
-            | Engine::Megatron(_) => Piece::new(tensors.iter().copied(), shards)
-                .cut_before(before)
-                .on_rank(tensors.iter().copied(), (shards, job.rank)),
+            | Engine::Megatron(_) => of_experts(job, tensors, shards).unwrap_or_else(|| {
+                Piece::new(tensors.iter().copied(), shards)
+                    .cut_before(before)
+                    .on_rank(tensors.iter().copied(), (shards, job.rank))
+            }),
         };
         let tensors: Vec<&Tensor> = tensors.collect();
         let types = StateTypes::of(job);
@@ -333,6 +335,32 @@ impl Part {
             ),
         }
     }
+}
+
+/// Tensors of which those of routed experts are dealt out to expert ranks first: what is gathered of them is a rank's part, and
+/// they are divided among the ranks that hold the same part (pytorch/torchtitan distributed/parallel_dims.py: the mesh of
+/// their shards is that of all shards over the expert ranks).
+fn of_experts(job: &TrainingJob, tensors: &[&Tensor], shards: u64) -> Option<Piece> {
+    let ranks = job.composed.expert;
+    let routed = |tensor: &&&Tensor| tensor.role == Role::RoutedExpert;
+    if ranks <= 1 || !tensors.iter().any(|tensor| routed(&tensor)) {
+        return None;
+    }
+    let own: Vec<Tensor> = tensors
+        .iter()
+        .filter(routed)
+        .map(|tensor| {
+            let mut own = (**tensor).clone();
+            match own.shape.first_mut() {
+                Some(experts) if own.copies == 1 => *experts = experts.div_ceil(ranks),
+                _ => own.copies = own.copies.div_ceil(ranks),
+            }
+            own
+        })
+        .collect();
+    let others = tensors.iter().filter(|tensor| !routed(tensor)).copied();
+    let experts = Piece::new(&own, (shards / ranks).max(1));
+    Some(Piece::new(others, shards).and(experts))
 }
 
 impl Quantised {

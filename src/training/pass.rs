@@ -4,6 +4,7 @@
 use super::block::Setting;
 use super::head::ending;
 use super::names;
+use super::pipelined;
 use super::plan::{LayerPlan, Moment, Plan, extend};
 use super::sheet::{Held, Sheet};
 use super::tape::{Rows, Shape, Storage};
@@ -158,6 +159,10 @@ pub struct Pass<'a> {
     whole_hidden: Held,
     /// The logits, where the program still refers to them.
     outputs: Held,
+    /// What every other micro-batch in flight holds of a chunk of a pipeline rank.
+    waiting: Vec<Held>,
+    /// Hidden states that the pipeline received or made, and keeps through the step.
+    received: Held,
 }
 
 impl<'a> Pass<'a> {
@@ -165,7 +170,10 @@ impl<'a> Pass<'a> {
     pub fn new(job: &TrainingJob, plan: &'a Plan<'a>, sheet: &mut Sheet) -> Self {
         let place = "head and loss";
         let setting = &plan.setting;
-        let ending = ending(job, setting);
+        let ending = match job.pipeline_rank() {
+            Some(rank) if !rank.has_loss() => pipelined::ending(setting),
+            _ => ending(job, setting),
+        };
         packed(plan, &ending.packed, sheet);
         let (forward, backward) = shared(plan);
         let gradient = |of: Storage| Storage { gradient: true, ..of };
@@ -206,6 +214,8 @@ impl<'a> Pass<'a> {
             ),
             whole_hidden: sheet.storages([gradient(setting.whole_hidden_state())], ""),
             outputs: sheet.storages(ending.after, place),
+            waiting: pipelined::waiting(plan, sheet),
+            received: pipelined::received(plan, sheet),
             plan,
         }
     }
@@ -270,6 +280,7 @@ impl<'a> Pass<'a> {
             Point::Tower(piece) => self.tower(piece),
             Point::Embedding => [
                 self.whole_gradient.as_slice(),
+                &self.in_flight(0),
                 &self.outputs,
                 &self.outside(),
                 &self.inputs_above(0),
@@ -333,6 +344,22 @@ impl<'a> Pass<'a> {
         }
         held.extend(self.outside());
         held.extend(self.beside_text(casts));
+        held.extend(self.in_flight(end));
+        held
+    }
+
+    /// What a pipeline rank holds of its other micro-batches when the layers below `end` are saved: of all chunks, or, where all
+    /// forward passes precede the first backward, of those up to the chunk whose backward runs.
+    pub fn in_flight(&self, end: usize) -> Held {
+        let mut held = self.received.clone();
+        if let Some(rank) = self.plan.job.pipeline_rank() {
+            let chunks = if rank.drained {
+                rank.chunk(end) + 1
+            } else {
+                self.waiting.len()
+            };
+            held.extend(self.waiting.iter().take(chunks).flatten());
+        }
         held
     }
 

@@ -90,7 +90,7 @@ impl Prepared {
             return evaluate(job).peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
         }
         // What happens between steps is rare in a search and not kept.
-        if job.evaluation.is_some() || job.save != Save::None {
+        if job.has_stages() || job.evaluation.is_some() || job.save != Save::None {
             return evaluate(job).peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
         }
         let network = self.nothing.clone();

@@ -78,7 +78,11 @@ impl Profile {
             } else {
                 0
             };
-            let others = below.saturating_add(outside).saturating_add(above);
+            let in_flight = sheet.bytes(&pass.in_flight(layer)).get();
+            let others = below
+                .saturating_add(outside)
+                .saturating_add(above)
+                .saturating_add(in_flight);
             bytes.extend([others.saturating_add(during), others.saturating_add(reduced)]);
             below = below.saturating_add(kept);
         }

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use super::composed;
 use super::engines::megatron::{self, Stage};
 use super::engines::{Arrival, arrivals};
 use super::evaluate::setting;
@@ -237,6 +238,9 @@ pub fn rank_reason(job: &TrainingJob) -> &'static str {
             "One GPU holds everything."
         };
     }
+    if job.has_stages() {
+        return "Data-parallel ranks of one pipeline stage hold the same but for rows that do not divide; the stages are listed by themselves.";
+    }
     match job.engine {
         Engine::Megatron(_) => {
             "Data-parallel ranks of one pipeline stage hold the same; the stages are listed by themselves."
@@ -271,6 +275,6 @@ pub fn rank_reason(job: &TrainingJob) -> &'static str {
 pub fn pipeline_stages(job: &TrainingJob) -> Vec<Stage> {
     match &job.engine {
         Engine::Megatron(settings) => megatron::stages(job, settings),
-        _ => Vec::new(),
+        _ => composed::all(job),
     }
 }

@@ -146,6 +146,19 @@ impl Piece {
         self
     }
 
+    /// With the tensors of another piece after its own.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.local.extend(other.local);
+        self.own.extend(other.own);
+        self.gathered.extend(other.gathered);
+        self.factors.extend(other.factors);
+        self.hidden.extend(other.hidden);
+        self.elements = self.elements.saturating_add(other.elements);
+        self.cut |= other.cut;
+        self
+    }
+
     /// Of these tensors as one flat parameter, padded to a multiple of the ranks (torch FSDP1, _flat_param.py).
     pub fn flat<'a>(tensors: impl IntoIterator<Item = &'a Tensor>, ranks: u64) -> Self {
         let elements: u64 = tensors.into_iter().map(|tensor| tensor.elements().get()).sum();

@@ -8,6 +8,7 @@ mod bigscience;
 mod megatron;
 mod place;
 mod recipe;
+mod torchtitan;
 mod work;
 
 use serde_json::Value;
@@ -46,6 +47,9 @@ pub fn question(record: &Record) -> Result<Question, String> {
     place::versions(&mut question, record)?;
     place::card(&mut question, record);
     place::compiled(&mut question, record);
+    if torchtitan::is_torchtitan(record, engine) {
+        torchtitan::compose(&mut question, record)?;
+    }
     Ok(question)
 }
 
@@ -67,17 +71,10 @@ fn refuse_what_is_not_built(record: &Record, engine: EngineName) -> Result<(), S
         ("cp", "context"),
         ("ep", "expert"),
     ] {
-        let built = key == "tp" && engine == EngineName::Tp;
+        let built = key == "tp" && engine == EngineName::Tp || torchtitan::is_torchtitan(record, engine);
         if !built && record.whole(key).is_some_and(|size| size > 1) {
             return Err(format!("{name} parallelism is not built yet"));
         }
-    }
-    let float8 = record
-        .object("extra")
-        .and_then(|extra| extra.get("float8_linear"))
-        .and_then(Value::as_bool);
-    if engine == EngineName::Tp && float8 == Some(true) {
-        return Err("float8 linear layers under tensor parallelism are not built yet".into());
     }
     let strategy = record.text("strategy").unwrap_or_default();
     if strategy.contains("device_map") || strategy.contains("sequence parallel") {
@@ -143,6 +140,10 @@ fn mesh(question: &mut Question, record: &Record, engine: EngineName) -> Result<
         question.set(InputId::ShardingStrategy, "full_shard");
     } else if matches!(engine, EngineName::Fsdp2 | EngineName::Tp) {
         question.set(InputId::EngineType, "fsdp");
+        // A pipeline's stages stay gathered.
+        if record.whole("pp").is_some_and(|size| size > 1) {
+            return Ok(());
+        }
         let never = extra(record, "reshard_after_forward") == Some("never");
         question.set(InputId::ReshardAfterForward, !never);
         question.set(
@@ -165,6 +166,9 @@ fn model(record: &Record) -> Result<String, String> {
     let plain = name.split('(').next().unwrap_or(name).trim();
     Ok(match plain {
         "Llama-2-7B-class" => "llama-2-7b".into(),
+        // Its architecture, as the records state it, is that of DeepSeek-V2-Lite.
+        "DeepSeek-V3-16B" => "deepseek-v2-lite".into(),
+        "Llama-4-Scout 17Bx16E reduced to 2 layers" => "llama-4-scout-17b-16e".into(),
         "NousResearch/Llama-2-70b-hf" => "llama-2-70b".into(),
         "bigcode/gpt_bigcode-santacoder" => "santacoder".into(),
         "meta-llama/Meta-Llama-3-8B" => "llama-3-8b".into(),

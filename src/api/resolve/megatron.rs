@@ -43,6 +43,7 @@ pub fn megatron(
             .unwrap_or(mesh.tensor),
         schedule: schedule(given, (mesh, written), micro_batches, report),
         split: Split {
+            weighed: false,
             first: count(InputId::FirstStageLayers),
             last: count(InputId::LastStageLayers),
             embedding: on(InputId::CountEmbedding),
@@ -160,7 +161,7 @@ fn micro_batches(given: &Given, accumulation: u64, report: &mut Report) -> u64 {
     count
 }
 
-fn schedule(
+pub(super) fn schedule(
     given: &Given,
     (mesh, written): (Mesh, Option<Written>),
     micro_batches: u64,

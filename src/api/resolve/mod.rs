@@ -4,6 +4,7 @@
 mod adapter;
 mod between;
 mod combinations;
+mod composed;
 mod dropout;
 mod engine;
 pub(super) mod fields;
@@ -27,6 +28,7 @@ mod width;
 
 pub use adapter::{adapter, objective, replaceable};
 pub use between::between;
+pub use composed::{composed, context_ranks};
 pub use engine::{EngineChoice, engine, settings};
 pub use hardware::{Card, DEFAULT_GPU, hardware};
 pub use images::{attention, images};

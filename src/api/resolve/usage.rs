@@ -116,7 +116,16 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
     {
         return Use::Not(why);
     }
+    let pipeline = given.integer(InputId::PipelineParallelSize).unwrap_or(1) > 1;
     match id {
+        InputId::PipelineSchedule | InputId::PipelineLayout => {
+            when(pipeline, "Without a pipeline there is one stage.")
+        }
+        InputId::SyncEachMicroBatch | InputId::ReshardRanks if pipeline && engine == EngineId::Fsdp => {
+            Use::Not(
+                "Gradients of a pipeline are reduced, and its weights given up, when the last micro-batch is over.",
+            )
+        }
         InputId::Momentum => when(
             given.choice(InputId::Optimizer) == Some("sgd"),
             "Only SGD has a momentum of its own.",
@@ -347,7 +356,6 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::TotalGpuMemoryGb
         | InputId::UseDistributedOptimizer
         | InputId::NumMicroBatches
-        | InputId::PipelineSchedule
         | InputId::MicrobatchGroup
         | InputId::FirstStageLayers
         | InputId::LastStageLayers
@@ -366,7 +374,6 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::ExpertImbalance
         | InputId::ExpertCapacity
         | InputId::PadToCapacity
-        | InputId::PipelineLayout
         | InputId::FurtherLayers
         | InputId::NarrowRecipe
         | InputId::NarrowPrimary

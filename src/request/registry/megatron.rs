@@ -5,6 +5,8 @@ use super::{Choice, EngineId, FormGroup, Input, InputId, InputKind, Section};
 use crate::cite::{Citation, Evidence};
 
 const MEGATRON: &[EngineId] = &[EngineId::MegatronLm];
+/// Engines with a pipeline whose schedule and layout can be chosen.
+pub(super) const PIPELINES: &[EngineId] = &[EngineId::MegatronLm, EngineId::Fsdp];
 /// What its fork with DeepSpeed has as well.
 const BOTH: &[EngineId] = &[EngineId::MegatronLm, EngineId::MegatronDeepspeed];
 
@@ -90,6 +92,7 @@ pub(super) static PIPELINE_SCHEDULE: Input = input(
     ]),
 )
 .fixed("1f1b")
+.only(PIPELINES)
 .help("In which order a pipeline rank runs forward and backward passes, and so how many micro-batches it has in flight. Only the first is in Megatron-LM itself; the others are answered as their authors' code runs them.")
 .cite(Citation::new(
     Evidence::Source,

@@ -14,6 +14,7 @@ pub(super) static PIPELINE_LAYOUT: Input = input(
     InputKind::Text { max_len: 2000 },
 )
 .derived("as many layers on every stage")
+.only(super::megatron::PIPELINES)
 .help("Every (virtual) stage in the order of the model, as pipeline-model-parallel-layout writes them: E embedding, t layer, m layer for further tokens, L loss; | ends a stage and (tt|)*6 repeats. \"Et*3|(tt|)*6mL\" has eight stages.")
 .cite(Citation::new(
     Evidence::Source,

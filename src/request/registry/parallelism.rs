@@ -4,11 +4,6 @@ use super::{Choice, EngineId, FormGroup, Input, InputId, InputKind, Section};
 use crate::cite::{Citation, Evidence};
 
 const MEGATRON: &[EngineId] = &[EngineId::MegatronLm, EngineId::MegatronDeepspeed];
-const MODEL_PARALLEL: &[EngineId] = &[
-    EngineId::MegatronLm,
-    EngineId::MegatronDeepspeed,
-    EngineId::Deepspeed,
-];
 
 /// PyTorch's engines, which divide matrices by DTensor.
 const PYTORCH: &[EngineId] = &[EngineId::PytorchDdp, EngineId::Fsdp];
@@ -18,6 +13,14 @@ const TENSOR_PARALLEL: &[EngineId] = &[
     EngineId::MegatronLm,
     EngineId::MegatronDeepspeed,
     EngineId::Deepspeed,
+];
+/// Engines whose layers are divided among stages, and with them chunks of a stage, sequences and experts.
+const COMPOSED: &[EngineId] = &[EngineId::MegatronLm, EngineId::MegatronDeepspeed, EngineId::Fsdp];
+const ALL_COMPOSED: &[EngineId] = &[
+    EngineId::MegatronLm,
+    EngineId::MegatronDeepspeed,
+    EngineId::Deepspeed,
+    EngineId::Fsdp,
 ];
 const SEQUENCE_PARALLEL: &[EngineId] = &[
     EngineId::PytorchDdp,
@@ -125,8 +128,8 @@ pub(super) static PIPELINE: Input = size(
     "pp",
     "Pipeline parallel",
 )
-.only(MODEL_PARALLEL)
-.help("Stages into which the layers are divided. PyTorch DDP and FSDP are answered with 1.");
+.only(ALL_COMPOSED)
+.help("Stages into which the layers are divided. FSDP2 takes them as torchtitan does; PyTorch DDP and FSDP1 are answered with 1.");
 
 pub(super) static VIRTUAL_PIPELINE: Input = size(
     InputId::VirtualPipelineSize,
@@ -135,7 +138,7 @@ pub(super) static VIRTUAL_PIPELINE: Input = size(
     "vp",
     "Virtual pipeline stages",
 )
-.only(MEGATRON)
+.only(COMPOSED)
 .advanced()
 .help("Chunks of layers per pipeline stage (interleaved schedule). Keeps more micro-batches in flight.");
 
@@ -146,7 +149,7 @@ pub(super) static CONTEXT: Input = size(
     "cp",
     "Context parallel",
 )
-.only(MEGATRON)
+.only(COMPOSED)
 .advanced()
 .help("Ranks that share one sequence. Divides activations and logits. The sequence must be divisible by twice this size.");
 
@@ -171,7 +174,7 @@ pub(super) static EXPERT: Input = size(
     "ep",
     "Expert parallel",
 )
-.only(MODEL_PARALLEL)
+.only(ALL_COMPOSED)
 .advanced()
 .help("Ranks among which the routed experts are dealt out. Must divide the number of experts.");
 

@@ -53,6 +53,8 @@ pub struct Setting {
     pub repeated_keys: bool,
     /// Whether matrix products take a workspace anew each time.
     pub passing_workspace: bool,
+    /// Ranks among which keys and values go round (context parallelism), and whether they were repeated for all heads before.
+    pub ring: (u64, bool),
     /// Whether keys and values stay in a cache until the forward pass is over.
     pub keeps_cache: bool,
     /// Whether experts run one after another, each on the tokens that chose it.
@@ -116,6 +118,8 @@ impl Setting {
             repeated_keys: job.transformers_version < (4, 48)
                 && Reference::repeats_keys(&job.network.model_type),
             passing_workspace: job.torch_version >= (2, 15) && job.compute_capability >= 90,
+            // pytorch/torchtitan 2259, of January 2026: "GQA without kv repeats".
+            ring: (job.composed.context, job.torch_version < (2, 11)),
             keeps_cache: job.transformers_version < (4, 53)
                 && Reference::keeps_cache(&job.network.model_type),
             looped_experts: job.transformers_version < (5, 0),
@@ -163,6 +167,7 @@ pub fn record(layer: &Layer, setting: &Setting, trained: bool) -> Block {
             outside: setting.outside,
             sequences: setting.sequences,
             passing_workspace: setting.passing_workspace,
+            ring: setting.ring,
             of_patches: false,
             frozen: false,
         },

@@ -38,6 +38,8 @@ impl Fsdp2 {
 
     pub(super) fn at(&self, plan: &Plan<'_>, moment: Moment) -> Held {
         let (depth, units) = (plan.order.len(), &self.units);
+        // Its weights stay gathered and its gradients whole until the last micro-batch is over.
+        let pipelined = plan.job.pipeline_rank().is_some();
         let mut held = self.shards.always(plan, units, moment);
         match moment {
             Moment::Load | Moment::Rest => {}
@@ -70,10 +72,10 @@ impl Fsdp2 {
             }
             Moment::Layer(layer) => {
                 self.within_backward(plan, layer, &mut held);
-                if let Some(unit) = units.of(plan, layer) {
+                if let Some(unit) = units.of(plan, layer).filter(|_| !pipelined) {
                     held.extend(unit.weights().map(|entry| (entry, 1)));
                 }
-                if let Some(above) = units.of(plan, layer + 1) {
+                if let Some(above) = units.of(plan, layer + 1).filter(|_| !pipelined) {
                     held.push((above.reduction, 1));
                     if self.replicated {
                         held.push((above.reduced, 1));
@@ -84,7 +86,8 @@ impl Fsdp2 {
             Moment::Reduced(layer) => {
                 self.within_backward(plan, layer, &mut held);
                 if let Some(unit) = units.of(plan, layer) {
-                    held.extend([(unit.gradients, 1), (unit.reduction, 1)]);
+                    held.push((unit.gradients, 1));
+                    held.extend((!pipelined).then_some((unit.reduction, 1)));
                 }
                 self.shards.layers_from(plan, layer, &mut held);
             }
@@ -95,7 +98,7 @@ impl Fsdp2 {
                 if !plan.job.cuts_embedding() {
                     held.push((units.input.gradients, 1));
                 }
-                if let Some(first) = units.of(plan, 0) {
+                if let Some(first) = units.of(plan, 0).filter(|_| !pipelined) {
                     held.push((first.reduction, 1));
                 }
                 held.extend(&self.shards.states.tied);

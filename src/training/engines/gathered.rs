@@ -2,6 +2,7 @@
 
 use super::{Held, Moment, Plan, Sheet, States, buffer, layer_gradients};
 use crate::memory::{Group, Symbol};
+use crate::training::composed::PipelineRank;
 use crate::training::parts::Part;
 use crate::training::plan::gradients_persist;
 use crate::training::sheet::{EntryId, Item};
@@ -31,7 +32,9 @@ impl Shards {
     /// What does not depend on where the pass is: states, and gradients of earlier micro-batches.
     pub(super) fn always(&self, plan: &Plan<'_>, units: &Units, moment: Moment) -> Held {
         let mut held = self.states.always(moment);
-        if self.persist && !matches!(moment, Moment::Load | Moment::Rest) {
+        if let Some(rank) = plan.job.pipeline_rank() {
+            held.extend(units.of_pipeline(plan, rank, moment));
+        } else if self.persist && !matches!(moment, Moment::Load | Moment::Rest) {
             let reduced = plan.job.sync_each_micro_batch || matches!(moment, Moment::Clip | Moment::Step);
             if !reduced {
                 held.extend(units.accumulated(plan));
@@ -51,6 +54,9 @@ impl Shards {
 
     /// Gradient shards of the layers from this one on; they are among all gradients where those persist.
     pub(super) fn layers_from(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
+        if plan.job.pipeline_rank().is_some() {
+            return;
+        }
         if !self.persist && !self.away {
             held.extend(layer_gradients(plan, from, plan.order.len()));
         }
@@ -68,7 +74,7 @@ impl Shards {
         if self.away {
             return;
         }
-        if !self.persist {
+        if !self.persist || plan.job.pipeline_rank().is_some() {
             held.extend(self.states.all_gradients(plan));
         }
         held.extend(if moment == Moment::Clip {
@@ -305,8 +311,43 @@ impl Units {
         held
     }
 
+    /// Gradients of a pipeline rank that earlier micro-batches left, whole and in the type of the reduction, until the last one has
+    /// run: those of all chunks, or, where all forward passes precede the first backward, of the layers above in the chunk
+    /// whose backward runs, and the shards of the chunks before it.
+    fn of_pipeline(&self, plan: &Plan<'_>, rank: &PipelineRank, moment: Moment) -> Held {
+        let depth = plan.order.len();
+        let whole = |from: usize, to: usize| -> Held {
+            let counts = plan.between(from, to);
+            let units = self.layers.iter().zip(counts);
+            units.map(|(unit, count)| (unit.whole, count)).collect()
+        };
+        let shards = |from: usize| layer_gradients(plan, from, depth);
+        let ends = [(self.input.whole, 1), (self.root.whole, 1)];
+        let of = |layer: usize| {
+            let chunk = rank.chunk(layer);
+            let end = rank.chunks.get(chunk).map_or(depth, |chunk| chunk.end);
+            let mut held = whole(layer, end);
+            held.extend(shards(end));
+            held
+        };
+        match moment {
+            Moment::Load | Moment::Rest | Moment::Clip | Moment::Step => Held::new(),
+            _ if !rank.drained => [whole(0, depth), ends.to_vec()].concat(),
+            Moment::Layer(layer) => [of(layer + 1), vec![(self.root.whole, 1)]].concat(),
+            Moment::Reduced(layer) => [of(layer), vec![(self.root.whole, 1)]].concat(),
+            Moment::Tower(_) | Moment::Embedding | Moment::EndsReduced => [of(0), ends.to_vec()].concat(),
+            _ => Held::new(),
+        }
+    }
+
     /// Gathered weights of the layers below `end` that stay gathered without resharding, or what stays of them with it.
     pub fn kept(&self, plan: &Plan<'_>, end: usize) -> Held {
+        // A pipeline rank gives up nothing before its last micro-batch.
+        let end = if plan.job.pipeline_rank().is_some() {
+            plan.order.len()
+        } else {
+            end
+        };
         let of = |unit: &Unit| -> Vec<EntryId> {
             if self.reshard {
                 unit.resharded.clone()

@@ -109,6 +109,7 @@ impl Recorder {
             let shape = self.rows(&names::QUERIES, heads.queries * heads.width);
             temporaries.extend([Storage::gradient(&names::EXPANDED, shape, dtype); 2]);
         }
+        temporaries.extend(self.ring([query, key, value], dtype, heads));
         let edges = [(query, &names::QUERY), (key, &names::KEY), (value, &names::VALUE)]
             .map(|(operand, name)| self.new_gradient(operand, name));
         let saved = [
@@ -133,6 +134,34 @@ impl Recorder {
         } else {
             result
         }
+    }
+
+    /// What the backward of ring attention holds beside its kernel's (torch 2.15, distributed/tensor/experimental/
+    /// _context_parallel/_attention.py, `_templated_ring_attention_backward`): keys and values of all ranks, gathered at once
+    /// (the default of torchtitan), their own side by side, the sums of all gradients in fp32, and those of keys and values
+    /// on their way from rank to rank.
+    fn ring(&self, [query, key, value]: [Var; 3], dtype: DType, heads: Heads) -> Vec<Storage> {
+        let (ranks, repeated) = self.ring;
+        if ranks <= 1 {
+            return Vec::new();
+        }
+        let times = if repeated {
+            heads.queries / heads.keys.max(1)
+        } else {
+            1
+        };
+        let pair = (key.shape.width.saturating_add(value.shape.width)).saturating_mul(times.max(1));
+        let of = |name, width: u64, dtype| Storage::new(name, self.rows(&names::KEYS, width), dtype);
+        vec![
+            of(&names::RING_GATHERED, pair.saturating_mul(ranks), dtype),
+            of(&names::RING_GATHERED, pair, dtype),
+            of(
+                &names::RING_SUMS,
+                query.shape.width.saturating_add(pair),
+                DType::Fp32,
+            ),
+            of(&names::RING_SUMS, pair.saturating_mul(2), DType::Fp32),
+        ]
     }
 
     /// A copy in another layout; its gradient is a view.

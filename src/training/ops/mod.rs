@@ -50,6 +50,8 @@ pub struct Recorder {
     /// Whether every matrix product takes a workspace of 32 MiB and gives it back (torch 2.15 on Hopper and later,
     /// aten/src/ATen/cuda/CublasHandlePool.cpp).
     pub passing_workspace: bool,
+    /// Ranks among which keys and values go round, and whether they are repeated for all heads before.
+    pub ring: (u64, bool),
     /// Whether rows are patches of images, not tokens.
     pub of_patches: bool,
     /// Whether no weight trains.

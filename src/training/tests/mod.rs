@@ -78,6 +78,7 @@ pub(in crate::training) fn job(
         sync_each_micro_batch: true,
         adapter: None,
         tensor: None,
+        composed: crate::training::Composed::default(),
         objective: Objective::NextToken,
         reentrant: false,
         images: None,

@@ -26,6 +26,7 @@ fn recorder(types: Types) -> (Recorder, Var) {
         outside: false,
         sequences: 1,
         passing_workspace: false,
+        ring: (1, false),
         of_patches: false,
         frozen: false,
     };

@@ -199,6 +199,7 @@ impl<'a> Eye<'a> {
             outside: false,
             sequences: self.images.count,
             passing_workspace: self.workspace,
+            ring: (1, false),
             of_patches: true,
             frozen: self.frozen,
         }
