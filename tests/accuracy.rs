@@ -205,6 +205,20 @@ fn select(name: &str) -> Vec<Record> {
             "torch-trace-variants.jsonl",
             Box::new(|record| record.engine() == EngineName::Tp),
         ),
+        // torchtitan over tensor, pipeline, context and expert ranks, and ms-swift's scripts over Megatron-LM.
+        "published-composed" => (
+            "training.jsonl",
+            Box::new(|record| {
+                let runner = record.text("engine").unwrap_or_default();
+                let composed = ["tp", "pp", "cp", "ep"]
+                    .iter()
+                    .any(|key| record.whole(key).is_some_and(|size| size > 1));
+                let titan = runner.starts_with("torchtitan") && composed;
+                (titan || runner == "ms-swift megatron-core")
+                    && record.text("confidence") != Some("low")
+                    && !record.flag("oom")
+            }),
+        ),
         "published-tp-reserved" => (
             "training.jsonl",
             Box::new(move |record| {

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::job::Job;
-use super::measure::{Outcome, measure};
+use super::measure::{Outcome, ROUTED, measure};
 use super::resolve::{Card, Model};
 use super::solve::last;
 use crate::memory::{Entry, Group, InstantId, Interval, Ledger};
 use crate::request::{
-    Answer, Breakdown, Capacity, Component, GroupBytes, InstantRow, LedgerRow, Meters, ModelSummary, Range,
-    RankRow, StageRow, SymbolRow, Validation, Verdict,
+    Answer, Breakdown, Capacity, Component, ExpertRow, GroupBytes, InstantRow, LedgerRow, Meters,
+    ModelSummary, Range, RankRow, StageRow, SymbolRow, Validation, Verdict,
 };
-use crate::training::{Engine, RankAxis, TrainingJob, Wrapper, pipeline_stages, rank_classes, rank_reason};
+use crate::training::{
+    Engine, Megatron, RankAxis, Stage, TrainingJob, Wrapper, pipeline_stages, rank_classes, rank_reason,
+};
 use crate::units::{Bytes, sort_by_key};
 use crate::warn::Issue;
 
@@ -121,10 +123,23 @@ fn ranks(job: &TrainingJob, fullest: Bytes) -> Vec<RankRow> {
 /// Every pipeline rank, in order.
 fn stages(job: &TrainingJob) -> Vec<StageRow> {
     let stages = pipeline_stages(job);
+    let loads = loads(job);
     stages
         .iter()
-        .filter_map(|stage| {
+        .enumerate()
+        .filter_map(|(at, stage)| {
             let (instant, peak) = stage.ledger.peak()?;
+            let of = |(class, load, all): &(&'static str, u64, Vec<Stage>)| {
+                let ledger = &all.get(at)?.ledger;
+                let (instant, peak) = ledger.peak()?;
+                Some(ExpertRow {
+                    class,
+                    load_thousandths: *load,
+                    peak_allocated_bytes: peak,
+                    instant: instant.id.key(),
+                    groups: groups_at(ledger, instant.id),
+                })
+            };
             Some(StageRow {
                 rank: stage.rank,
                 layers: stage.layers.clone(),
@@ -134,7 +149,33 @@ fn stages(job: &TrainingJob) -> Vec<StageRow> {
                 peak_allocated_bytes: peak,
                 instant: instant.id.key(),
                 groups: groups_at(&stage.ledger, instant.id),
+                experts: loads.iter().filter_map(of).collect(),
             })
+        })
+        .collect()
+}
+
+/// The pipeline as an expert rank with its even share of the routed rows holds it, and as the fullest one may; nothing where all
+/// expert ranks get the same.
+fn loads(job: &TrainingJob) -> Vec<(&'static str, u64, Vec<Stage>)> {
+    let Engine::Megatron(settings) = job.engine else {
+        return Vec::new();
+    };
+    if settings.expert <= 1 || !job.network.has_experts() {
+        return Vec::new();
+    }
+    let hot = settings.imbalance_thousandths.saturating_mul(ROUTED.1) / 1000;
+    [("expected", 1000), ("hot", hot)]
+        .into_iter()
+        .map(|(class, load)| {
+            let own = TrainingJob {
+                engine: Engine::Megatron(Megatron {
+                    imbalance_thousandths: load,
+                    ..settings
+                }),
+                ..job.clone()
+            };
+            (class, load, pipeline_stages(&own))
         })
         .collect()
 }
@@ -146,10 +187,10 @@ pub const fn engine_name(job: &TrainingJob) -> &'static str {
             Wrapper::Megatron => "megatron",
             Wrapper::DeepSpeed { .. } => "megatron_deepspeed",
         },
+        Engine::DeepSpeed(_) => "deepspeed",
         _ if job.tensor.is_some() => "tp",
         Engine::Single => "single",
         Engine::Ddp { .. } => "ddp",
-        Engine::DeepSpeed(_) => "deepspeed",
         Engine::Fsdp1 { replicas: 1, .. } => "fsdp1",
         // NO_SHARD: every rank is a replica of its own.
         Engine::Fsdp1 { replicas, .. } if replicas == job.data_parallel => "fsdp1",

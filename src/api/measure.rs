@@ -166,7 +166,7 @@ fn extremes(job: &TrainingJob, peak: Bytes) -> (Bytes, Bytes) {
 /// Least and most rows that a rank got of what routing would give it evenly, where nothing bounds it, in thousandths: in
 /// Megatron-LM's functional tests with experts (megatron-golden-moe of tests/measured/training.jsonl) what layers kept is
 /// between 0.85 and 1.23 times that of an even share.
-const ROUTED: (u64, u64) = (850, 1230);
+pub(super) const ROUTED: (u64, u64) = (850, 1230);
 
 /// The peak with the least and with the most routed rows that a rank may get.
 fn routed_extremes(job: &TrainingJob, settings: &Megatron, peak: Bytes) -> (Bytes, Bytes) {

@@ -18,6 +18,7 @@ mod import;
 mod inference;
 mod job;
 mod measure;
+mod mesh_hints;
 mod model_report;
 mod models;
 mod nearest;
@@ -55,6 +56,7 @@ pub use import::{
 };
 pub use inference::{calculate_inference, calculate_inference_with, side_by_side, validate_inference};
 pub use job::{Job, Strictness, job, validate};
+pub use mesh_hints::{mesh_hints, schedule_picture};
 pub use model_report::{LayerGroup, ModelReport, TensorRow, model_report};
 pub use models::{ModelEntry, bring_families, model_name, models, search_models, waits};
 pub use network::{multi_node, multi_node_with};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::part::chosen;
-use super::{between, network};
+use super::{between, network, resolve};
 use crate::model::catalogue::{self, Confidence, Entry};
 use crate::model::import;
 use crate::request::{EngineId, INPUTS, InputId, Request};
@@ -69,6 +69,7 @@ pub fn bring_families() -> bool {
     catalogue::bring();
     training::bring();
     between::bring();
+    resolve::bring_composed();
     network::bring();
     import::bring();
     import::at_hand()

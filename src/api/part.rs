@@ -58,7 +58,7 @@ mod tests {
             "model": {"id": "llama-3.1-8b"},
             "engine": {"type": engine, "zero_stage": 3, "offload_optimizer": "cpu", "sharding_strategy": "shard_grad_op",
                 "fsdp_version": 1, "gradient_as_bucket_view": true},
-            "parallelism": {"context_parallel_size": 4},
+            "parallelism": {"expert_tensor_parallel_size": 4},
             "hardware": {"num_gpus": 8},
             "inference": {"batch_size": 3},
         }))
@@ -73,7 +73,7 @@ mod tests {
         for engine in ["fsdp", "pytorch_ddp", "FSDP2", "deepspeed"] {
             request = request.with(InputId::EngineType, engine);
             let sent = part(&request, Task::Training);
-            assert!(!sent.has(InputId::ContextParallelSize) && !sent.has(InputId::Sequences));
+            assert!(!sent.has(InputId::ExpertTensorParallelSize) && !sent.has(InputId::Sequences));
             let unused: Vec<_> = validate(&sent)
                 .into_iter()
                 .filter(|issue| issue.code == "not_used" || issue.is_error())

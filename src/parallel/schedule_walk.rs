@@ -2,227 +2,8 @@
 //! alive: the closed forms must say the same.
 
 use super::Schedule;
-use std::collections::{BTreeMap, HashSet, VecDeque};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    Forward,
-    /// Gradients of the inputs.
-    Backward,
-    /// Gradients of the weights.
-    Weights,
-}
-
-type Operation = (Kind, u64, u64);
-
-/// Forward, backward and weights in pairs of one chunk, micro-batches counted up.
-#[derive(Default)]
-struct Order {
-    list: Vec<Operation>,
-    next: BTreeMap<(u64, u8), u64>,
-    waiting: VecDeque<(u64, u64)>,
-}
-
-impl Order {
-    fn count(&mut self, chunk: u64, kind: u8) -> u64 {
-        let next = self.next.entry((chunk, kind)).or_default();
-        *next += 1;
-        *next - 1
-    }
-
-    fn forward(&mut self, chunk: u64) {
-        let batch = self.count(chunk, 0);
-        self.list.push((Kind::Forward, chunk, batch));
-    }
-
-    fn backward(&mut self, chunk: u64) {
-        self.inputs(chunk);
-        if let Some((chunk, batch)) = self.waiting.pop_back() {
-            self.list.push((Kind::Weights, chunk, batch));
-        }
-    }
-
-    fn inputs(&mut self, chunk: u64) {
-        let batch = self.count(chunk, 1);
-        self.list.push((Kind::Backward, chunk, batch));
-        self.waiting.push_back((chunk, batch));
-    }
-
-    fn weights(&mut self) {
-        if let Some((chunk, batch)) = self.waiting.pop_front() {
-            self.list.push((Kind::Weights, chunk, batch));
-        }
-    }
-}
-
-/// The operations of a rank in their order.
-fn order(schedule: Schedule, ranks: u64, rank: u64, batches: u64) -> Vec<Operation> {
-    let mut order = Order::default();
-    match schedule {
-        Schedule::GPipe => {
-            (0..batches).for_each(|_| order.forward(0));
-            (0..batches).for_each(|_| order.backward(0));
-        }
-        Schedule::OneForwardOneBackward => {
-            let warm_up = (ranks - rank - 1).min(batches);
-            (0..warm_up).for_each(|_| order.forward(0));
-            for _ in warm_up..batches {
-                order.forward(0);
-                order.backward(0);
-            }
-            (0..warm_up).for_each(|_| order.backward(0));
-        }
-        Schedule::ZeroBubble => {
-            let warm_up = (ranks - rank - 1).min(batches);
-            (0..warm_up).for_each(|_| order.forward(0));
-            for done in 0..batches {
-                if warm_up + done < batches {
-                    order.forward(0);
-                }
-                order.inputs(0);
-                if done >= rank {
-                    order.weights();
-                }
-            }
-            (0..rank.min(batches)).for_each(|_| order.weights());
-        }
-        Schedule::Interleaved { chunks, group } => {
-            let mut table = Vec::new();
-            let mut begun = 0;
-            while begun < batches {
-                let end = batches.min(begun + group);
-                for chunk in 0..chunks {
-                    table.extend((begun..end).map(|batch| (chunk, batch)));
-                }
-                begun = end;
-            }
-            let all = table.len() as u64;
-            let warm_up = all.min(2 * (ranks - rank - 1) + (chunks - 1) * group);
-            let step = |at: u64| {
-                table
-                    .get(usize::try_from(at).expect("small"))
-                    .copied()
-                    .expect("a step")
-            };
-            let forward = |at| (Kind::Forward, step(at).0, step(at).1);
-            let backward = |at| {
-                let (chunk, batch) = step(at);
-                [Kind::Backward, Kind::Weights].map(|kind| (kind, chunks - 1 - chunk, batch))
-            };
-            let mut list: Vec<Operation> = (0..warm_up).map(forward).collect();
-            for done in 0..all {
-                if warm_up + done < all {
-                    list.push(forward(warm_up + done));
-                }
-                list.extend(backward(done));
-            }
-            return list;
-        }
-        Schedule::ZeroBubbleV => return zero_bubble_v(ranks, rank, batches),
-        Schedule::DualPipeV => return dual_pipe_v(ranks, rank, batches),
-        Schedule::DualPipe => {
-            let near = rank.min(ranks - rank - 1);
-            let list = dual_pipe_v(ranks / 2, near, batches / 2);
-            // Seen from the second half, the near direction is the other one.
-            let swap = rank >= ranks / 2;
-            return list
-                .into_iter()
-                .map(|(kind, chunk, batch)| (kind, chunk ^ u64::from(swap), batch))
-                .collect();
-        }
-    }
-    order.list
-}
-
-fn zero_bubble_v(ranks: u64, rank: u64, batches: u64) -> Vec<Operation> {
-    let mut order = Order::default();
-    let most = batches.max(2 * ranks - 1);
-    let (mut first, mut second) = (0, 0);
-    for _ in 0..2 * (ranks - rank) - 1 {
-        order.forward(0);
-        first += 1;
-    }
-    for _ in 0..rank {
-        order.forward(1);
-        order.forward(0);
-        first += 1;
-        second += 1;
-    }
-    for _ in 0..ranks - rank {
-        order.forward(1);
-        order.backward(1);
-        second += 1;
-    }
-    while second < first || first < most {
-        if first < most {
-            order.forward(0);
-            first += 1;
-        }
-        order.backward(0);
-        order.forward(1);
-        order.backward(1);
-        second += 1;
-    }
-    for _ in 0..rank {
-        order.inputs(0);
-        order.inputs(1);
-    }
-    for _ in 0..ranks - rank {
-        order.inputs(0);
-        order.weights();
-    }
-    while !order.waiting.is_empty() {
-        order.weights();
-    }
-    order.list.retain(|(_, _, batch)| *batch < batches);
-    order.list
-}
-
-fn dual_pipe_v(ranks: u64, rank: u64, batches: u64) -> Vec<Operation> {
-    let mut order = Order::default();
-    for _ in 0..2 * (ranks - rank - 1) {
-        order.forward(0);
-    }
-    for _ in 0..=rank {
-        order.forward(0);
-        order.forward(1);
-    }
-    for _ in 0..ranks - rank - 1 {
-        order.inputs(1);
-        order.weights();
-        order.forward(1);
-    }
-    for _ in 0..batches + rank + 1 - 2 * ranks {
-        order.forward(0);
-        order.backward(1);
-        order.forward(1);
-        order.backward(0);
-    }
-    for _ in 0..ranks - rank - 1 {
-        order.backward(1);
-        order.forward(1);
-        order.backward(0);
-    }
-    let half = rank.div_ceil(2);
-    for step in 0..=rank {
-        let late = step >= half.max(1);
-        for chunk in [1, 0] {
-            if late {
-                order.inputs(chunk)
-            } else {
-                order.backward(chunk)
-            }
-        }
-    }
-    for _ in 0..ranks - rank - 1 {
-        order.weights();
-        order.inputs(0);
-    }
-    while !order.waiting.is_empty() {
-        order.weights();
-    }
-    order.list
-}
+use super::order::{Kind, Operation, order, timetable};
+use std::collections::{HashSet, VecDeque};
 
 /// The most that is alive on each rank: by chunk until the gradients of weights are computed. Fails where ranks wait for each
 /// other for ever, or an operation is missing.
@@ -318,17 +99,17 @@ fn counts_of_one_chunk_per_rank_are_those_of_a_walk() {
 fn counts_of_interleaved_chunks_are_those_of_a_walk() {
     for ranks in 2..=16 {
         for chunks in 2..=4 {
-            // Megatron refuses groups that leave a smaller last one than a pipeline is deep.
-            for batches in (ranks..=64).filter(|batches| batches % ranks == 0) {
-                agrees(Schedule::Interleaved { chunks, group: ranks }, ranks, batches);
-                agrees(
-                    Schedule::Interleaved {
-                        chunks,
-                        group: batches,
-                    },
-                    ranks,
-                    batches,
-                );
+            // Megatron refuses groups that leave a smaller last one than a pipeline is deep, and takes all others, whether
+            // or not the micro-batches are a multiple of the ranks.
+            for batches in ranks..=64 {
+                let mut groups = vec![ranks, ranks + 1, ranks + ranks / 2, 2 * ranks, batches];
+                groups.sort_unstable();
+                groups.dedup();
+                let whole =
+                    |group: &u64| *group <= batches && (batches % group == 0 || batches % group >= ranks);
+                for group in groups.into_iter().filter(whole) {
+                    agrees(Schedule::Interleaved { chunks, group }, ranks, batches);
+                }
             }
         }
     }
@@ -348,4 +129,30 @@ fn counts_of_two_directions_are_those_of_a_walk() {
             }
         }
     }
+}
+
+#[test]
+fn a_timetable_runs_every_operation_and_has_the_counts_of_the_walk() {
+    for (schedule, ranks, batches) in [
+        (Schedule::OneForwardOneBackward, 4, 8),
+        (Schedule::Interleaved { chunks: 2, group: 4 }, 4, 8),
+        (Schedule::ZeroBubble, 4, 8),
+        (Schedule::ZeroBubbleV, 4, 9),
+        (Schedule::DualPipe, 4, 8),
+        (Schedule::DualPipeV, 4, 8),
+    ] {
+        let rows = timetable(schedule, ranks, batches).expect("no rank waits for ever");
+        let most: Vec<u64> = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| cell.in_flight).max().unwrap_or(0))
+            .collect();
+        assert_eq!(most, walk(schedule, ranks, batches), "{schedule:?}");
+        for row in &rows {
+            assert!(row.windows(2).all(|pair| pair[0].start < pair[1].start));
+            assert_eq!(row.last().map(|cell| cell.in_flight), Some(0));
+        }
+    }
+    // The first forward of the last rank waits for one step of each rank before it.
+    let rows = timetable(Schedule::OneForwardOneBackward, 4, 4).expect("a timetable");
+    assert_eq!(rows[3][0].start, 3);
 }

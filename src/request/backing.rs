@@ -43,6 +43,25 @@ pub struct StageRow {
     pub instant: &'static str,
     /// What it holds then, by group.
     pub groups: GroupBytes,
+    /// With experts dealt out: what an expert rank of this stage holds that gets its even share of the routed rows, and what
+    /// the fullest one may hold. Empty where all get the same.
+    pub experts: Vec<ExpertRow>,
+}
+
+/// Expert ranks of a pipeline rank.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ExpertRow {
+    /// "expected" (an even share of the routed rows) or "hot" (the fullest rank).
+    pub class: &'static str,
+    /// Routed rows, in thousandths of an even share.
+    pub load_thousandths: u64,
+    /// Expected `max_memory_allocated`.
+    pub peak_allocated_bytes: Bytes,
+    /// The instant at which it holds the most.
+    pub instant: &'static str,
+    /// What it holds then, by group.
+    pub groups: GroupBytes,
 }
 
 /// Whether every option was seen in a run or calculated by hand.

@@ -9,6 +9,7 @@ mod explanation;
 mod host;
 mod inference_answer;
 mod ledger_rows;
+mod mesh_answer;
 mod model_summary;
 mod network_answer;
 mod plan_answer;
@@ -21,7 +22,7 @@ mod values;
 pub use answer::{
     Answer, Assumed, Breakdown, Capacity, Checked, Meters, MultiNodeInfo, Range, Validation, Verdict,
 };
-pub use backing::{Backing, BackingStatus, RankRow, StageRow, Unproven};
+pub use backing::{Backing, BackingStatus, ExpertRow, RankRow, StageRow, Unproven};
 pub use cheapest_answer::{Cheapest, CheapestLeftOut, CheapestRow};
 pub use explanation::{Degrees, Explanation, FormulaLine, Reference};
 pub use host::{HostNeed, HostRow};
@@ -29,6 +30,7 @@ pub use inference_answer::{
     CardRow, DeviceRow, InferenceAnswer, InferenceBreakdown, PartRow, Pool, ShareRow, Sharing,
 };
 pub use ledger_rows::{Component, GroupBytes, InstantRow, LedgerRow, SymbolRow};
+pub use mesh_answer::{MeshHint, MeshSize, ScheduleCell, SchedulePicture, ScheduleRow};
 pub use model_summary::{ModelField, ModelSource, ModelSummary};
 pub use network_answer::{
     Alternative, Figures, MultiNodeAnswer, NetworkOverhead, RateRow, RunBudget, Segment, StepAnswer,

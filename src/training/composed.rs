@@ -1,4 +1,4 @@
-//! FSDP2 over a mesh of torch's other parallelisms, as pytorch/torchtitan composes them: context ranks divide each sequence,
+//! FSDP2 over a mesh of torch's other parallelisms, as pytorch/torchtitan composes them, and DeepSpeed's pipeline: context ranks divide each sequence,
 //! pipeline ranks the layers, expert ranks the routed experts. A pipeline rank is a job of its own over its layers; the answer is
 //! that of the rank that holds the most.
 //!
@@ -9,10 +9,14 @@
 
 use std::sync::Arc;
 
+use super::block::Setting;
 use super::engines::megatron::Stage;
-use super::{TrainingJob, evaluate};
+use super::head::Ending;
+use super::plan::Plan;
+use super::sheet::{Held, Sheet};
+use super::{TrainingJob, evaluate_fullest, pipelined};
 use crate::memory::Ledger;
-use crate::model::Network;
+use crate::model::{Network, Role, Tensor};
 use crate::parallel::{Schedule, Split, stages};
 use crate::units::Bytes;
 
@@ -58,6 +62,9 @@ pub struct PipelineRank {
     pub chunks: Vec<Chunk>,
     /// Whether all its forward passes precede its first backward pass.
     pub drained: bool,
+    /// Whether all backward passes of a chunk precede the first one of the chunk below it, so that its gradients are reduced
+    /// before those of the next one are there: interleaved chunks with one turn each.
+    pub apart: bool,
 }
 
 /// A chunk of layers on a pipeline rank.
@@ -150,6 +157,10 @@ fn rank_jobs(job: &TrainingJob, pipeline: Pipeline) -> Vec<(Vec<(u64, u64)>, Tra
             }
             let most: u64 = chunks.iter().map(|chunk| chunk.in_flight).sum();
             let here = PipelineRank {
+                apart: match schedule {
+                    Schedule::Interleaved { group, .. } => batches <= group,
+                    _ => false,
+                },
                 drained: most >= batches.saturating_mul(chunks.len() as u64),
                 chunks,
             };
@@ -179,14 +190,92 @@ fn part(network: &Network, order: Vec<usize>, rank: &PipelineRank) -> Network {
         own.output_tensors.clear();
         own.final_norm = None;
     }
+    // A tied weight is on the stages of both ends (DeepSpeed runtime/pipe/module.py, `TiedLayerSpec`).
+    if network.head.tied && !(rank.has_embedding() && rank.has_loss()) {
+        own.head.tied = false;
+        if rank.has_loss() {
+            let shared = network.input_tensors.iter();
+            let embedding = shared.filter(|tensor| tensor.role == Role::Embedding);
+            own.output_tensors.extend(embedding.map(|tensor| Tensor {
+                role: Role::Head,
+                ..tensor.clone()
+            }));
+        }
+    }
     own
+}
+
+/// What the other files of training call. Where the module is in parts, it lies in one of them.
+#[derive(Clone, Copy)]
+struct Calls {
+    fullest: fn(&TrainingJob, Pipeline) -> Ledger,
+    all: fn(&TrainingJob, Pipeline) -> Vec<Stage>,
+    ending: fn(&Setting) -> Ending,
+    waiting: fn(&Plan<'_>, &PipelineRank, &mut Sheet) -> Vec<Held>,
+    received: fn(&Plan<'_>, &PipelineRank, &mut Sheet) -> Held,
+}
+
+const CALLS: Calls = Calls {
+    fullest: fullest_of,
+    all: all_of,
+    ending: pipelined::ending,
+    waiting: pipelined::waiting,
+    received: pipelined::received,
+};
+
+#[cfg(feature = "parts")]
+static BROUGHT: std::sync::OnceLock<Calls> = std::sync::OnceLock::new();
+
+/// Brings them, where the module is in parts.
+pub fn bring() {
+    #[cfg(feature = "parts")]
+    BROUGHT.get_or_init(|| CALLS);
+}
+
+#[cfg(feature = "parts")]
+fn calls() -> Option<Calls> {
+    BROUGHT.get().copied()
+}
+
+#[cfg(not(feature = "parts"))]
+const fn calls() -> Option<Calls> {
+    Some(CALLS)
 }
 
 /// The ledger of the pipeline rank that holds the most.
 pub fn fullest(job: &TrainingJob, pipeline: Pipeline) -> Ledger {
+    calls().map_or_else(Ledger::default, |calls| (calls.fullest)(job, pipeline))
+}
+
+/// Every pipeline rank with its ledger.
+pub fn all(job: &TrainingJob) -> Vec<Stage> {
+    match (calls(), job.composed.pipeline) {
+        (Some(calls), Some(pipeline)) => (calls.all)(job, pipeline),
+        _ => Vec::new(),
+    }
+}
+
+/// The end of a stage that has no loss; nothing for a job whose network ends with one.
+pub fn ending(job: &TrainingJob, setting: &Setting) -> Option<Ending> {
+    let rank = job.pipeline_rank().filter(|rank| !rank.has_loss());
+    rank.and(calls()).map(|calls| (calls.ending)(setting))
+}
+
+/// For each chunk of a pipeline rank what its other micro-batches hold, and what is held of hidden states on their way.
+pub fn beside(plan: &Plan<'_>, sheet: &mut Sheet) -> (Vec<Held>, Held) {
+    match (calls(), plan.job.pipeline_rank()) {
+        (Some(calls), Some(rank)) => (
+            (calls.waiting)(plan, rank, sheet),
+            (calls.received)(plan, rank, sheet),
+        ),
+        _ => (Vec::new(), Held::new()),
+    }
+}
+
+fn fullest_of(job: &TrainingJob, pipeline: Pipeline) -> Ledger {
     let ledgers = rank_jobs(job, pipeline)
         .into_iter()
-        .map(|(_, job)| evaluate(&job));
+        .map(|(_, job)| evaluate_fullest(&job).1);
     let peak = |ledger: &Ledger| ledger.peak().map_or(Bytes::ZERO, |(_, bytes)| bytes);
     let mut most: Option<Ledger> = None;
     for ledger in ledgers {
@@ -197,11 +286,7 @@ pub fn fullest(job: &TrainingJob, pipeline: Pipeline) -> Ledger {
     most.unwrap_or_default()
 }
 
-/// Every pipeline rank with its ledger.
-pub fn all(job: &TrainingJob) -> Vec<Stage> {
-    let Some(pipeline) = job.composed.pipeline else {
-        return Vec::new();
-    };
+fn all_of(job: &TrainingJob, pipeline: Pipeline) -> Vec<Stage> {
     let jobs = rank_jobs(job, pipeline);
     (0..)
         .zip(jobs)
@@ -213,7 +298,7 @@ pub fn all(job: &TrainingJob) -> Vec<Stage> {
                 .map(|rank| rank.chunks.iter().map(|chunk| chunk.in_flight).collect())
                 .unwrap_or_default(),
             parameters: job.network.total_parameters().get(),
-            ledger: evaluate(&job),
+            ledger: evaluate_fullest(&job).1,
         })
         .collect()
 }

@@ -2,9 +2,9 @@
 //! computation at hand needs, and what all layers share.
 
 use super::block::Setting;
+use super::composed;
 use super::head::ending;
 use super::names;
-use super::pipelined;
 use super::plan::{LayerPlan, Moment, Plan, extend};
 use super::sheet::{Held, Sheet};
 use super::tape::{Rows, Shape, Storage};
@@ -170,10 +170,7 @@ impl<'a> Pass<'a> {
     pub fn new(job: &TrainingJob, plan: &'a Plan<'a>, sheet: &mut Sheet) -> Self {
         let place = "head and loss";
         let setting = &plan.setting;
-        let ending = match job.pipeline_rank() {
-            Some(rank) if !rank.has_loss() => pipelined::ending(setting),
-            _ => ending(job, setting),
-        };
+        let ending = composed::ending(job, setting).unwrap_or_else(|| ending(job, setting));
         packed(plan, &ending.packed, sheet);
         let (forward, backward) = shared(plan);
         let gradient = |of: Storage| Storage { gradient: true, ..of };
@@ -187,6 +184,7 @@ impl<'a> Pass<'a> {
             DType::Int64,
         );
         let hidden = sheet.storages([setting.hidden_state()], "");
+        let (waiting, received) = composed::beside(plan, sheet);
         let passing = plan.order.last().and_then(|kind| plan.layers.get(*kind));
         let passing = passing.is_some_and(|layer| {
             let left = sheet.bytes(&layer.kept) + sheet.bytes(&layer.casts) + sheet.bytes(&hidden);
@@ -214,8 +212,8 @@ impl<'a> Pass<'a> {
             ),
             whole_hidden: sheet.storages([gradient(setting.whole_hidden_state())], ""),
             outputs: sheet.storages(ending.after, place),
-            waiting: pipelined::waiting(plan, sheet),
-            received: pipelined::received(plan, sheet),
+            waiting,
+            received,
             plan,
         }
     }
@@ -348,12 +346,12 @@ impl<'a> Pass<'a> {
         held
     }
 
-    /// What a pipeline rank holds of its other micro-batches when the layers below `end` are saved: of all chunks, or, where all
-    /// forward passes precede the first backward, of those up to the chunk whose backward runs.
+    /// What a pipeline rank holds of its other micro-batches when the layers below `end` are saved: of all chunks, or, where
+    /// those above are done with, of those up to the chunk whose backward runs.
     pub fn in_flight(&self, end: usize) -> Held {
         let mut held = self.received.clone();
         if let Some(rank) = self.plan.job.pipeline_rank() {
-            let chunks = if rank.drained {
+            let chunks = if rank.drained || rank.apart {
                 rank.chunk(end) + 1
             } else {
                 self.waiting.len()

@@ -7,14 +7,14 @@
 //! buffers of its own for what it receives, both ways, from the first step on (`_create_act_recv_info`,
 //! `_create_grad_recv_info`); later ones make them right before.
 
-use super::Recomputation;
 use super::block::Setting;
-use super::composed::Chunk;
+use super::composed::{Chunk, PipelineRank};
 use super::head::Ending;
 use super::names;
 use super::plan::{Plan, extend};
 use super::sheet::{Held, Sheet};
 use super::tape::{Rows, Shape, Storage};
+use super::{Engine, Recomputation};
 
 /// The end of a stage that hands its hidden states on: they are referred to until its backward, which begins with their
 /// gradient.
@@ -34,10 +34,7 @@ pub fn ending(setting: &Setting) -> Ending {
 }
 
 /// For each chunk of the rank, what its micro-batches in flight hold but for the one that is computed.
-pub fn waiting(plan: &Plan<'_>, sheet: &mut Sheet) -> Vec<Held> {
-    let Some(rank) = plan.job.pipeline_rank() else {
-        return Vec::new();
-    };
+pub fn waiting(plan: &Plan<'_>, rank: &PipelineRank, sheet: &mut Sheet) -> Vec<Held> {
     let hidden = sheet.storages([plan.setting.hidden_state()], "");
     let of = |chunk: &Chunk| {
         let others = chunk.in_flight.saturating_sub(1);
@@ -55,11 +52,11 @@ pub fn waiting(plan: &Plan<'_>, sheet: &mut Sheet) -> Vec<Held> {
 }
 
 /// Buffers of micro-batches that are not in flight, and the logits that the schedule returns.
-pub fn received(plan: &Plan<'_>, sheet: &mut Sheet) -> Held {
+pub fn received(plan: &Plan<'_>, rank: &PipelineRank, sheet: &mut Sheet) -> Held {
     let (job, mut held) = (plan.job, Held::new());
-    let Some(rank) = job.pipeline_rank() else {
+    if !matches!(job.engine, Engine::Fsdp2 { .. }) {
         return held;
-    };
+    }
     let batches = job.accumulation_steps;
     if job.torch_version < (2, 15) {
         let hidden = sheet.storages(

@@ -123,7 +123,9 @@ fn data_classes(job: &TrainingJob) -> Vec<RankClass> {
             let lengths = tensors.filter(|_| !alike).map(first_axis);
             of_starts(axis, steps(lengths, ranks), ranks)
         }
-        Engine::DeepSpeed(zero) if matches!(zero.stage, 1 | 2) && !zero.optimizer.away() => {
+        Engine::DeepSpeed(zero)
+            if matches!(zero.stage, 1 | 2) && !zero.optimizer.away() && !job.has_stages() =>
+        {
             let mut classes: Vec<RankClass> = Vec::new();
             let mut bands: Vec<Vec<(u64, Arrival)>> = Vec::new();
             for (rank, arrival) in (0..).zip(of_all_ranks(job)) {
@@ -193,7 +195,11 @@ pub fn fullest_ranks(job: &TrainingJob) -> Vec<u64> {
 
 /// What the rank that holds the most holds, with its number.
 pub fn evaluate_fullest(job: &TrainingJob) -> (u64, Ledger) {
-    let ranks = fullest_ranks(job);
+    let ranks = if job.has_stages() {
+        Vec::new()
+    } else {
+        fullest_ranks(job)
+    };
     let of = |rank: u64| (rank, evaluate(&job.on_rank(RankAxis::Data, rank)));
     let found = ranks.into_iter().map(of).max_by_key(|(_, ledger)| peak(ledger));
     found.unwrap_or_else(|| of(0))

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::extra;
+use super::{extra, place};
 use crate::accuracy::question::Question;
 use crate::accuracy::record::{EngineName, Record};
 use crate::request::InputId;
@@ -25,6 +25,14 @@ pub(super) fn compose(question: &mut Question, record: &Record) -> Result<(), St
         .and_then(|extra| extra.get("layers"))
         .and_then(Value::as_u64);
     question.set_some(InputId::NumLayers, layers);
+    // Its figures are of torch 2.10 and 2.11, as it says of those beside them.
+    let readme = record
+        .text("source")
+        .is_some_and(|source| source.contains("moe_training/README.md"));
+    if readme {
+        question.set(InputId::EngineVersion, "2.10");
+        place::compiled(question, record);
+    }
     if context * pipeline * expert == 1 {
         return Ok(());
     }

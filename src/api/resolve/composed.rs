@@ -1,4 +1,5 @@
-//! Context, pipeline and expert parallelism under FSDP2, as torchtitan composes them: what goes together, and what must divide what.
+//! Context, pipeline and expert parallelism under FSDP2, as torchtitan composes them, and pipeline stages of DeepSpeed: what goes
+//! together, and what must divide what.
 
 use super::super::given::Given;
 use super::megatron::schedule;
@@ -22,13 +23,55 @@ pub fn composed(
     given: &Given,
     (id, engine): (EngineId, Engine),
     (mesh, network): (Mesh, &Network),
+    beside: (&Step, Option<Adapter>, Option<Images>),
+    report: &mut Report,
+) -> (Composed, Engine) {
+    let sizes = [mesh.context, mesh.pipeline, mesh.expert];
+    let composes = matches!(id, EngineId::Fsdp | EngineId::Deepspeed);
+    if !composes || sizes.iter().all(|size| *size <= 1) {
+        return (Composed::default(), engine);
+    }
+    match composes_by() {
+        Some(compose) => compose(given, (id, engine), (mesh, network), beside, report),
+        None => (Composed::default(), engine),
+    }
+}
+
+type Compose = fn(
+    &Given,
+    (EngineId, Engine),
+    (Mesh, &Network),
+    (&Step, Option<Adapter>, Option<Images>),
+    &mut Report,
+) -> (Composed, Engine);
+
+#[cfg(feature = "parts")]
+static BROUGHT: std::sync::OnceLock<Compose> = std::sync::OnceLock::new();
+
+/// Brings what no first answer needs, where the module is in parts.
+pub fn bring() {
+    #[cfg(feature = "parts")]
+    BROUGHT.get_or_init(|| compose);
+}
+
+#[cfg(feature = "parts")]
+fn composes_by() -> Option<Compose> {
+    BROUGHT.get().copied()
+}
+
+#[cfg(not(feature = "parts"))]
+const fn composes_by() -> Option<Compose> {
+    Some(compose)
+}
+
+fn compose(
+    given: &Given,
+    (id, engine): (EngineId, Engine),
+    (mesh, network): (Mesh, &Network),
     (step, adapter, images): (&Step, Option<Adapter>, Option<Images>),
     report: &mut Report,
 ) -> (Composed, Engine) {
     let sizes = [mesh.context, mesh.pipeline, mesh.expert];
-    if id != EngineId::Fsdp || sizes.iter().all(|size| *size <= 1) {
-        return (Composed::default(), engine);
-    }
     let ids = [
         InputId::ContextParallelSize,
         InputId::PipelineParallelSize,
@@ -42,7 +85,7 @@ pub fn composed(
     let mut refuse = |id: InputId, message: &str, hint: &str| {
         report.add(Issue::error("unsupported_combination", id.key(), message).with_hint(hint));
     };
-    if !matches!(engine, Engine::Fsdp2 { .. }) {
+    if matches!(engine, Engine::Fsdp1 { .. }) {
         refuse(
             first,
             "torchtitan composes context, pipeline and expert parallelism with FSDP2; they were not read beside FSDP1.",
@@ -84,7 +127,7 @@ pub fn composed(
     }
     let mut engine = engine;
     let pipeline = (mesh.pipeline > 1)
-        .then(|| pipeline(given, (mesh, network), step, &mut engine, report))
+        .then(|| pipeline(given, (id, &mut engine), (mesh, network), step, report))
         .flatten();
     let ranks = mesh.data.saturating_mul(mesh.context);
     if mesh.expert > 1 {
@@ -130,15 +173,20 @@ fn context(network: &Network, step: &Step, refuse: &mut impl FnMut(InputId, &str
 
 fn pipeline(
     given: &Given,
+    (id, engine): (EngineId, &mut Engine),
     (mesh, network): (Mesh, &Network),
     step: &Step,
-    engine: &mut Engine,
     report: &mut Report,
 ) -> Option<Pipeline> {
+    let own = id == EngineId::Deepspeed;
+    if own {
+        let size = mesh.pipeline.to_string();
+        report.unproven(InputId::PipelineParallelSize, &size, "engine.type=deepspeed");
+    }
     let mut refuse = |id: InputId, message: &str, hint: &str| {
         report.add(Issue::error("unsupported_combination", id.key(), message).with_hint(hint));
     };
-    if network.head.tied {
+    if network.head.tied && !own {
         refuse(
             InputId::PipelineParallelSize,
             "Embedding and head are tied, but lie on different stages: torch's pipelines keep no copies equal.",
@@ -152,11 +200,15 @@ fn pipeline(
             "Switch it off.",
         );
     }
-    let states = engine.states();
-    if states != HostMemory::None {
+    let away = match engine {
+        Engine::DeepSpeed(zero) if zero.optimizer.away() => Some(InputId::OffloadOptimizer),
+        _ if engine.states() != HostMemory::None => Some(InputId::FsdpCpuOffload),
+        _ => None,
+    };
+    if let Some(id) = away {
         refuse(
-            InputId::FsdpCpuOffload,
-            "Shards on the host beside a pipeline were not read.",
+            id,
+            "States on the host beside a pipeline were not read.",
             "Keep them on the GPU.",
         );
     }
@@ -170,7 +222,7 @@ fn pipeline(
             "Keep them on the GPU.",
         );
     }
-    if given.toggle(InputId::ReshardAfterForward) == Some(true) {
+    if given.toggle(InputId::ReshardAfterForward) == Some(true) && !own {
         refuse(
             InputId::ReshardAfterForward,
             "torchtitan keeps the weights of a pipeline's stages gathered through the step; gathering them for each micro-batch is not built.",
@@ -205,7 +257,8 @@ fn pipeline(
     }
     let split = Split {
         written,
-        weighed: true,
+        weighed: !own,
+        balanced: own,
         ..Split::default()
     };
     let schedule = schedule(given, (mesh, written), step.accumulation, report);

@@ -7,7 +7,9 @@ use super::{Mesh, Model, Report, megatron_states as states};
 use crate::model::{FeedForward, Layer, Mixer, Network, Residual};
 use crate::parallel::{Schedule, Split, Uneven, Written, stages};
 use crate::request::InputId;
-use crate::training::{Engine, Megatron, Optimizer, Precision, Recompute, RecomputedModules, VocabularyLoss};
+use crate::training::{
+    Engine, Megatron, Optimizer, Precision, Recompute, RecomputedModules, VocabularyLoss, Wrapper,
+};
 use crate::units::{Bytes, DType};
 use crate::warn::Issue;
 
@@ -331,6 +333,7 @@ fn check(settings: &Megatron, (mesh, network, sequence): (Mesh, &Network, u64), 
         if let Mixer::Attention(attention) = &layer.mixer
             && attention.heads.is_multiple_of(tensor)
             && !attention.kv_heads.is_multiple_of(tensor)
+            && settings.wrapper != Wrapper::Megatron
         {
             let message = format!(
                 "{} key/value heads cannot be divided by {tensor}, and copies of them are not built.",

@@ -51,18 +51,17 @@ pub fn mesh(given: &Given, engine: EngineId, report: &mut Report) -> Option<Mesh
             );
         }
     }
-    for id in SIZES.into_iter().skip(1) {
-        if engine == EngineId::Deepspeed && id.input().engines.to(engine) && size(id) > 1 {
-            report.add(
-                Issue::error(
-                    "not_available_yet",
-                    id.key(),
-                    "DeepSpeed over a mesh of more than the data-parallel ranks is not built yet.",
-                )
-                .with_value(size(id))
-                .with_allowed(["1"]),
-            );
-        }
+    let experts = InputId::ExpertParallelSize;
+    if engine == EngineId::Deepspeed && size(experts) > 1 {
+        report.add(
+            Issue::error(
+                "not_available_yet",
+                experts.key(),
+                "Expert parallelism of DeepSpeed is not built yet.",
+            )
+            .with_value(size(experts))
+            .with_allowed(["1"]),
+        );
     }
     if given.toggle(InputId::SequenceParallel) == Some(true) && size(InputId::TensorParallelSize) == 1 {
         report.warn(
@@ -176,7 +175,8 @@ pub fn splits(
     };
     let mut refuse = |code: &'static str, id: InputId, message: String| report.error(code, id, message);
     // What PyTorch's plans must divide follows from the plan.
-    let planned = model.is_some() && matches!(engine, EngineId::PytorchDdp | EngineId::Fsdp);
+    let by_plan = [EngineId::PytorchDdp, EngineId::Fsdp, EngineId::Deepspeed];
+    let planned = model.is_some() && by_plan.contains(&engine);
     let heads = size(InputId::NumAttentionHeads).filter(|_| !planned);
     let kv_heads = size(InputId::NumKeyValueHeads).filter(|_| !planned);
     if let Some(heads) = heads.filter(|heads| heads % mesh.tensor != 0) {

@@ -28,7 +28,7 @@ mod width;
 
 pub use adapter::{adapter, objective, replaceable};
 pub use between::between;
-pub use composed::{composed, context_ranks};
+pub use composed::{bring as bring_composed, composed, context_ranks};
 pub use engine::{EngineChoice, engine, settings};
 pub use hardware::{Card, DEFAULT_GPU, hardware};
 pub use images::{attention, images};

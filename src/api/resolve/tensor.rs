@@ -35,7 +35,8 @@ pub fn divide(
         whole: model.network.clone(),
         tensor: None,
     };
-    if mesh.tensor <= 1 || !matches!(engine.0.id, EngineId::PytorchDdp | EngineId::Fsdp) {
+    let by_plan = [EngineId::PytorchDdp, EngineId::Fsdp, EngineId::Deepspeed];
+    if mesh.tensor <= 1 || !by_plan.contains(&engine.0.id) {
         return whole;
     }
     refuse_engine(engine.1, report);
@@ -51,7 +52,17 @@ pub fn divide(
             );
         }
     }
-    let Some((kind, sequence_parallel, loss)) = kind(given, report) else {
+    let found = match engine.0.id {
+        // DeepSpeed 0.19.8 takes the plan of the family in transformers where there is one (runtime/engine.py,
+        // `_apply_autotp_partitioning`).
+        EngineId::Deepspeed => {
+            let size = mesh.tensor.to_string();
+            report.unproven(InputId::TensorParallelSize, &size, "engine.type=deepspeed");
+            Some((PlanKind::Transformers, false, false))
+        }
+        _ => kind(given, report),
+    };
+    let Some((kind, sequence_parallel, loss)) = found else {
         return whole;
     };
     refuse_step(kind, (sequence_parallel, loss), (step, adapter), report);

@@ -95,7 +95,8 @@ impl Layout<'_> {
         let row = |axis, width| Shape { axis, width, rows };
         let (model, width) = (moe.model_width, moe.width);
         let hidden = row(&names::WIDTH, model);
-        let weights = |inner: u64| moe.experts.saturating_mul(inner).saturating_mul(model);
+        let experts = moe.experts.div_ceil(self.setting.expert_ranks.max(1));
+        let weights = |inner: u64| experts.saturating_mul(inner).saturating_mul(model);
 
         let edge = self.recorder.new_gradient(input, &names::ROUTED_INPUT);
         let node = self.recorder.tape.node(&[edge], &[], &[]);

@@ -55,6 +55,8 @@ pub struct Setting {
     pub passing_workspace: bool,
     /// Ranks among which keys and values go round (context parallelism), and whether they were repeated for all heads before.
     pub ring: (u64, bool),
+    /// Ranks among which the routed experts are dealt out.
+    pub expert_ranks: u64,
     /// Whether keys and values stay in a cache until the forward pass is over.
     pub keeps_cache: bool,
     /// Whether experts run one after another, each on the tokens that chose it.
@@ -99,13 +101,24 @@ impl Setting {
 
     /// What a job with these types has in common.
     pub fn new(job: &TrainingJob, types: Types) -> Self {
+        let dealt = job.composed.expert > 1;
         Self {
             types,
             tokens: job.tokens(),
             sequence: job.sequence_length,
             hidden: job.network.hidden_size,
             kernel: job.attention,
-            reference: Reference::of(&job.network.model_type),
+            reference: if dealt {
+                // Rows go to the rank of their expert, whatever the reference class computes (pytorch/torchtitan
+                // models/common/moe).
+                Reference {
+                    every_expert: false,
+                    ..Reference::of(&job.network.model_type)
+                }
+            } else {
+                Reference::of(&job.network.model_type)
+            },
+            expert_ranks: job.composed.expert,
             kernels: job.kernels,
             tensor: job.tensor,
             adapter: job.adapter.map(|adapter| Adapter {
@@ -122,7 +135,7 @@ impl Setting {
             ring: (job.composed.context, job.torch_version < (2, 11)),
             keeps_cache: job.transformers_version < (4, 53)
                 && Reference::keeps_cache(&job.network.model_type),
-            looped_experts: job.transformers_version < (5, 0),
+            looped_experts: job.transformers_version < (5, 0) && !dealt,
             away: job.saved.away(),
         }
     }

@@ -312,8 +312,8 @@ impl Units {
     }
 
     /// Gradients of a pipeline rank that earlier micro-batches left, whole and in the type of the reduction, until the last one has
-    /// run: those of all chunks, or, where all forward passes precede the first backward, of the layers above in the chunk
-    /// whose backward runs, and the shards of the chunks before it.
+    /// run: those of all chunks, or, where chunks end one after another, of the one whose backward runs, or of its layers above
+    /// where all forward passes precede it, and the shards of the chunks that ended.
     fn of_pipeline(&self, plan: &Plan<'_>, rank: &PipelineRank, moment: Moment) -> Held {
         let depth = plan.order.len();
         let whole = |from: usize, to: usize| -> Held {
@@ -323,19 +323,28 @@ impl Units {
         };
         let shards = |from: usize| layer_gradients(plan, from, depth);
         let ends = [(self.input.whole, 1), (self.root.whole, 1)];
-        let of = |layer: usize| {
-            let chunk = rank.chunk(layer);
-            let end = rank.chunks.get(chunk).map_or(depth, |chunk| chunk.end);
-            let mut held = whole(layer, end);
+        let of = |layer: usize, above: usize| {
+            let chunk = rank.chunks.get(rank.chunk(layer));
+            let (begin, end) = chunk.map_or((0, depth), |chunk| (chunk.begin, chunk.end));
+            let mut held = whole(if rank.drained { above } else { begin }, end);
             held.extend(shards(end));
             held
         };
         match moment {
             Moment::Load | Moment::Rest | Moment::Clip | Moment::Step => Held::new(),
-            _ if !rank.drained => [whole(0, depth), ends.to_vec()].concat(),
-            Moment::Layer(layer) => [of(layer + 1), vec![(self.root.whole, 1)]].concat(),
-            Moment::Reduced(layer) => [of(layer), vec![(self.root.whole, 1)]].concat(),
-            Moment::Tower(_) | Moment::Embedding | Moment::EndsReduced => [of(0), ends.to_vec()].concat(),
+            _ if !rank.drained && !rank.apart => [whole(0, depth), ends.to_vec()].concat(),
+            Moment::ForwardStart
+            | Moment::ForwardEnd
+            | Moment::Loss
+            | Moment::BackwardStart
+            | Moment::Head
+                if !rank.drained =>
+            {
+                [of(depth, depth), vec![(self.root.whole, 1)]].concat()
+            }
+            Moment::Layer(layer) => [of(layer, layer + 1), vec![(self.root.whole, 1)]].concat(),
+            Moment::Reduced(layer) => [of(layer, layer), vec![(self.root.whole, 1)]].concat(),
+            Moment::Tower(_) | Moment::Embedding | Moment::EndsReduced => [of(0, 0), ends.to_vec()].concat(),
             _ => Held::new(),
         }
     }

@@ -54,6 +54,7 @@ pub struct States {
 pub fn bring() {
     megatron::bring();
     deepspeed::bring();
+    crate::training::composed::bring();
 }
 
 /// An engine with its entries.

@@ -293,8 +293,11 @@ impl Setting {
 
     fn attention(&self, attention: &Attention, all: &mut Vec<Saved>) {
         let queries = attention.heads.saturating_mul(attention.head_dim);
-        let keys = attention.kv_heads.saturating_mul(attention.head_dim);
-        let values = attention.kv_heads.saturating_mul(attention.value_dim);
+        // Where ranks are more than heads of keys and values, each computes a whole one although it stores less of the projection
+        // (NVIDIA/Megatron-LM core/transformer/attention.py: the projection's outputs are gathered and cut by heads).
+        let kv_heads = attention.kv_heads.max(self.settings.tensor);
+        let keys = kv_heads.saturating_mul(attention.head_dim);
+        let values = kv_heads.saturating_mul(attention.value_dim);
         let width = queries.saturating_add(keys).saturating_add(values);
         all.push(self.inner(
             "attention.qkv",
