@@ -1,7 +1,7 @@
 //! FSDP2 over context, pipeline and expert ranks, DeepSpeed's pipeline, and what is told about a mesh beside the answer.
 
 // A test says what it expected by panicking.
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use gpu_mem_calc::api::{self, Answer, Request};
 use serde_json::{Value, json};
