@@ -86,16 +86,20 @@ const CARDS: &[(&str, &str)] = &[
     ("A10", "a10"),
 ];
 
-/// The model, with the sizes that a published configuration of the same layers has.
-pub fn network(record: &Record) -> Result<Arc<Network>, String> {
+/// The entry of the catalogue with the same layers.
+fn entry(record: &Record) -> Result<&'static catalogue::Entry, String> {
     let name = record.text("model").unwrap_or_default();
     let listed = MODELS.iter().find(|(part, _)| name.contains(part));
     let entry = match listed {
         Some((_, id)) => catalogue::find(id),
         None => names::named(name).or_else(|| names::backbone(name)),
     };
-    entry
-        .ok_or("the model is not named, or its layers are not public")?
+    entry.ok_or_else(|| "the model is not named, or its layers are not public".into())
+}
+
+/// The model, with the sizes that a published configuration of the same layers has.
+pub fn network(record: &Record) -> Result<Arc<Network>, String> {
+    entry(record)?
         .shared()
         .map(|shared| shared.network.clone())
         .ok_or_else(|| "the architecture is not in the catalogue".into())
@@ -140,11 +144,13 @@ pub fn weights(record: &Record) -> Result<Quantisation, String> {
         None | Some("none") => return Ok(Quantisation::none()),
         Some("fp8") if name.contains("DeepSeek") || name.contains("Qwen3") => WeightFormat::Fp8Block,
         Some("fp8") => WeightFormat::Fp8Tensor { static_inputs: true },
-        // Published as compressed-tensors in groups of 32.
-        Some("int4") => WeightFormat::Compressed {
-            group: 32,
-            asymmetric: false,
-        },
+        // What the published checkpoint says.
+        Some("int4") => {
+            let config = &entry(record)?.config;
+            let inner = config.pointer("/text_config/quantization_config");
+            let released = inner.or_else(|| config.get("quantization_config"));
+            return Quantisation::from_config(released.ok_or("how the checkpoint is quantised")?);
+        }
         Some("int4-awq" | "awq-int4") => WeightFormat::Awq { group: 128 },
         Some("int8" | "sq-int8") => WeightFormat::Int8Channel,
         // A scale per output: one in a group as long as the inputs.

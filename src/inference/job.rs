@@ -96,9 +96,10 @@ pub enum CacheType {
     Compute,
     /// 8-bit floats.
     Fp8,
-    /// 4-bit floats with a one-byte scale per 16 values (SGLang).
+    /// 4-bit floats with a one-byte scale per 16 values (SGLang, vLLM, TensorRT-LLM).
     Fp4,
-    /// Integers of so many bits, with a 16-bit scale and zero per 64 values.
+    /// Integers of so many bits: with a 16-bit scale and zero per 64 values (Transformers), or an fp32 scale per token and head
+    /// (vLLM).
     Grouped(u64),
 }
 

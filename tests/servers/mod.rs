@@ -21,6 +21,7 @@ fn of_llama(figures: &'static [&'static str]) -> Select {
 /// The file and the records of a selection of these servers.
 pub fn select(name: &str) -> Option<(&'static str, Select)> {
     let chosen: Select = match name {
+        "servers-all" => Box::new(|_| true),
         "sglang-all" => Box::new(|record| record.engine() == EngineName::Sglang),
         "sglang-cache" => Box::new(|record| {
             record.engine() == EngineName::Sglang

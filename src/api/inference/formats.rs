@@ -2,7 +2,7 @@
 
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
-use super::tgi;
+use super::{loaded, tensorrt, tgi};
 use crate::inference::Device;
 use crate::inference::job::CacheType;
 use crate::inference::weights::{Quantisation, WeightFormat};
@@ -90,7 +90,20 @@ pub fn weights(
         }
         None => None,
     };
-    let mut found = match chosen(given, report) {
+    let asked = chosen(given, report);
+    let word = asked.or(match (model.released.method.as_deref(), &released) {
+        (Some("bitsandbytes"), Some(released)) => Some(match released.format {
+            WeightFormat::Int8Channel => "bnb_int8",
+            _ => "nf4_double",
+        }),
+        _ => None,
+    });
+    if let (Some(engine), Some(word)) = (engine, word)
+        && let Some(why) = loaded::refused(engine, word, loaded::version(given))
+    {
+        report.error("not_supported_by_engine", InputId::WeightFormat, why);
+    }
+    let mut found = match asked {
         None => match released {
             Some(released) => {
                 report.assume(
@@ -206,8 +219,9 @@ const fn least_of_vllm(format: WeightFormat) -> u16 {
     }
 }
 
-/// What the card cannot run. Transformers refuses FP8 below compute capability 8.9 and dequantises MXFP4 below 7.5
-/// (transformers 5.23.0 `quantizers/quantizer_finegrained_fp8.py`, `quantizer_mxfp4.py`); vLLM has kernels that take FP8 and
+/// What the card cannot run. Below compute capability 8.9 Transformers widens FP8 in blocks and MXFP8 at load and has no kernel
+/// for the other FP8; it widens MXFP4 below 7.5 (transformers 5.23.0 `quantizers/quantizer_finegrained_fp8.py`,
+/// `quantizer_fbgemm_fp8.py`, `quantizer_mxfp4.py`); vLLM has kernels that take FP8 and
 /// FP4 weights as they are on older cards (`model_executor/layers/quantization/utils/marlin_utils_fp8.py`, `..._fp4.py`).
 fn support(stored: &mut WeightFormat, engine: Option<ServerId>, device: &Device, report: &mut Report) {
     let format = *stored;
@@ -221,12 +235,14 @@ fn support(stored: &mut WeightFormat, engine: Option<ServerId>, device: &Device,
     let fp4 = matches!(format, WeightFormat::Nvfp4 { .. });
     let mx = format == WeightFormat::Mxfp4;
     let transformers = engine == Some(ServerId::Huggingface);
-    if transformers && fp4 {
-        report.error(
-            "not_supported_by_engine",
+    let blocks = matches!(format, WeightFormat::Fp8Block | WeightFormat::Mxfp8);
+    if transformers && blocks && device.nvidia && device.capability < 89 {
+        report.warn(
+            "emulated",
             InputId::WeightFormat,
-            "Transformers 5.23 has no quantizer for NVFP4 weights.",
+            "Transformers has kernels for this format from compute capability 8.9 (Ada, Hopper) on: the weights are widened at load.",
         );
+        *stored = WeightFormat::Plain;
     } else if transformers && fp8 && device.capability < 89 {
         report.error(
             "not_supported_by_gpu",
@@ -264,7 +280,13 @@ fn support(stored: &mut WeightFormat, engine: Option<ServerId>, device: &Device,
 }
 
 /// The type of the cache.
-pub fn cache(given: &Given, engine: Option<ServerId>, device: &Device, report: &mut Report) -> CacheType {
+pub fn cache(
+    given: &Given,
+    model: &Model,
+    engine: Option<ServerId>,
+    device: &Device,
+    report: &mut Report,
+) -> CacheType {
     let kind = match given.choice(InputId::KvCacheType) {
         Some("fp8") => CacheType::Fp8,
         Some("fp4") => CacheType::Fp4,
@@ -273,27 +295,11 @@ pub fn cache(given: &Given, engine: Option<ServerId>, device: &Device, report: &
         Some("int2") => CacheType::Grouped(2),
         _ => CacheType::Compute,
     };
-    let refused = match (engine, kind) {
-        (Some(ServerId::TensorRtLlm), CacheType::Grouped(2 | 4) | CacheType::Fp4) => {
-            Some("TensorRT-LLM caches keys and values in the compute type, in fp8 or in int8.")
-        }
-        (Some(ServerId::Tgi), CacheType::Grouped(_) | CacheType::Fp4) => {
-            Some("TGI caches keys and values in the compute type or in fp8.")
-        }
-        (Some(ServerId::Sglang), CacheType::Grouped(_)) => {
-            Some("SGLang caches keys and values in the compute type, in fp8 or in fp4.")
-        }
-        (Some(ServerId::Huggingface), CacheType::Fp4) => {
-            Some("Transformers has no cache of 4-bit floats; int4 is its choice for 4 bits.")
-        }
-        (Some(ServerId::Vllm), CacheType::Grouped(_) | CacheType::Fp4) => {
-            Some("vLLM caches keys and values in the compute type or in fp8.")
-        }
-        (Some(ServerId::Huggingface), CacheType::Grouped(8)) => Some(
-            "Transformers' quanto backend caches in 4 or 2 bits; its fp8 layer is the choice for 8 bits.",
-        ),
-        _ => None,
-    };
+    let refused = engine.and_then(|engine| {
+        let release = loaded::version(given);
+        let pytorch = tensorrt::on_pytorch(given, release);
+        loaded::refused_cache(engine, kind, release, pytorch, &model.network, device.capability)
+    });
     if let Some(why) = refused {
         report.error("not_supported_by_engine", InputId::KvCacheType, why);
     } else if kind == CacheType::Fp8 && device.capability < 89 {

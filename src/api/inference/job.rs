@@ -86,7 +86,7 @@ fn build(given: &Given, report: &mut Report) -> Option<Question> {
         (
             formats::compute(given, &model, engine, &device, report),
             formats::weights(given, &model, engine, &device, report)?,
-            formats::cache(given, engine, &device, report),
+            formats::cache(given, &model, engine, &device, report),
         )
     };
     let options = settings::options(given, engine?, &model, pipeline, report)?;

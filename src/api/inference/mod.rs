@@ -7,6 +7,7 @@ mod division;
 mod formats;
 mod job;
 mod llama_cpp;
+pub(super) mod loaded;
 mod settings;
 mod sglang;
 mod shared;

@@ -3,6 +3,7 @@
 use super::super::given::Given;
 use super::super::resolve::{Model, Report};
 use super::settings::released;
+use crate::inference::Version;
 use crate::inference::engines::tensorrt_llm::release::releases;
 use crate::inference::engines::tensorrt_llm::{Backend, Options};
 use crate::request::InputId;
@@ -36,6 +37,14 @@ pub fn options(given: &Given, model: &Model, report: &mut Report) -> Option<Opti
     options.experts = given.toggle(InputId::ServerExpertParallel) == Some(true);
     check(given, &options, model, report);
     Some(options)
+}
+
+/// Whether the backend is the one on PyTorch: asked for, or the default of the release.
+pub fn on_pytorch(given: &Given, version: Version) -> bool {
+    match given.choice(InputId::TrtBackend) {
+        Some(name) => name == "pytorch",
+        None => releases().at(version).is_some_and(|release| release.pytorch),
+    }
 }
 
 fn check(given: &Given, options: &Options, model: &Model, report: &mut Report) {

@@ -66,7 +66,8 @@ pub fn quantize(given: &Given, report: &mut Report) -> Option<&'static str> {
         "eetq" => Some("int8"),
         "gptq" | "marlin" => Some("gptq"),
         "bitsandbytes" => Some("bnb_int8"),
-        "bitsandbytes-nf4" | "bitsandbytes-fp4" => Some("nf4"),
+        // Their scales are compressed (`layers/bnb.py`: compress_statistics).
+        "bitsandbytes-nf4" | "bitsandbytes-fp4" => Some("nf4_double"),
         "fp8" => Some("fp8"),
         "exl2" => {
             report.error(

@@ -68,13 +68,19 @@ fn attention_bytes(attention: &Attention, job: &Job<'_>) -> u64 {
         true => attention.head_dim,
         false => attention.head_dim.saturating_add(attention.value_dim),
     };
-    heads.saturating_mul(width).saturating_mul(cache_element(job))
+    // vllm 0.33.0 `v1/attention/backends/triton_attn.py` customize_spec, `utils/torch_utils.py` nvfp4_kv_cache_full_dim.
+    let content = match job.cache {
+        CacheFormat::PerHead(bits) => (width.saturating_mul(bits) / 8).saturating_add(2 * 4),
+        CacheFormat::Fp4 => width.saturating_mul(9) / 16,
+        _ => width.saturating_mul(cache_element(job)),
+    };
+    heads.saturating_mul(content)
 }
 
 fn cache_element(job: &Job<'_>) -> u64 {
     match job.cache {
         CacheFormat::Auto => job.element(),
-        CacheFormat::Fp8 | CacheFormat::Fp8Latent => 1,
+        CacheFormat::Fp8 | CacheFormat::Fp8Latent | CacheFormat::PerHead(_) | CacheFormat::Fp4 => 1,
     }
 }
 

@@ -95,6 +95,10 @@ pub enum CacheFormat {
     Fp8,
     /// The layout `fp8_ds_mla` of sparse latent attention.
     Fp8Latent,
+    /// Integers of so many bits with an fp32 scale per token and head, of keys and of values.
+    PerHead(u64),
+    /// Two 4-bit floats in a byte, and one byte of scale per 16.
+    Fp4,
 }
 
 /// Slots for LoRA adapters.

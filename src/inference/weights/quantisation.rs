@@ -108,7 +108,7 @@ impl Quantisation {
             "llm_int8_skip_modules",
         ] {
             if let Some(Value::Array(names)) = config.get(key) {
-                left_out.extend(names.iter().filter_map(Value::as_str).map(plain_name));
+                left_out.extend(names.iter().filter_map(Value::as_str).flat_map(alternatives));
             }
         }
         left_out.retain(|name: &String| !name.is_empty());
@@ -150,6 +150,9 @@ fn compressed(config: &Value) -> Result<WeightFormat, String> {
         .and_then(|weights| weights.get("symmetric"))
         .and_then(Value::as_bool)
         .unwrap_or(true);
+    if config.get("format").and_then(Value::as_str) == Some("mxfp4-pack-quantized") {
+        return Ok(WeightFormat::Mxfp4);
+    }
     let static_inputs = first
         .and_then(|group| group.get("input_activations"))
         .and_then(|inputs| inputs.get("dynamic"))
@@ -168,6 +171,21 @@ fn compressed(config: &Value) -> Result<WeightFormat, String> {
         },
         (bits, _, _) => return Err(format!("compressed-tensors with {bits} bits is not known")),
     })
+}
+
+/// The names for which a pattern with one group of alternatives stands: `mlp\.(gate|up)_proj` for two.
+fn alternatives(name: &str) -> Vec<String> {
+    let parts = name.split_once('(').and_then(|(before, rest)| {
+        let (group, after) = rest.split_once(')')?;
+        Some((before, group, after))
+    });
+    match parts {
+        Some((before, group, after)) => group
+            .split('|')
+            .map(|one| plain_name(&format!("{before}{one}{after}")))
+            .collect(),
+        None => vec![plain_name(name)],
+    }
 }
 
 /// `re:.*lm_head` and `model.layers.*.mlp.gate` as a part of a name below its layer.
@@ -227,6 +245,10 @@ mod tests {
             WeightFormat::Fp8Channel,
         );
         reads(json!({"quant_method": "mxfp4"}), WeightFormat::Mxfp4);
+        reads(
+            json!({"quant_method": "compressed-tensors", "format": "mxfp4-pack-quantized", "config_groups": {"group_0": {"weights": {"num_bits": 4, "group_size": 32}}}}),
+            WeightFormat::Mxfp4,
+        );
         assert!(Quantisation::from_config(&json!({"quant_method": "spells"})).is_err());
     }
 
@@ -236,6 +258,10 @@ mod tests {
         assert_eq!(plain_name("model.layers.*.self_attn"), "self_attn");
         assert_eq!(plain_name("model.layers.0.mlp.gate"), "mlp.gate");
         assert_eq!(plain_name("*"), "");
+        assert_eq!(
+            alternatives("re:.*mlp\\.(gate|down)_proj.*"),
+            ["mlp.gate_proj", "mlp.down_proj"]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::super::super::inference::question;
+use super::super::super::inference::{loaded, question};
 use super::super::super::job::Strictness;
 use super::super::ways::Set;
 use super::Options;
@@ -100,81 +100,18 @@ const OF_WEIGHTS: [InputId; 5] = [
 ];
 const OF_CACHE: [InputId; 3] = [InputId::KvCacheType, InputId::CacheTypeK, InputId::CacheTypeV];
 
-/// Formats that the newest release of an engine loads: vllm 0.33.0 `model_executor/layers/quantization/__init__.py`, sglang
-/// 0.5.23 `srt/layers/quantization/__init__.py`, huggingface/text-generation-inference db931fc `launcher/src/main.rs`,
-/// NVIDIA/TensorRT-LLM `tensorrt_llm/quantization/mode.py` QuantAlgo, transformers 5.23.0 `quantizers/auto.py`.
-const fn loads(engine: ServerId) -> &'static [&'static str] {
-    match engine {
-        ServerId::Vllm => &[
-            "none",
-            "fp8",
-            "fp8_channel",
-            "fp8_block",
-            "int8",
-            "gptq",
-            "gptq_int8",
-            "awq",
-            "w4a16",
-            "torchao_int4",
-            "torchao_int8",
-            "mxfp4",
-            "mxfp8",
-            "nvfp4",
-        ],
-        ServerId::Sglang => &[
-            "none",
-            "fp8",
-            "fp8_channel",
-            "fp8_block",
-            "int8",
-            "gptq",
-            "gptq_int8",
-            "awq",
-            "w4a16",
-            "nf4",
-            "mxfp4",
-            "mxfp8",
-            "nvfp4",
-        ],
-        ServerId::Tgi => &[
-            "none",
-            "fp8",
-            "fp8_channel",
-            "int8",
-            "gptq",
-            "awq",
-            "w4a16",
-            "nf4",
-        ],
-        ServerId::TensorRtLlm => &[
-            "none",
-            "fp8",
-            "fp8_channel",
-            "fp8_block",
-            "int8",
-            "gptq",
-            "awq",
-            "nvfp4",
-        ],
-        ServerId::Huggingface => &[
-            "none",
-            "fp8_channel",
-            "fp8_block",
-            "bnb_int8",
-            "gptq",
-            "gptq_int8",
-            "awq",
-            "w4a16",
-            "nf4",
-            "nf4_double",
-            "hqq",
-            "hqq_int8",
-            "torchao_int4",
-            "torchao_int8",
-            "mxfp4",
-        ],
-        ServerId::LlamaCpp => &["BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ3_M"],
+/// Types of whole files that are tried: one of each number of bits.
+const OF_FILES: [&str; 6] = ["BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ3_M"];
+
+/// Formats that the asked release of an engine loads.
+fn loads(engine: ServerId, base: &Request) -> Vec<&'static str> {
+    if engine == ServerId::LlamaCpp {
+        return OF_FILES.to_vec();
     }
+    let typed = base
+        .get(InputId::ServerVersion)
+        .and_then(serde_json::Value::as_str);
+    loaded::weights(engine, loaded::named(typed)).collect()
 }
 
 /// Formats that an engine widens before it multiplies, in kernels of their own or at once: they save memory, and the roofline,
@@ -182,7 +119,7 @@ const fn loads(engine: ServerId) -> &'static [&'static str] {
 fn is_timed(engine: ServerId, name: &str) -> bool {
     match engine {
         ServerId::Huggingface => matches!(name, "none" | "fp8_channel" | "fp8_block" | "gptq" | "awq"),
-        _ => name != "nf4",
+        _ => !matches!(name, "nf4" | "nf4_double" | "bnb_int8" | "hqq"),
     }
 }
 
@@ -196,7 +133,8 @@ fn caches(engine: ServerId, by_capacity: bool, capability: u16) -> Vec<&'static 
         "none" => true,
         "fp8" => capability >= 89,
         "fp4" => capability >= 100,
-        "int8" => engine == ServerId::TensorRtLlm,
+        // Widened inside the kernel, like fp8 on a card without its arithmetic.
+        "int8" => matches!(engine, ServerId::TensorRtLlm | ServerId::Vllm),
         _ => false,
     };
     all.iter()
@@ -253,7 +191,7 @@ pub fn way(
     let cached = of(&as_asked)?;
     let mut kinds = vec![cache(&cached, as_asked, 0)];
     if options.any_precision {
-        let named = loads(engine).iter();
+        let named = loads(engine, &base).into_iter();
         for name in named.filter(|name| options.by_capacity || is_timed(engine, name)) {
             let set = vec![match engine {
                 ServerId::LlamaCpp => (InputId::GgufType, json!(name)),

@@ -9,6 +9,7 @@ use super::super::super::job::{CacheType, InferenceJob};
 use super::super::super::vllm::profile::profile;
 use super::super::super::vllm::tensors::{Weights, all_weights, padded_vocabulary, stages};
 use super::super::super::vllm::{Job, SamplerKernel, Settings as Plain};
+use super::super::super::weights::WeightFormat;
 use super::super::loaded::{self, Loading};
 use super::{Backend, Options, log};
 use crate::memory::Interval;
@@ -160,11 +161,12 @@ pub fn cell(asked: &InferenceJob, range: std::ops::Range<usize>) -> u64 {
         .filter_map(|kind| network.kinds.get(*kind))
         .map(|layer| elements(&layer.mixer, asked.tensor.max(1)))
         .fold(0, u64::saturating_add);
-    let width = match asked.cache {
-        CacheType::Fp8 | CacheType::Grouped(_) | CacheType::Fp4 => 1,
-        CacheType::Compute => (asked.compute.bits() / 8).max(1),
-    };
-    all.saturating_mul(width)
+    match asked.cache {
+        CacheType::Fp8 | CacheType::Grouped(_) => all,
+        // Two values in a byte, and one byte of scale per 16.
+        CacheType::Fp4 => all.saturating_mul(9) / 16,
+        CacheType::Compute => all.saturating_mul((asked.compute.bits() / 8).max(1)),
+    }
 }
 
 /// Blocks of a fraction of what is free: whole tokens, and as many blocks as hold them, the last one not full (the logs of
@@ -187,9 +189,47 @@ fn job<'a>(asked: &'a InferenceJob, options: &Options, positions: u64) -> Option
 /// What the weights of every stage take.
 pub fn load(asked: &InferenceJob, options: &Options) -> Vec<Weights> {
     let settings = Settings::of(asked, options);
-    job(asked, options, settings.length)
-        .map(|job| all_weights(&job))
-        .unwrap_or_default()
+    let mut left_out = asked.weights.left_out.clone();
+    if settings.backend == Backend::TensorRt && is_weight_only(asked.weights.format) {
+        left_out.extend(PROJECTIONS.iter().map(|name| (*name).to_owned()));
+    }
+    let Some(mut job) = job(asked, options, settings.length) else {
+        return Vec::new();
+    };
+    job.left_out = &left_out;
+    all_weights(&job)
+}
+
+/// Projections of latent attention that a built engine keeps in the compute type where weights alone are quantised: "fused_a",
+/// "q_b_proj" and "kv_b_proj" are converted as they are (NVIDIA/TensorRT-LLM @130232d `tensorrt_llm/models/deepseek_v2/convert.py`
+/// load_weights_from_hf_model).
+const PROJECTIONS: [&str; 4] = ["q_a_proj", "kv_a_proj_with_mqa", "q_b_proj", "kv_b_proj"];
+
+const fn is_weight_only(format: WeightFormat) -> bool {
+    matches!(
+        format,
+        WeightFormat::Compressed { .. } | WeightFormat::Int8Channel
+    )
+}
+
+/// Products of queries' and keys' projections of the layers at `range`, kept beside both in the compute type (the same file:
+/// "fused_q_proj").
+fn fused_queries(asked: &InferenceJob, range: std::ops::Range<usize>) -> Bytes {
+    let network = &asked.network;
+    let kinds = network.order.get(range).unwrap_or_default();
+    let each = kinds
+        .iter()
+        .filter_map(|kind| match &network.kinds.get(*kind)?.mixer {
+            Mixer::Latent(latent) => {
+                let heads = latent.heads / asked.tensor.max(1);
+                let width = latent.kv_rank.saturating_add(latent.rope_dim);
+                let queries = latent.query_rank.unwrap_or(network.hidden_size);
+                Some(heads.saturating_mul(width).saturating_mul(queries))
+            }
+            _ => None,
+        });
+    let elements = each.fold(0, u64::saturating_add);
+    Bytes::new(elements.saturating_mul((asked.compute.bits() / 8).max(1)))
 }
 
 /// A start with weights that are known.
@@ -243,7 +283,13 @@ fn engine_extras(network: &Network, asked: &InferenceJob, (first, last): (bool, 
     [Bytes::new(whole), Bytes::new(head)]
 }
 
-fn weights(asked: &InferenceJob, settings: Settings, loaded: Weights, ends: (bool, bool)) -> Interval {
+fn weights(
+    asked: &InferenceJob,
+    settings: Settings,
+    range: std::ops::Range<usize>,
+    loaded: Weights,
+    ends: (bool, bool),
+) -> Interval {
     match settings.backend {
         // Tables of rotary embeddings are made beside what is loaded (trt-020).
         Backend::PyTorch => Interval::new(
@@ -251,12 +297,12 @@ fn weights(asked: &InferenceJob, settings: Settings, loaded: Weights, ends: (boo
             loaded.reserved.saturating_sub(loaded.rotary),
             loaded.reserved + Bytes::from_gib(0.2),
         ),
-        // The file has the tensors without tails, no rotary tables and no absorbed copies.
+        // The file has the tensors without tails and no rotary tables.
         Backend::TensorRt => {
             let tensors = loaded.raw.saturating_sub(loaded.rotary + loaded.latent_copies);
             let [embedding, head] = engine_extras(&asked.network, asked, ends);
             // A tied head is shared where that is asked for (`use_embedding_sharing`; trt-023).
-            let shared = tensors + embedding;
+            let shared = tensors + embedding + fused_queries(asked, range);
             let expected = shared + head;
             Interval::new(shared.scaled(0.99), expected, expected.scaled(1.02))
         }
@@ -271,7 +317,7 @@ fn stage(
     loaded: Weights,
     ends: (bool, bool),
 ) -> Start {
-    let weights = weights(asked, settings, loaded, ends);
+    let weights = weights(asked, settings, range.clone(), loaded, ends);
     let activations = activations(asked, options, settings);
     let (runtime, decoder) = buffers(asked, settings);
     let outside = outside(asked);

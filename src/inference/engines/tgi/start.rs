@@ -371,8 +371,11 @@ const fn workspace(kernel: Kernel) -> Bytes {
     }
 }
 
-/// The context with kernels, and NCCL: 0.4 to 0.7 GiB beside a pool on an RTX 3090 (tgi-018, tgi-019), 1.8 with a driver that
-/// is older than the image's CUDA and loads all kernels (tgi-005, less 0.3 of graphs).
+/// The context with kernels, and NCCL: 0.4 to 0.7 GiB beside a pool on an RTX 3090 (tgi-018, tgi-019). At most 1.8 where every
+/// kernel of torch, cuBLAS and TGI is loaded at once: drivers before 535 (CUDA 12.2) do so unless told otherwise when they start
+/// (CUDA programming guide, lazy loading, change history), and TGI starts the driver by `torch.cuda.is_available()`
+/// (`utils/import_utils.py`) before torch asks for lazy loading (`torch/cuda/__init__.py` _lazy_init). So ran tgi-005, on driver
+/// 525.85: 19,882 MiB less 15,316 of weights, 2,382 of the pool and 0.3 GiB of graphs.
 fn outside(asked: &InferenceJob) -> Interval {
     match asked.tensor {
         0 | 1 => gib(0.4, 0.7, 1.8),

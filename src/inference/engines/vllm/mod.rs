@@ -106,7 +106,9 @@ fn job<'a>(asked: &'a InferenceJob, options: &'a Options) -> Job<'a> {
         // DeepseekV32ForCausalLM; 0.33.0 `layers/attention/mla_attention.py`).
         CacheType::Fp8 if options.v1 && is_sparse(&asked.network) => CacheFormat::Fp8Latent,
         CacheType::Fp8 => CacheFormat::Fp8,
-        CacheType::Compute | CacheType::Grouped(_) | CacheType::Fp4 => CacheFormat::Auto,
+        CacheType::Grouped(bits) => CacheFormat::PerHead(bits),
+        CacheType::Fp4 => CacheFormat::Fp4,
+        CacheType::Compute => CacheFormat::Auto,
     };
     job.state_bytes = options.state_bytes;
     job.aligned_states = options.prefix_caching && asked.network.has_states();
@@ -156,8 +158,8 @@ fn drafter(network: &Network, target: &Job<'_>) -> (Bytes, u64) {
     job.mesh.tensor = target.mesh.tensor;
     job.dtype = target.dtype;
     job.cache = match target.cache {
-        CacheFormat::Auto => CacheFormat::Auto,
         CacheFormat::Fp8 | CacheFormat::Fp8Latent => CacheFormat::Fp8,
+        other => other,
     };
     let weights = all_weights(&job).iter().map(|stage| stage.allocated).sum();
     (weights, per_token(&job))
@@ -358,7 +360,10 @@ fn unvalidated(job: &Job<'_>) -> bool {
         || job.mesh.data > 1
         || job.encoder_tokens.is_some()
         || job.speculation.weights > Bytes::ZERO
-        || job.cache == CacheFormat::Fp8Latent
+        || matches!(
+            job.cache,
+            CacheFormat::Fp8Latent | CacheFormat::PerHead(_) | CacheFormat::Fp4
+        )
         || matches!(job.weights, Kernel::Average { .. } | Kernel::Nvfp4)
 }
 
