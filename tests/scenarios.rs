@@ -120,6 +120,7 @@ fn engine(random: &mut Random) -> (Engine, Precision) {
     let reshard_after_forward = random.coin();
     let replicas = random.of(&[1, 2]);
     let mixed = Precision::ShardedMixed {
+        stored: random.of(&[low, DType::Fp32]),
         compute: low,
         reduce: random.of(&[low, DType::Fp32]),
     };

@@ -288,7 +288,12 @@ fn precision_is_resolved_from_type_mode_and_engine() {
         precision(json!({"training": {"dtype": "fp32"}})),
         Precision::Pure(Fp32)
     );
-    let mixed = |compute, reduce| Precision::ShardedMixed { compute, reduce };
+    let stored = |stored, compute, reduce| Precision::ShardedMixed {
+        stored,
+        compute,
+        reduce,
+    };
+    let mixed = |compute, reduce| stored(Fp32, compute, reduce);
     let fsdp = |training: Value, reduce: Value| {
         precision(json!({"engine": {"type": "fsdp", "reduce_dtype": reduce}, "training": training}))
     };
@@ -297,6 +302,10 @@ fn precision_is_resolved_from_type_mode_and_engine() {
     assert_eq!(
         fsdp(json!({"precision_mode": "pure"}), json!(null)),
         Precision::Pure(Bf16)
+    );
+    assert_eq!(
+        fsdp(json!({"precision_mode": "pure"}), json!("fp32")),
+        stored(Bf16, Bf16, Fp32)
     );
     assert_eq!(
         precision(json!({"engine": {"type": "fsdp"}, "training": {"precision_mode": "autocast"}})),

@@ -5,16 +5,20 @@ use serde_json::{Map, Value};
 
 use super::question::Question;
 use super::record::Record;
-use super::trace::{targets, whole};
+use super::trace::{hf_config, images, targets, whole};
 use crate::request::InputId;
 
 /// The question of a trace, or why it cannot be asked.
 pub fn question(record: &Record) -> Result<Question, String> {
     let mut question = Question::default();
-    question.set(
-        InputId::ModelId,
-        record.text("model").ok_or("the model is not named")?,
-    );
+    match record.object("arch") {
+        Some(arch) => question.set(InputId::HfConfig, hf_config(arch)?),
+        None => question.set(
+            InputId::ModelId,
+            record.text("model").ok_or("the model is not named")?,
+        ),
+    }
+    images(&mut question, record);
     question.set_some(InputId::NumLayers, record.whole("layers"));
     adapter(&mut question, record)?;
     question.rank = Some(record.whole("rank").unwrap_or(0));
@@ -32,6 +36,10 @@ pub fn question(record: &Record) -> Result<Question, String> {
             (false, false) => "fp32",
         },
     );
+    if record.text("torch_autocast") == Some("bfloat16") {
+        question.set(InputId::Dtype, "bf16");
+        question.set(InputId::PrecisionMode, "autocast");
+    }
     question.set(InputId::Optimizer, "adamw");
     question.set(InputId::OptimizerImplementation, "foreach");
     question.set(InputId::GradientClipping, 1.0);

@@ -80,7 +80,7 @@ pub(super) fn work(question: &mut Question, record: &Record) -> Result<(), Strin
 }
 
 /// The images of a sequence, and what trains of the tower.
-fn images(question: &mut Question, record: &Record) {
+pub(super) fn images(question: &mut Question, record: &Record) {
     question.set_some(InputId::ImagesPerSample, record.whole("images_per_sample"));
     question.set_some(InputId::ImageHeight, record.whole("image_height"));
     question.set_some(InputId::ImageWidth, record.whole("image_width"));
@@ -236,6 +236,7 @@ fn adapter(question: &mut Question, record: &Record) -> Result<(), String> {
     question.set_some(InputId::LoraRank, lora.get("rank").and_then(Value::as_u64));
     question.set_some(InputId::LoraDropout, number("dropout"));
     question.set(InputId::LoraTargets, targets(lora.get("targets"))?);
+    question.set_some(InputId::BaseFormat, record.text("quant").map(str::to_string));
     Ok(())
 }
 
@@ -290,6 +291,11 @@ fn precision(question: &mut Question, record: &Record) -> Result<(), String> {
             question.set(InputId::Dtype, "bf16");
             question.set(InputId::PrecisionMode, "mixed");
             question.set(InputId::ReduceDtype, of("reduce").unwrap_or("fp32"));
+        }
+        ("bf16", Some("bf16")) => {
+            question.set(InputId::Dtype, "bf16");
+            question.set(InputId::PrecisionMode, "pure");
+            question.set(InputId::ReduceDtype, of("reduce").unwrap_or("bf16"));
         }
         ("bf16", None) => {
             question.set(InputId::Dtype, "bf16");

@@ -20,8 +20,10 @@ pub enum Precision {
     Autocast(DType),
     /// 16-bit weights, gradients and arithmetic; fp32 master weights and states (DeepSpeed).
     Master(DType),
-    /// fp32 shards, gathered and computed in the given 16-bit type, gradients reduced in `reduce` (FSDP mixed precision).
+    /// Shards in `stored`, gathered and computed in the given 16-bit type, gradients reduced in `reduce` (FSDP mixed precision).
     ShardedMixed {
+        /// Type of shards, final gradients and states: fp32, or that of the arithmetic.
+        stored: DType,
         /// Type of gathered weights and of the arithmetic.
         compute: DType,
         /// Type of the gradient reduction.
@@ -34,7 +36,8 @@ impl Precision {
     pub const fn stored(self) -> DType {
         match self {
             Self::Pure(dtype) | Self::Master(dtype) => dtype,
-            Self::Autocast(_) | Self::ShardedMixed { .. } => DType::Fp32,
+            Self::ShardedMixed { stored, .. } => stored,
+            Self::Autocast(_) => DType::Fp32,
         }
     }
 

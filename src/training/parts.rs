@@ -56,6 +56,17 @@ struct Quantised {
     outputs: u64,
 }
 
+/// Whether quantised matrices are buffers of their modules, which neither FSDP2 nor ZeRO stage 3 divides: GPTQ's and AWQ's are
+/// (gptqmodel nn_modules/qlinear: register_buffer of qweight, qzeros, scales and g_idx). Under FSDP1 they are parameters, as
+/// the runs behind it made them (foundation-model-stack/fms-acceleration, framework of accelerated-peft-gptq).
+const fn buffers(job: &TrainingJob) -> bool {
+    let Some(adapter) = job.adapter else {
+        return false;
+    };
+    let packed = matches!(adapter.base, BaseFormat::Gptq { .. } | BaseFormat::Awq { .. });
+    packed && !matches!(job.engine, Engine::Fsdp1 { .. })
+}
+
 const WEIGHTS: Kind = Kind {
     id: "weights",
     label: "weights",
@@ -163,6 +174,23 @@ impl Part {
         }
     }
 
+    /// Of frozen towers, which have no adapters. bitsandbytes replaces every linear layer of a model but its head, those of towers
+    /// too (transformers 5.23 quantizers/base.py, `get_modules_to_not_convert`; integrations/bitsandbytes.py); published
+    /// files in GPTQ and AWQ leave towers as they are.
+    pub fn tower<'a>(job: &TrainingJob, tensors: impl Iterator<Item = &'a Tensor>, shards: u64) -> Self {
+        let base = job.adapter.map_or(BaseFormat::Plain, |adapter| adapter.base);
+        let replaced = matches!(base, BaseFormat::Nf4 { .. } | BaseFormat::Int8);
+        let linear = |tensor: &Tensor| {
+            let weight = tensor.name.ends_with(".weight") && !tensor.name.contains("embed");
+            replaced && weight && tensor.shape.len() == 2
+        };
+        let (matrices, rest): (Vec<&Tensor>, Vec<&Tensor>) = tensors.partition(|tensor| linear(tensor));
+        Self {
+            quantised: matrices.iter().map(|tensor| quantised(tensor)).collect(),
+            ..Self::new(job, rest.into_iter(), false, shards)
+        }
+    }
+
     /// Ranks among which what trains is shared, where frozen weights are shared among so many.
     pub const fn among(&self, shards: u64) -> u64 {
         if self.whole { 1 } else { shards }
@@ -196,6 +224,7 @@ impl Part {
         let adapters = self.trained.item(kind, self.dtype, self.among(shards));
         held.push((sheet.item(adapters, place), 1));
         if !self.quantised.is_empty() {
+            let shards = if buffers(job) { 1 } else { shards };
             held.push((sheet.item(self.quantised_item(adapter.base, shards), place), 1));
         }
         held
@@ -216,7 +245,10 @@ impl Part {
 
     /// Packed matrices as a flat parameter of FSDP1 gathers them, without their scales, which are whole on every rank.
     pub fn packed_item(&self, job: &TrainingJob) -> Option<Item> {
-        let base = job.adapter.map(|adapter| adapter.base)?;
+        let base = job
+            .adapter
+            .filter(|_| !buffers(job))
+            .map(|adapter| adapter.base)?;
         let terms: Vec<Bytes> = self.quantised.iter().map(|matrix| matrix.packed(base)).collect();
         (!terms.is_empty()).then(|| Item {
             id: "fsdp.gathered_packed",
@@ -248,7 +280,7 @@ impl Part {
     /// Elements of the packed matrices as they are stored: 16 bits each, in the type of the arithmetic
     /// (`bnb_4bit_quant_storage`), which is what divides and gathers them like other weights.
     pub fn packed_elements(&self, job: &TrainingJob) -> u64 {
-        let Some(base) = job.adapter.map(|adapter| adapter.base) else {
+        let Some(base) = job.adapter.filter(|_| !buffers(job)).map(|adapter| adapter.base) else {
             return 0;
         };
         self.quantised
@@ -259,15 +291,18 @@ impl Part {
 
     /// Elements of the packed matrices that have at most so many.
     pub fn small_packed(&self, job: &TrainingJob, threshold: u64) -> u64 {
-        let Some(base) = job.adapter.map(|adapter| adapter.base) else {
+        let Some(base) = job.adapter.filter(|_| !buffers(job)).map(|adapter| adapter.base) else {
             return 0;
         };
         let sizes = self.quantised.iter().map(|matrix| matrix.packed(base).get() / 2);
         sizes.filter(|elements| *elements <= threshold).sum()
     }
 
-    /// The scales of packed matrices, which are no parameters and stay whole on every rank.
-    pub fn scales(&self, base: BaseFormat, place: &str, sheet: &mut Sheet) -> Held {
+    /// The scales of packed matrices, which are no parameters and stay whole on every rank; all of matrices that are buffers.
+    pub fn scales(&self, (job, base): (&TrainingJob, BaseFormat), place: &str, sheet: &mut Sheet) -> Held {
+        if buffers(job) && !self.quantised.is_empty() {
+            return vec![(sheet.item(self.quantised_item(base, 1), place), 1)];
+        }
         let scales = |matrix: &Quantised| {
             let all = matrix.bytes(base, 1);
             all.saturating_sub(block(matrix.packed(base)))

@@ -76,10 +76,14 @@ impl StateTypes {
             Precision::Pure(dtype) => one(dtype),
             Precision::Master(dtype) => one(dtype),
             Precision::Autocast(_) => one(DType::Fp32),
-            Precision::ShardedMixed { compute, reduce } => Self {
+            Precision::ShardedMixed {
+                stored,
+                compute,
+                reduce,
+            } => Self {
                 computed: compute,
                 reduced: reduce,
-                ..one(DType::Fp32)
+                ..one(stored)
             },
         };
         match job.adapter {

@@ -3,7 +3,7 @@
 use super::super::job::Job;
 use crate::hardware::{Gpu, find_link};
 use crate::network::{Algorithm, AttentionKernels, Case, Choice, Cluster, Machine, Wire, efficiency};
-use crate::training::{Engine, Precision};
+use crate::training::Engine;
 use crate::units::{BytesPerSecond, DType, FlopsPerSecond, Seconds};
 
 /// What a healthy large ring reaches of a wire: 76 to 82 % of one direction (stas00/ml-engineering@744d01e
@@ -37,8 +37,8 @@ pub fn machine(job: &Job) -> (Machine, bool) {
 /// 19.5 of 312 and 67 of 989 TFLOP/s).
 fn arithmetic(job: &Job) -> f64 {
     match (job.training.precision, job.speed.tf32) {
-        (Precision::Pure(DType::Fp32), true) => 0.5,
-        (Precision::Pure(DType::Fp32), false) => 1.0 / 16.0,
+        (precision, true) if precision.compute() == DType::Fp32 => 0.5,
+        (precision, false) if precision.compute() == DType::Fp32 => 1.0 / 16.0,
         _ => 1.0,
     }
 }

@@ -268,7 +268,7 @@ fn gradient_bytes(training: &TrainingJob) -> f64 {
 fn update_bytes(training: &TrainingJob) -> f64 {
     let stored = training.precision.stored().bits() as f64 / 8.0;
     let wide = match training.precision {
-        Precision::Pure(dtype) => dtype.bits() as f64 / 8.0,
+        Precision::Pure(dtype) | Precision::ShardedMixed { stored: dtype, .. } => dtype.bits() as f64 / 8.0,
         _ => 4.0,
     };
     let states = match training.optimizer {

@@ -9,7 +9,6 @@ use crate::training::{
     Adapter, BaseFormat, LogProbabilities, Modules, Objective, Precision, Preference, Targets, Widened,
 };
 use crate::units::DType;
-use crate::warn::Issue;
 
 /// The adapters; `None` where all weights train.
 pub fn adapter(
@@ -98,22 +97,11 @@ fn refuse(
         && !four_bits
         && given.integer(InputId::ZeroStage) == Some(3)
     {
-        report.error(
-            "not_available_yet",
-            InputId::BaseFormat,
-            "Of quantised weights ZeRO stage 3 divides bitsandbytes' four-bit ones, which are parameters; others are built up to stage 2, which leaves frozen weights whole on every GPU.",
-        );
+        buffers(given, base, "engine.zero_stage=3", report);
     }
     let version = given.choice(InputId::FsdpVersion);
     if engine == EngineId::Fsdp && base.is_quantised() && !four_bits && version != Some("1") {
-        report.add(
-            Issue::error(
-                "not_available_yet",
-                InputId::BaseFormat.key(),
-                "Under FSDP2 frozen weights in NF4 are built; GPTQ's and AWQ's are under FSDP1.",
-            )
-            .with_fix(InputId::FsdpVersion.key(), "1"),
-        );
+        buffers(given, base, "engine.fsdp_version=2", report);
     }
     if engine == EngineId::Fsdp && base == BaseFormat::Int8 && version == Some("1") {
         report.error(
@@ -128,6 +116,22 @@ fn refuse(
             InputId::Adapter,
             "PEFT decomposes adapters beside plain and bitsandbytes weights only, not beside GPTQ or AWQ.",
         );
+    }
+}
+
+/// What of quantised weights are parameters can be divided: GPTQ's and AWQ's are buffers and stay whole on every rank, LLM.int8()'s
+/// are parameters whose scales are none, and lose them.
+fn buffers(given: &Given, base: BaseFormat, with: &str, report: &mut Report) {
+    match base {
+        BaseFormat::Int8 => report.error(
+            "not_available_yet",
+            InputId::BaseFormat,
+            "bitsandbytes keeps the scales of 8-bit weights beside the parameter, where dividing it leaves them behind: choose NF4, GPTQ or AWQ, or ZeRO up to stage 2, which leaves frozen weights whole.",
+        ),
+        _ => {
+            let format = given.choice(InputId::BaseFormat).unwrap_or_default();
+            report.unproven(InputId::BaseFormat, format, with);
+        }
     }
 }
 

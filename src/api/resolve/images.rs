@@ -60,8 +60,14 @@ pub fn images(
         );
     }
     combinations(given, mesh, report);
+    // The chosen and the rejected answer see the same images, which pass the tower once for each (TRL trainer/dpo_trainer.py,
+    // concatenated_inputs).
+    let twice = given
+        .choice(InputId::Objective)
+        .is_some_and(|objective| objective.starts_with("preference"));
+    let each = if twice { each.saturating_mul(2) } else { each };
     if training != TowerTraining::Frozen {
-        trained(given, engine, step, report);
+        trained(given, step, report);
     }
     Some(Images {
         count: step.micro_batch.saturating_mul(each),
@@ -102,13 +108,16 @@ fn size(given: &Given, vision: &Vision, report: &mut Report) -> (u64, u64) {
 
 /// What was neither traced nor derived with images.
 fn combinations(given: &Given, mesh: Mesh, report: &mut Report) {
-    let mut refuse = |id: InputId, message: &str| report.error("not_available_yet", id, message);
     let chosen = |id: InputId, usual: &str| given.choice(id).is_some_and(|choice| choice != usual);
     if mesh.tensor > 1 {
-        refuse(
-            InputId::ImagesPerSample,
-            "Images are not built yet where matrices are divided: divide none, or leave them out.",
-        );
+        match given.choice(InputId::TensorParallelPlan) {
+            Some("torch") => report.error(
+                "not_available_yet",
+                InputId::ImagesPerSample,
+                "torchtitan's plan names the layers of a text model: take the plan of transformers, which leaves the tower whole, or leave the images out.",
+            ),
+            _ => report.unproven(InputId::ImagesPerSample, "1", "tensor parallelism"),
+        }
     }
     for (id, usual) in [
         (InputId::Objective, "next_token"),
@@ -116,18 +125,14 @@ fn combinations(given: &Given, mesh: Mesh, report: &mut Report) {
         (InputId::BatchLayout, "packed"),
     ] {
         if chosen(id, usual) {
-            refuse(
+            report.unproven(
                 id,
-                "This is not built yet beside images: leave it as it is usually, or leave the images out.",
+                given.choice(id).unwrap_or_default(),
+                "training.images_per_sample",
             );
         }
     }
-    if chosen(InputId::Adapter, "none") && chosen(InputId::BaseFormat, "plain") {
-        refuse(
-            InputId::BaseFormat,
-            "Whether the tower's matrices are stored in few bits as well is not settled: leave the base plain, or leave the images out.",
-        );
-    }
+    let mut refuse = |id: InputId, message: &str| report.error("not_available_yet", id, message);
     let recomputation = given.choice(InputId::ActivationCheckpointing);
     if chosen(InputId::Adapter, "none") && !matches!(recomputation, None | Some("none" | "full")) {
         refuse(
@@ -138,14 +143,8 @@ fn combinations(given: &Given, mesh: Mesh, report: &mut Report) {
 }
 
 /// What was neither traced nor derived with a tower that trains.
-fn trained(given: &Given, engine: EngineId, step: &Step, report: &mut Report) {
+fn trained(given: &Given, step: &Step, report: &mut Report) {
     let mut refuse = |id: InputId, message: &str| report.error("not_available_yet", id, message);
-    if engine != EngineId::PytorchDdp {
-        refuse(
-            InputId::TowerTraining,
-            "A tower that trains is built for one GPU and for DDP: leave it frozen under this engine.",
-        );
-    }
     if given
         .choice(InputId::Adapter)
         .is_some_and(|adapter| adapter != "none")

@@ -88,7 +88,7 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
                 "With fp32 arithmetic everything is fp32; the precision mode has no effect.",
             );
         }
-        return pure(compute, reduce.filter(|_| sharded), report);
+        return pure(compute, reduce.filter(|_| sharded));
     }
     let mode = stated.unwrap_or_else(|| {
         report.assume(
@@ -99,10 +99,11 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
         default
     });
     match (mode, sharded) {
-        ("pure", true) => pure(compute, reduce, report),
+        ("pure", true) => pure(compute, reduce),
         ("pure", false) => Precision::Pure(compute),
         ("autocast", _) => Precision::Autocast(compute),
         (_, true) => Precision::ShardedMixed {
+            stored: DType::Fp32,
             compute,
             reduce: reduce.unwrap_or(DType::Fp32),
         },
@@ -112,14 +113,16 @@ pub fn precision(given: &Given, engine: EngineId, report: &mut Report) -> Precis
 
 /// DeepSpeed keeps fp32 master weights beside 16-bit ones.
 fn deepspeed(given: &Given, compute: DType, report: &mut Report) -> Precision {
-    if given
-        .choice(InputId::PrecisionMode)
-        .is_some_and(|mode| mode != "mixed")
-    {
+    let mode = given.choice(InputId::PrecisionMode);
+    if mode == Some("autocast") && compute != DType::Fp32 {
+        // DeepSpeed's own block "torch_autocast": everything at rest is fp32, as without a narrow type.
+        return Precision::Autocast(compute);
+    }
+    if mode.is_some_and(|mode| mode != "mixed") {
         report.error(
             "not_available_yet",
             InputId::PrecisionMode,
-            "With DeepSpeed only the mixed mode is built: weights in the compute type with fp32 master weights.",
+            "With DeepSpeed the mixed mode (weights in the compute type with fp32 master weights) and autocast over fp32 weights are built.",
         );
     } else if !given.has(InputId::PrecisionMode) {
         report.assume(
@@ -131,22 +134,14 @@ fn deepspeed(given: &Given, compute: DType, report: &mut Report) -> Precision {
     Precision::Master(compute)
 }
 
-/// Everything in one type; a reduction in another type needs the mixed mode.
-fn pure(compute: DType, reduce: Option<DType>, report: &mut Report) -> Precision {
-    if let Some(reduce) = reduce.filter(|reduce| *reduce != compute) {
-        report.add(
-            Issue::error(
-                "not_available_yet",
-                InputId::ReduceDtype.key(),
-                format!(
-                    "Reducing gradients in {} while everything else is {} is not built yet.",
-                    reduce.name(),
-                    compute.name()
-                ),
-            )
-            .with_value(reduce.name())
-            .with_hint("Leave it out, or use the precision mode \"mixed\"."),
-        );
+/// Everything in one type, but for a reduction in another: a policy of mixed precision that casts nothing else.
+fn pure(compute: DType, reduce: Option<DType>) -> Precision {
+    match reduce.filter(|reduce| *reduce != compute) {
+        Some(reduce) => Precision::ShardedMixed {
+            stored: compute,
+            compute,
+            reduce,
+        },
+        None => Precision::Pure(compute),
     }
-    Precision::Pure(compute)
 }

@@ -165,6 +165,13 @@ fn check_engine(optimizer: Optimizer, engine: EngineId, given: &Given, report: &
             "FSDP2's shards are DTensors, for which bitsandbytes has no kernels: its step fails. Use torchao's 8-bit AdamW, or FSDP version 1.",
         );
     }
+    if tensor && matches!(optimizer, Optimizer::TorchAo { .. }) {
+        report.error(
+            "unsupported_combination",
+            InputId::Optimizer,
+            "torchao compiles the optimizer's step, and over the DTensors of tensor parallelism that fails: its quantised states have no view as another type (tried with torch 2.15). Choose AdamW.",
+        );
+    }
     if (engine == EngineId::Fsdp || tensor) && matches!(optimizer, Optimizer::GaLore { .. }) {
         report.error(
             "unsupported_combination",

@@ -19,10 +19,10 @@ use super::{
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
-use crate::training::Optimizer;
 use crate::training::job::Zero;
 use crate::training::plan::extend;
 use crate::training::sheet::{EntryId, Item};
+use crate::training::{Optimizer, Precision};
 use crate::units::{Bytes, DType};
 
 /// Elements of one sub-group of stage 3's optimizer step (zero/config.py, `sub_group_size`).
@@ -100,7 +100,7 @@ impl Flat<'_> {
             formula,
             symbols: [
                 Symbol::new("β", "bytes per element", dtype.bits() / 8),
-                Symbol::new("n", elements_of(id), elements),
+                Symbol::new("n", beside::elements_of(id), elements),
                 Symbol::new("P", "weights", self.weights),
                 Symbol::new("N", "ranks that share them", self.ranks),
             ]
@@ -115,26 +115,6 @@ impl Flat<'_> {
             ),
         };
         self.sheet.item(item, "")
-    }
-}
-
-/// Which elements an entry counts.
-fn elements_of(id: &str) -> &'static str {
-    match id {
-        "zero.reference_ahead" => "weights of the reference that are gathered at once",
-        "zero.reference_head" => "weights of the head",
-        "zero.persistent" | "zero.reference_persistent" => {
-            "weights in tensors up to the persistence threshold"
-        }
-        "zero.frozen" => "frozen weights over the ranks that share them, rounded up",
-        "zero.secondary" => "weights over the ranks that share the second copy, rounded up",
-        "zero.master" => "elements of this rank's part whose states are on the GPU",
-        "zero.moments" => "elements of this rank's part whose states are on the GPU, once for each moment",
-        "zero.bucket" => "elements of a reduction, reduce_bucket_size",
-        "zero.waiting" | "zero.flattened_bucket" => "elements that are reduced together",
-        "zero.partition" => "elements of all tensors that this rank's part reaches into",
-        "zero.staging" | "average.gathered" => "elements of the largest tensor",
-        _ => "elements of this rank's part that one step of the optimizer takes",
     }
 }
 
@@ -269,11 +249,15 @@ impl DeepSpeed {
             (low, zero.reduce_bucket),
             "β·n",
         );
+        let narrow = beside::narrow_bucket(plan, zero, low, &mut flat);
         let mut buckets = Held::new();
         // Without contiguous gradients there is no bucket; in stage 3 the gradients of one wait where they are.
         match (zero.stage, zero.contiguous) {
             (0, _) | (1 | 2, false) => {}
-            (3, true) => always.push((bucket, 1)),
+            (3, true) => {
+                always.push((bucket, 1));
+                always.extend(narrow.map(|bucket| (bucket, 1)));
+            }
             (3, false) => {
                 let waiting = (
                     "zero.waiting",
@@ -283,7 +267,11 @@ impl DeepSpeed {
                 let elements = zero.reduce_bucket.min(weights);
                 buckets.push((flat.item(waiting, (low, elements), "β·n"), 1));
             }
-            _ => buckets.push((bucket, if zero.overlap { 2 } else { 1 })),
+            _ => {
+                let times = if zero.overlap { 2 } else { 1 };
+                buckets.push((bucket, times));
+                buckets.extend(narrow.map(|bucket| (bucket, times)));
+            }
         }
         let partition = flat.item(
             (
@@ -307,7 +295,10 @@ impl DeepSpeed {
             let module = zero.largest_module.unwrap_or_else(|| plan.largest_tensor());
             let copies = flat.item_with(
                 ("zero.gathered", "gathered weights", params),
-                (low, weights.saturating_add(frozen).min(kept).max(module)),
+                (
+                    beside::gathered_type(plan),
+                    weights.saturating_add(frozen).min(kept).max(module),
+                ),
                 "β·max(min(P + F, A), M)",
                 &[
                     Symbol::new("F", "frozen weights", frozen),
@@ -423,9 +414,14 @@ impl DeepSpeed {
                 let from = if accumulating { 0 } else { layer + 1 };
                 self.gradients(plan, from, &mut held);
             }
-            // A tower that trains is refused under this engine.
             Moment::Tower(_) | Moment::Embedding => {
                 let [embedding, _] = &self.reduced_ends;
+                if let Moment::Tower(piece) = moment {
+                    extend(&mut held, &self.gathered, 1);
+                    self.tower_gradients(plan, piece + 1, &mut held);
+                } else {
+                    self.tower_gradients(plan, 0, &mut held);
+                }
                 extend(&mut held, &self.buckets, 1);
                 extend(&mut held, &self.tied, 1);
                 extend(&mut held, embedding, 1);
@@ -436,6 +432,7 @@ impl DeepSpeed {
                 // reduction is over before the partition gets its buffer, unless an earlier one made it.
                 let [_, end] = &self.reduced_ends;
                 self.reduced_gradients(plan, 0, &mut held);
+                self.tower_gradients(plan, 0, &mut held);
                 let partition = vec![(self.partition, 1)];
                 let here = !self.zero.optimizer.away();
                 if matches!(self.zero.stage, 1 | 2) && self.hooks {
@@ -454,11 +451,19 @@ impl DeepSpeed {
             Moment::Step => {
                 if self.zero.stage == 0 {
                     self.reduced_gradients(plan, 0, &mut held);
+                    self.tower_gradients(plan, 0, &mut held);
                 }
                 extend(&mut held, &self.step, 1);
             }
         }
         held
+    }
+
+    /// Gradients of a vision tower from this piece on, where they stay whole until the step.
+    fn tower_gradients(&self, plan: &Plan<'_>, piece: usize, held: &mut Held) {
+        if self.zero.stage <= 1 && !self.hooks {
+            held.extend(plan.tower.gradients_from(piece));
+        }
     }
 
     /// 16-bit gradients of the layers from this one on.
@@ -497,7 +502,10 @@ impl DeepSpeed {
     /// Gradients as the step finds them: all 16-bit ones in stage 0, this rank's in stages 1 and 2.
     fn gradients_of_step(&self, plan: &Plan<'_>, held: &mut Held) {
         match self.zero.stage {
-            0 => self.reduced_gradients(plan, 0, held),
+            0 => {
+                self.reduced_gradients(plan, 0, held);
+                self.tower_gradients(plan, 0, held);
+            }
             1 | 2 if !self.zero.optimizer.away() => held.push((self.partition, 1)),
             _ => {}
         }
@@ -526,7 +534,7 @@ fn reduced(plan: &Plan<'_>, zero: Zero, hooks: bool, flat: &mut Flat<'_>) -> (Ve
         return (Vec::new(), [Held::new(), Held::new()]);
     }
     let found = reductions(plan, zero.reduce_bucket);
-    let mut item = |id, label, elements| {
+    let item = |flat: &mut Flat<'_>, id, label, elements| {
         let name = (id, label, Group::Gradients);
         flat.item(name, (low, elements), "β·n")
     };
@@ -535,16 +543,26 @@ fn reduced(plan: &Plan<'_>, zero: Zero, hooks: bool, flat: &mut Flat<'_>) -> (Ve
             return Held::new();
         };
         let copy = item(
+            flat,
             "zero.flattened_bucket",
             "flattened copy of the bucket, reduced",
             reduction.elements,
         );
         let outside = hooks && (reduction.oversized || !zero.contiguous);
         let mut held = vec![(copy, 1)];
+        if let Precision::Autocast(dtype) = plan.job.precision {
+            let name = (
+                "zero.narrowed",
+                "gradients as they are sent, in the narrow type",
+                Group::Gradients,
+            );
+            held.push((flat.item(name, (dtype, reduction.elements), "β·n"), 1));
+        }
         if outside {
             // With the overlap the gradients before them are freed at this reduction only.
             let times = if zero.overlap && !zero.contiguous { 2 } else { 1 };
             let waiting = item(
+                flat,
                 "zero.waiting",
                 "gradients that wait for their reduction",
                 reduction.elements,

@@ -9,8 +9,11 @@
 use super::deepspeed::Flat;
 use super::{Held, MOVING_AVERAGE, Plan, Sheet};
 use crate::memory::Group;
-use crate::training::job::Zero;
+use crate::training::Precision;
+use crate::training::job::{BaseFormat, Zero};
 use crate::training::plan::extend;
+use crate::training::sheet::EntryId;
+use crate::units::DType;
 
 /// All of it.
 pub(super) fn held(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
@@ -51,10 +54,10 @@ pub(super) fn averaged(plan: &Plan<'_>, zero: Zero, own: u64, flat: &mut Flat<'_
     (part, vec![(mixed, 3)])
 }
 
-/// Weights beside adapters, which get neither gradients nor states.
+/// Weights that get neither gradients nor states: beside adapters, and of towers that do not train.
 pub(super) fn frozen(plan: &Plan<'_>) -> u64 {
     if plan.job.adapter.is_none() {
-        return 0;
+        return plan.tower.frozen.plain.elements;
     }
     let layers = plan.layers.iter().enumerate();
     let within: u64 = layers
@@ -63,23 +66,35 @@ pub(super) fn frozen(plan: &Plan<'_>) -> u64 {
             (layer.part.plain.elements + packed) * plan.layers_of(kind)
         })
         .sum();
-    within + plan.input.plain.elements + plan.output.plain.elements + plan.tower.frozen.plain.elements
+    let tower = &plan.tower.frozen;
+    let tower = tower.plain.elements + tower.packed_elements(plan.job);
+    within + plan.input.plain.elements + plan.output.plain.elements + tower
 }
 
 /// Frozen weights where the stage does not divide them, and what of packed ones no stage divides.
 fn frozen_weights(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
     let mut held = Held::new();
+    let low = plan.types.computed;
     let Some(adapter) = plan.job.adapter else {
+        if zero.stage < 3 && plan.tower.frozen.plain.elements > 0 {
+            let tower = plan
+                .tower
+                .frozen
+                .frozen(BaseFormat::Plain, low, super::TOWERS, sheet);
+            held.extend(tower);
+        }
         return held;
     };
-    let low = plan.types.computed;
     if zero.stage == 3 {
         for (kind, layer) in plan.layers.iter().enumerate() {
-            let scales = layer
-                .part
-                .scales(adapter.base, &super::layer_place(&layer.place), sheet);
+            let scales =
+                layer
+                    .part
+                    .scales((plan.job, adapter.base), &super::layer_place(&layer.place), sheet);
             extend(&mut held, &scales, plan.layers_of(kind));
         }
+        let tower = &plan.tower.frozen;
+        held.extend(tower.scales((plan.job, adapter.base), super::TOWERS, sheet));
         return held;
     }
     for (kind, layer) in plan.layers.iter().enumerate() {
@@ -95,4 +110,49 @@ fn frozen_weights(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Held {
         held.extend(part.frozen(adapter.base, low, place, sheet));
     }
     held
+}
+
+/// The type in which stage 3 gathers weights: autocast's for those of linear layers, which are nearly all (DeepSpeed 0.19.8
+/// runtime/zero/partition_parameters.py, `get_allgather_dtype`).
+pub(super) const fn gathered_type(plan: &Plan<'_>) -> DType {
+    match plan.job.precision {
+        Precision::Autocast(dtype) => dtype,
+        _ => plan.types.computed,
+    }
+}
+
+/// Under autocast: gradients of linear layers are reduced in its type, from a bucket of their own, whose elements have the type
+/// of the weights all the same up to stage 2 (DeepSpeed 0.19.8 runtime/torch_autocast.py; zero/stage_1_and_2.py, `setup_buckets`;
+/// zero/stage3.py).
+pub(super) fn narrow_bucket(plan: &Plan<'_>, zero: Zero, low: DType, flat: &mut Flat<'_>) -> Option<EntryId> {
+    let Precision::Autocast(dtype) = plan.job.precision else {
+        return None;
+    };
+    let name = (
+        "zero.bucket_narrow",
+        "bucket of the gradients of linear layers",
+        Group::Gradients,
+    );
+    let dtype = if zero.stage == 3 { dtype } else { low };
+    Some(flat.item(name, (dtype, zero.reduce_bucket), "β·n"))
+}
+
+/// Which elements an entry counts.
+pub(super) fn elements_of(id: &str) -> &'static str {
+    match id {
+        "zero.reference_ahead" => "weights of the reference that are gathered at once",
+        "zero.reference_head" => "weights of the head",
+        "zero.persistent" | "zero.reference_persistent" => {
+            "weights in tensors up to the persistence threshold"
+        }
+        "zero.frozen" => "frozen weights over the ranks that share them, rounded up",
+        "zero.secondary" => "weights over the ranks that share the second copy, rounded up",
+        "zero.master" => "elements of this rank's part whose states are on the GPU",
+        "zero.moments" => "elements of this rank's part whose states are on the GPU, once for each moment",
+        "zero.bucket" | "zero.bucket_narrow" => "elements of a reduction, reduce_bucket_size",
+        "zero.waiting" | "zero.flattened_bucket" | "zero.narrowed" => "elements that are reduced together",
+        "zero.partition" => "elements of all tensors that this rank's part reaches into",
+        "zero.staging" | "average.gathered" => "elements of the largest tensor",
+        _ => "elements of this rank's part that one step of the optimizer takes",
+    }
 }

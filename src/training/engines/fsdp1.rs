@@ -51,7 +51,11 @@ impl Fsdp1 {
         Self {
             settings,
             reductions: units.layers.iter().map(|unit| tightest(&[unit])).collect(),
-            ends: tightest(&[&units.root, &units.input]),
+            ends: {
+                let mut all = vec![&units.root, &units.input];
+                all.extend(units.outer_trained());
+                tightest(&all)
+            },
             shards: Shards::new(plan, states),
             units,
         }
@@ -111,10 +115,25 @@ impl Fsdp1 {
                 let done = layer + 1 + usize::from(self.settings.late);
                 self.shards.reduced_from(plan, done, &mut held);
             }
-            // A tower that trains is refused under this engine.
-            Moment::Tower(_) | Moment::Embedding => {
+            Moment::Tower(piece) => {
+                held.extend(units.root_gathered());
+                held.push((units.root.gradients, 1));
+                held.extend(units.outer_trained().map(|unit| (unit.gradients, 1)));
+                held.extend(units.kept(plan, 0));
+                if let Some(block) = units.block(plan, piece) {
+                    units.gathered(block, &mut held);
+                }
+                if let (true, Some(below)) = (prefetches, units.block_below(plan, piece)) {
+                    units.gathered(below, &mut held);
+                }
+                self.shards.reduced_from(plan, 0, &mut held);
+                self.shards.tower_from(plan, piece + 1, &mut held);
+            }
+            Moment::Embedding => {
                 held.extend(units.root_gathered());
                 held.extend([(units.root.gradients, 1), (units.input.gradients, 1)]);
+                held.extend(units.outer_trained().map(|unit| (unit.gradients, 1)));
+                self.shards.tower_from(plan, 0, &mut held);
                 held.extend(&self.shards.states.tied);
                 if let Some(first) = units.of(plan, 0).filter(|_| self.settings.late) {
                     units.gathered(first, &mut held);
@@ -126,6 +145,7 @@ impl Fsdp1 {
             Moment::EndsReduced => {
                 held.extend(&self.ends);
                 self.shards.reduced_from(plan, 0, &mut held);
+                self.shards.tower_from(plan, 0, &mut held);
             }
             Moment::Clip | Moment::Step => self.shards.step(plan, moment, &mut held),
         }
@@ -141,10 +161,11 @@ fn reduction(units: &Units, reduced: &[&Unit], (widens, times): (bool, u64), she
         units.gathered(unit, &mut flattened);
         flattened.push((unit.gradients, times));
     }
-    let copies = reduced
-        .iter()
-        .flat_map(|unit| [(unit.gradients, 1), (unit.reduction, 1), (unit.reduced, 1)]);
-    let copied: Held = copies.collect();
+    let mut copied = Held::new();
+    for unit in reduced {
+        copied.extend([(unit.gradients, 1), (unit.reduction, 1), (unit.reduced, 1)]);
+        copied.extend(unit.cast.map(|cast| (cast, 1)));
+    }
     if widens && sheet.bytes(&copied) > sheet.bytes(&flattened) {
         copied
     } else {

@@ -77,10 +77,11 @@ impl Fsdp2 {
                 }
                 if let Some(above) = units.of(plan, layer + 1).filter(|_| !pipelined) {
                     held.push((above.reduction, 1));
-                    if self.replicated {
+                    if self.replicated && above.cast.is_none() {
                         held.push((above.reduced, 1));
                     }
                 }
+                self.waiting(plan, layer + 1, &mut held);
                 self.shards.layers_from(plan, layer + 1, &mut held);
             }
             Moment::Reduced(layer) => {
@@ -89,20 +90,42 @@ impl Fsdp2 {
                     held.push((unit.gradients, 1));
                     held.extend((!pipelined).then_some((unit.reduction, 1)));
                 }
+                self.waiting(plan, layer + 1, &mut held);
                 self.shards.layers_from(plan, layer, &mut held);
             }
-            // A tower that trains is refused under this engine.
-            Moment::Tower(_) | Moment::Embedding => {
+            Moment::Tower(piece) => {
                 held.extend(units.root_gathered());
                 held.push((units.root.gradients, 1));
+                held.extend(units.outer_trained().map(|unit| (unit.gradients, 1)));
+                if let Some(block) = units.block(plan, piece) {
+                    held.extend(block.weights().map(|entry| (entry, 1)));
+                }
+                if self.units.reshard {
+                    self.arrives(units.block_below(plan, piece), &mut held);
+                } else {
+                    held.extend(units.kept(plan, 0));
+                }
+                if let Some(above) = units.reduced_above(plan, piece + 1) {
+                    held.push((above.reduction, 1));
+                }
+                self.waiting(plan, 0, &mut held);
+                self.shards.layers_from(plan, 0, &mut held);
+                self.shards.tower_from(plan, piece + 1, &mut held);
+            }
+            Moment::Embedding => {
+                held.extend(units.root_gathered());
+                held.push((units.root.gradients, 1));
+                held.extend(units.outer_trained().map(|unit| (unit.gradients, 1)));
                 if !plan.job.cuts_embedding() {
                     held.push((units.input.gradients, 1));
                 }
-                if let Some(first) = units.of(plan, 0).filter(|_| !pipelined) {
-                    held.push((first.reduction, 1));
+                if let Some(last) = units.reduced_above(plan, 0).filter(|_| !pipelined) {
+                    held.push((last.reduction, 1));
                 }
                 held.extend(&self.shards.states.tied);
+                self.waiting(plan, 0, &mut held);
                 self.shards.layers_from(plan, 0, &mut held);
+                self.shards.tower_from(plan, 0, &mut held);
             }
             Moment::EndsReduced => {
                 held.extend([
@@ -111,11 +134,36 @@ impl Fsdp2 {
                     (units.root.reduction, 1),
                     (units.input.reduction, 1),
                 ]);
+                for unit in units.outer_trained() {
+                    held.extend([(unit.gradients, 1), (unit.reduction, 1)]);
+                }
+                self.shards.tower_from(plan, 0, &mut held);
+                self.waiting(plan, 0, &mut held);
+                if self.replicated {
+                    for unit in units.root_units() {
+                        held.extend(
+                            unit.cast
+                                .map(|cast| [(unit.reduced, 1), (cast, 1)])
+                                .into_iter()
+                                .flatten(),
+                        );
+                    }
+                }
                 self.shards.layers_from(plan, 0, &mut held);
             }
             Moment::Clip | Moment::Step => self.shards.step(plan, moment, &mut held),
         }
         held
+    }
+
+    /// What was reduced among replicas in a wider type than the weights', of the layers from this one on: each unit refers to it until
+    /// backward is over, beside its cast copy (`_fsdp_param_group.py`, AllReduceState, `finalize_backward`).
+    fn waiting(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
+        if self.replicated {
+            let counts = plan.between(from, plan.order.len());
+            let waiting = self.units.layers.iter().zip(counts);
+            held.extend(waiting.filter_map(|(unit, count)| unit.cast.map(|_| (unit.reduced, count))));
+        }
     }
 
     /// What backward of any layer holds: the root, its gradients, what was never resharded, and the unit below on its way.
@@ -142,8 +190,9 @@ impl Fsdp2 {
 
     /// The output of the all-gather of the root.
     fn root_arrives(&self, held: &mut Held) {
-        self.arrives(Some(&self.units.input), held);
-        self.arrives(Some(&self.units.root), held);
+        for unit in self.units.root_units() {
+            self.arrives(Some(unit), held);
+        }
     }
 
     /// Whether units are divided again after their forward pass.

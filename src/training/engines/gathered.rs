@@ -62,6 +62,13 @@ impl Shards {
         }
     }
 
+    /// Gradient shards of the pieces of a vision tower from this one on.
+    pub(super) fn tower_from(&self, plan: &Plan<'_>, piece: usize, held: &mut Held) {
+        if !self.persist && !self.away {
+            held.extend(plan.tower.gradients_from(piece));
+        }
+    }
+
     /// The same where they stay on the GPU until backward is over although they go to the host (FSDP1).
     pub(super) fn reduced_from(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
         if !self.persist || self.away {
@@ -108,6 +115,8 @@ pub struct Unit {
     pub reduction: EntryId,
     /// The output of its reduce-scatter.
     pub reduced: EntryId,
+    /// That in the type of the weights, where gradients are reduced in a wider one.
+    pub cast: Option<EntryId>,
 }
 
 impl Unit {
@@ -158,6 +167,10 @@ pub struct Units {
     pub input: Unit,
     /// Head and final norm.
     pub root: Unit,
+    /// What of the vision tower stands around its blocks and belongs to the root, with whether it trains.
+    pub outer: Vec<(Unit, bool)>,
+    /// A block of the vision tower.
+    tower: Option<Unit>,
     /// Whether gathered weights are freed after the forward pass of a layer.
     pub reshard: bool,
     /// Whether the weights as stored are those of the arithmetic, whole: nothing is gathered.
@@ -173,6 +186,7 @@ impl Units {
             _ => (true, None),
         };
         let whole = flat && plan.shards <= 1 && plan.types.stored == plan.types.computed;
+        let narrowed = plan.job.adapter.is_none() && plan.types.reduced.bits() > plan.types.trained.bits();
         let mut unit = |part: &Part, place: &str| {
             // Only a policy of mixed precision casts what is gathered.
             let own = match plan.job.precision {
@@ -259,6 +273,17 @@ impl Units {
                     reduced,
                 ),
                 reduced: entry(true, shard, reduced),
+                cast: narrowed.then(|| {
+                    let name = Kind {
+                        sharded: true,
+                        ..buffer(
+                            "fsdp.cast",
+                            "reduced gradients in the type of the weights",
+                            Group::Gradients,
+                        )
+                    };
+                    entry(true, name, plan.types.trained)
+                }),
             }
         };
         let layers = plan
@@ -270,6 +295,12 @@ impl Units {
             layers,
             input: unit(&plan.input, super::BEFORE),
             root: unit(&plan.output, super::AFTER),
+            outer: plan
+                .tower
+                .outer_parts()
+                .map(|(part, trains)| (unit(part, super::TOWERS), trains))
+                .collect(),
+            tower: plan.tower.block_part().map(|part| unit(part, super::TOWERS)),
             reshard,
             whole,
         }
@@ -296,9 +327,43 @@ impl Units {
     /// The root's gathered weights.
     pub fn root_gathered(&self) -> Held {
         let mut held = Held::new();
-        self.gathered(&self.input, &mut held);
-        self.gathered(&self.root, &mut held);
+        for unit in self.root_units() {
+            self.gathered(unit, &mut held);
+        }
         held
+    }
+
+    /// What the root is made of.
+    pub fn root_units(&self) -> impl Iterator<Item = &Unit> {
+        [&self.input, &self.root]
+            .into_iter()
+            .chain(self.outer.iter().map(|(unit, _)| unit))
+    }
+
+    /// What of the root lies around the blocks of a tower and trains.
+    pub fn outer_trained(&self) -> impl Iterator<Item = &Unit> {
+        self.outer
+            .iter()
+            .filter(|(_, trains)| *trains)
+            .map(|(unit, _)| unit)
+    }
+
+    /// The block of the tower at this piece of its backward.
+    pub fn block(&self, plan: &Plan<'_>, piece: usize) -> Option<&Unit> {
+        self.tower.as_ref().filter(|_| plan.tower.is_block(piece))
+    }
+
+    /// The block below a piece.
+    pub fn block_below(&self, plan: &Plan<'_>, piece: usize) -> Option<&Unit> {
+        (0..piece).rev().find_map(|below| self.block(plan, below))
+    }
+
+    /// The unit whose gradients were reduced before those of a piece of the tower: the block above, or the first layer.
+    pub fn reduced_above(&self, plan: &Plan<'_>, piece: usize) -> Option<&Unit> {
+        let above = (piece..plan.tower.depth()).find_map(|above| self.block(plan, above));
+        above
+            .filter(|_| plan.tower.trains_blocks())
+            .or_else(|| self.of(plan, 0))
     }
 
     /// All gradients whole, as they accumulate without a reduction, in the type of the reduction.
@@ -308,6 +373,11 @@ impl Units {
             .map(|(kind, unit)| (unit.whole, plan.layers_of(kind)))
             .collect();
         held.extend([(self.input.whole, 1), (self.root.whole, 1)]);
+        held.extend(self.outer_trained().map(|unit| (unit.whole, 1)));
+        if plan.tower.trains_blocks() {
+            let blocks = plan.tower.blocks(plan.network);
+            held.extend(self.tower.iter().map(|unit| (unit.whole, blocks)));
+        }
         held
     }
 
@@ -366,9 +436,12 @@ impl Units {
                 unit.weights().collect()
             }
         };
+        let blocks = plan.tower.blocks(plan.network);
+        let tower = self.tower.iter().map(|unit| (unit, blocks));
         self.layers
             .iter()
             .zip(plan.below(end))
+            .chain(tower)
             .filter(|(_, count)| *count > 0)
             .flat_map(|(unit, count)| of(unit).into_iter().map(move |entry| (entry, count)))
             .collect()

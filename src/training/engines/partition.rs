@@ -55,6 +55,14 @@ pub fn partitions(plan: &Plan<'_>, (size, ranks): (u64, u64)) -> Vec<Partition> 
         plan.input.trained.local_sizes(),
         plan.output.trained.local_sizes(),
     );
+    // A vision tower comes before the text.
+    for (kind, count) in plan.tower.parts() {
+        for _ in 0..count {
+            for elements in kind.part.trained.local_sizes() {
+                tensor(*elements, 0);
+            }
+        }
+    }
     for elements in output.iter().take(shared).chain(input) {
         tensor(*elements, 0);
     }
@@ -106,7 +114,12 @@ pub fn weights(plan: &Plan<'_>) -> u64 {
     let within: u64 = layers
         .map(|(kind, layer)| layer.part.trained.elements * plan.layers_of(kind))
         .sum();
-    within + plan.input.trained.elements + plan.output.trained.elements
+    let tower: u64 = plan
+        .tower
+        .parts()
+        .map(|(kind, count)| kind.part.trained.elements * count)
+        .sum();
+    within + tower + plan.input.trained.elements + plan.output.trained.elements
 }
 
 /// The layer whose backward reduces the first gradients of a partition: the last one up to those that it reaches into whose

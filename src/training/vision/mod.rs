@@ -36,6 +36,10 @@ pub struct TowerPlan {
     pub forward: Held,
     /// Which kind is a merger in the middle.
     merger: Option<usize>,
+    /// Which kind is a block.
+    block: Option<usize>,
+    /// The weights of one block and those around the blocks, where neither trains.
+    frozen_units: [Part; 2],
 }
 
 impl TowerPlan {
@@ -51,14 +55,69 @@ impl TowerPlan {
         let mut plan = Self {
             frozen: match scope {
                 Scope::Passes => Part::default(),
-                Scope::Whole | Scope::Engine => Part::new(job, single.iter(), false, shards),
+                Scope::Whole | Scope::Engine => Part::tower(job, single.iter(), shards),
             },
             ..Self::default()
         };
+        if job.images.is_some() && scope != Scope::Passes {
+            let frozen = |block: bool| {
+                let tensors = all().filter(|tensor| {
+                    let part = VisionPart::of(tensor);
+                    !trained(part) && (part == VisionPart::Block) == block
+                });
+                let tensors: Vec<Tensor> = if block {
+                    tensors.map(single_copy).collect()
+                } else {
+                    tensors.flat_map(one_by_one).collect()
+                };
+                Part::tower(job, tensors.iter(), shards)
+            };
+            plan.frozen_units = [frozen(true), frozen(false)];
+        }
         if let (Some(images), Some(vision)) = (job.images, network.vision()) {
             plan.pieces(job, (images, vision), (shards, scope), sheet);
         }
         plan
+    }
+
+    /// The weights of one block, which engines that gather take by itself: accelerate wraps the classes that a model and its parts
+    /// name (transformers 5.23 modeling_utils.py, `_no_split_modules`; accelerate utils/dataclasses.py).
+    pub fn block_part(&self) -> Option<&Part> {
+        let trained = self
+            .block
+            .and_then(|kind| self.kinds.get(kind))
+            .map(|kind| &kind.part);
+        let frozen = self.frozen_units.first().filter(|part| part.plain.elements > 0);
+        trained.filter(|part| part.trained.elements > 0).or(frozen)
+    }
+
+    /// The weights around the blocks, with whether they train.
+    pub fn outer_parts(&self) -> impl Iterator<Item = (&Part, bool)> {
+        let trained = self
+            .kinds
+            .iter()
+            .enumerate()
+            .filter(|(kind, plan)| Some(*kind) != self.block && plan.part.trained.elements > 0);
+        let frozen = self.frozen_units.get(1).filter(|part| part.plain.elements > 0);
+        trained
+            .map(|(_, plan)| (&plan.part, true))
+            .chain(frozen.map(|part| (part, false)))
+    }
+
+    /// Whether a piece is a block.
+    pub fn is_block(&self, piece: usize) -> bool {
+        self.block.is_some() && self.order.get(piece).copied() == self.block
+    }
+
+    /// Whether blocks train.
+    pub fn trains_blocks(&self) -> bool {
+        let block = self.block.and_then(|kind| self.kinds.get(kind));
+        block.is_some_and(|kind| kind.part.trained.elements > 0)
+    }
+
+    /// Blocks of the tower.
+    pub fn blocks(&self, network: &Network) -> u64 {
+        network.vision().map_or(0, |vision| vision.depth)
     }
 
     /// Pieces that take part in backward.
@@ -129,11 +188,12 @@ impl TowerPlan {
             self.batch = sheet.storages([eye.pixels()], PLACE);
             self.forward = tightest_frozen(job, &eye, sheet);
         }
-        let hooked = images.training == TowerTraining::Frozen && asks_for_gradients(job);
+        let hooked = images.training != TowerTraining::Whole && asks_for_gradients(job);
         let flows = hooked && vision.class == VisionClass::Siglip;
         let eye = if flows { eye.flowing() } else { eye };
         if hooked && passes {
-            let leaves = std::iter::once(eye.embedding()).chain(flows.then(|| eye.patches_made()));
+            let embedding = job.adapter.is_some().then(|| eye.embedding());
+            let leaves = embedding.into_iter().chain(flows.then(|| eye.patches_made()));
             self.shared = sheet.storages(leaves, PLACE);
         }
         if images.training == TowerTraining::Frozen && !flows {
@@ -162,6 +222,7 @@ impl TowerPlan {
             }
         }
         self.merger = kinds.iter().position(|kind| *kind == Piece::Merger);
+        self.block = kinds.iter().position(|kind| *kind == Piece::Block);
         if passes {
             self.shared.extend(sheet.storages(eye.shared(whole), PLACE));
             self.waiting = sheet.storages([eye.image_tokens(true)], PLACE);
@@ -187,11 +248,13 @@ impl TowerPlan {
 /// Where the entries of a tower are.
 const PLACE: &str = "vision tower";
 
-/// Whether the outputs of the embeddings ask for gradients although nothing there trains: beside adapters, for recomputation.
-/// The hook is on the embedding of every model within the model that names one (transformers 5.23, modeling_utils.py,
-/// `enable_input_require_grads`): SigLIP names its convolution, Qwen's tower none.
+/// Whether the outputs of the embeddings ask for gradients although nothing there trains: for recomputation, from transformers 5
+/// on whatever trains, before beside adapters. The hook is on the embedding of every model within the model that names one
+/// (transformers 5.23, modeling_utils.py, `_activation_checkpointing_enable`, `enable_input_require_grads`): SigLIP names its
+/// convolution, Qwen's tower none.
 fn asks_for_gradients(job: &TrainingJob) -> bool {
-    job.adapter.is_some() && job.recomputation == Recomputation::Full
+    let always = job.transformers_version >= (5, 0);
+    (always || job.adapter.is_some()) && job.recomputation == Recomputation::Full
 }
 
 /// Whether a part of a tower trains.
@@ -203,12 +266,17 @@ const fn trains(training: TowerTraining, part: VisionPart) -> bool {
     }
 }
 
-/// Tensors of equal blocks, each by itself.
-fn one_by_one(tensor: &Tensor) -> impl Iterator<Item = Tensor> + use<> {
-    let one = Tensor {
+/// One of equal blocks.
+fn single_copy(tensor: &Tensor) -> Tensor {
+    Tensor {
         copies: 1,
         ..tensor.clone()
-    };
+    }
+}
+
+/// Tensors of equal blocks, each by itself.
+fn one_by_one(tensor: &Tensor) -> impl Iterator<Item = Tensor> + use<> {
+    let one = single_copy(tensor);
     (0..tensor.copies).map(move |_| one.clone())
 }
 
