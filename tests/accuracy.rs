@@ -241,7 +241,14 @@ fn select(name: &str) -> Vec<Record> {
             Box::new(move |record| record.object("lora").is_some()),
         ),
         "options" => ("options-trace.jsonl", Box::new(|_| true)),
-        "vision" => ("vision-trace.jsonl", Box::new(|_| true)),
+        "vision" | "vision-sharded" => {
+            let wanted = name == "vision-sharded";
+            let sharded = |record: &Record| matches!(record.engine(), EngineName::Fsdp1 | EngineName::Fsdp2);
+            (
+                "vision-trace.jsonl",
+                Box::new(move |record| sharded(record) == wanted),
+            )
+        }
         "settings" => ("settings-trace.jsonl", Box::new(|_| true)),
         "published-known" => (
             "training.jsonl",
