@@ -76,6 +76,7 @@ pub fn answer() -> AnyView {
                     </section>
                     {(plots.curves)(form, Task::Training)}
                     {ranks}
+                    {(plots.schedule)(form)}
                 }
                 .into_any()
             })

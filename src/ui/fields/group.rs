@@ -9,6 +9,7 @@ use super::super::part::part;
 use super::super::state::{Form, PageStoreFields, use_form};
 use super::super::tabs::{NODES, Tab};
 use super::field::{control_id, field};
+use super::mesh;
 use super::messages::message;
 use crate::api::{FormGroup, Input, InputId, Level, Section, Task};
 use crate::units::sort_by_key;
@@ -150,6 +151,7 @@ fn group(group: FormGroup) -> AnyView {
     let form = use_form();
     let shown = Memo::new(move |_| inputs(form, group));
     let built = RwSignal::new(false);
+    let open = RwSignal::new(false);
     // A rule over several inputs of the group is named by their section.
     let whole =
         move || form.issues_where(|issue| issue.is_error() && section(group) == Some(issue.path.as_str()));
@@ -177,15 +179,20 @@ fn group(group: FormGroup) -> AnyView {
     let body = move || {
         built.get().then(|| {
             let fields = shown.with(|shown| shown.iter().map(|id| field(*id)).collect_view());
+            let mesh = (group == FormGroup::Parallelism && form.task() == Task::Training)
+                .then(|| mesh::sizes(form, open));
             let rules = move || whole().iter().map(|issue| message(form, issue)).collect_view();
             view! {
                 <div class="messages">{rules}</div>
                 <div class="field-grid">{fields}</div>
+                {mesh}
             }
         })
     };
     let on_toggle = move |event: Event| {
-        if is_open(&event) == Some(true) {
+        let now = is_open(&event) == Some(true);
+        open.set(now);
+        if now {
             built.set(true);
         }
     };

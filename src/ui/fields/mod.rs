@@ -5,6 +5,7 @@ mod control;
 mod field;
 mod gpu;
 mod group;
+mod mesh;
 mod messages;
 mod method;
 

@@ -8,7 +8,7 @@ use super::super::answer::groups;
 use super::super::format::{gib, gib_number, words};
 use super::super::plot::{self, marker};
 use super::picture::{Picture, Stop, Tick};
-use crate::api::Answer;
+use crate::api::{Answer, ExpertRow};
 use crate::units::Bytes;
 
 /// Size of the drawing's own coordinates.
@@ -105,12 +105,18 @@ pub fn heat(answer: &Answer) -> AnyView {
 
 type Grid = (Vec<Column>, Vec<String>, &'static str, &'static str);
 
-/// Pipeline ranks: a column each, a row for each group and one for all.
+/// Pipeline ranks: a column each, a row for each group and one for all, and one for each class of their expert ranks.
 fn stages(answer: &Answer) -> Grid {
+    let classes = answer.stages.first().map(|stage| stage.experts.as_slice());
+    let of_class = |class: &ExpertRow| match class.class {
+        "hot" => "All, fullest expert rank".to_owned(),
+        _ => "All, even share of tokens".to_owned(),
+    };
     let rows = groups::ALL
         .iter()
         .map(|group| group.label.to_owned())
         .chain(["All".to_owned()])
+        .chain(classes.unwrap_or_default().iter().map(of_class))
         .collect();
     let columns = answer
         .stages
@@ -127,6 +133,7 @@ fn stages(answer: &Answer) -> Grid {
                 .iter()
                 .map(|group| group.of(&stage.groups))
                 .chain([stage.peak_allocated_bytes])
+                .chain(stage.experts.iter().map(|class| class.peak_allocated_bytes))
                 .collect(),
         })
         .collect();

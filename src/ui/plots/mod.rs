@@ -9,6 +9,7 @@ mod overlay;
 mod picture;
 mod save;
 mod scale;
+mod schedule;
 
 pub use overlay::Named;
 pub use picture::{Picture, Stop, Table, Tick};
@@ -30,6 +31,8 @@ pub struct Plots {
     pub instants: fn(&[InstantRow], Bytes) -> AnyView,
     /// Ranks that do not hold the same.
     pub ranks: fn(&Answer) -> AnyView,
+    /// The schedule of a pipeline; follows the question.
+    pub schedule: fn(Form) -> AnyView,
     /// Several questions of a kind along one input.
     pub overlaid: fn(Vec<Named>, Task) -> AnyView,
     /// A plot of another part in its frame, with its table twin and what is offered about the stop at the cursor.
@@ -45,6 +48,7 @@ part!(plots holds Plots: Plots {
     curves: curve::curves,
     instants: instants::instants,
     ranks: heat::heat,
+    schedule: schedule::schedule,
     overlaid: overlay::overlaid,
     framed: Picture::view,
     save: save::buttons,
