@@ -75,7 +75,7 @@ fn button(form: Form, path: &'static str, size: &MeshSize, told: RwSignal<String
     } = size.clone();
     let reason = refused.clone();
     let press = move |_| match &reason {
-        Some(reason) => told.set(format!("{size}: {reason}")),
+        Some(reason) => told.set(reason.clone()),
         None => {
             // Replicas of the data follow from the rest of the mesh.
             let open = (InputId::DataParallelSize.key().to_owned(), Value::Null);
