@@ -16,7 +16,8 @@ test("a size of the mesh is taken at once, and one that does not work says why",
   same(await (await control(page, "parallelism.tensor_parallel_size")).inputValue(), "2", "the field");
   check(!(await answer(page)).stale, "the size is refused");
   // A dense model has no experts to divide.
-  await row(page, "expert_parallel").locator('[aria-disabled="true"]').first().click();
+  await row(page, "expert_parallel").locator('[aria-disabled="true"]').first().focus();
+  await page.keyboard.press("Enter");
   const reason = page.locator('#mesh-sizes [role="status"]');
   check(/expert/i.test(await reason.innerText()), `the reason is ${await reason.innerText()}`);
   check(!(await answer(page)).stale, "a size that does not work was taken");

@@ -318,6 +318,10 @@ pub fn nodes(given: &Given, gpus: u64, card: Option<&Card>, report: &mut Report)
 /// How many nodes there are where nobody says, if more than one, and the shape that they have: as full as the card's usual
 /// machine, or the next smaller size that divides the GPUs.
 fn usual_nodes(gpu: &Gpu, gpus: u64, report: &mut Report) -> Option<(u64, Option<&'static NodeShape>)> {
+    // No usual machine is smaller.
+    if gpus <= 8 {
+        return None;
+    }
     let (most, shape) = usual_machine(gpu);
     if gpus <= most {
         return None;

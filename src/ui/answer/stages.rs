@@ -45,7 +45,7 @@ pub fn stages(rows: &[StageRow]) -> Option<AnyView> {
         .collect_view();
     Some(
         view! {
-            <section class="host-need" id="pipeline-stages" aria-labelledby="stages-title">
+            <div class="host-need" id="pipeline-stages">
                 <h3 id="stages-title">"Pipeline stages; the answer is of the fullest"</h3>
                 <div class="table-frame" tabindex="0" role="region" aria-labelledby="stages-title">
                     <table class="plain-table">
@@ -62,7 +62,7 @@ pub fn stages(rows: &[StageRow]) -> Option<AnyView> {
                         <tbody>{lines}</tbody>
                     </table>
                 </div>
-            </section>
+            </div>
         }
         .into_any(),
     )

@@ -52,7 +52,10 @@ fn drawn(picture: &SchedulePicture) -> AnyView {
     let description = fullest
         .map(|rank| {
             let drawn = if picture.drawn < picture.micro_batches {
-                format!(" Drawn are {} of {} micro-batches.", picture.drawn, picture.micro_batches)
+                format!(
+                    " Drawn are {} of {} micro-batches.",
+                    picture.drawn, picture.micro_batches
+                )
             } else {
                 String::new()
             };
@@ -87,7 +90,12 @@ fn drawn(picture: &SchedulePicture) -> AnyView {
         mark: None,
         legend: KINDS
             .iter()
-            .filter(|(key, _, _)| picture.ranks.iter().any(|rank| rank.cells.iter().any(|cell| cell.kind == *key)))
+            .filter(|(key, _, _)| {
+                picture
+                    .ranks
+                    .iter()
+                    .any(|rank| rank.cells.iter().any(|cell| cell.kind == *key))
+            })
             .map(|(_, name, colour)| (format!("flat-{colour}"), (*name).to_owned()))
             .collect(),
         stops: (0..steps).map(|step| stop(picture, step, middle(step))).collect(),
@@ -95,9 +103,9 @@ fn drawn(picture: &SchedulePicture) -> AnyView {
     };
     let rows = picture.ranks.clone();
     view! {
-        <section class="panel" aria-label="Schedule of the pipeline">
+        <div class="panel">
             {shown.view(Box::new(move || table(&rows)), Box::new(|_| ().into_any()))}
-        </section>
+        </div>
     }
     .into_any()
 }
@@ -108,7 +116,11 @@ fn stop(picture: &SchedulePicture, step: u64, at: f64) -> Stop {
         let over = rank.cells.iter().rev().find(|cell| cell.start <= step);
         over.map_or(0, |cell| cell.in_flight)
     };
-    let all: Vec<String> = picture.ranks.iter().map(|rank| flying(rank).to_string()).collect();
+    let all: Vec<String> = picture
+        .ranks
+        .iter()
+        .map(|rank| flying(rank).to_string())
+        .collect();
     let parts = picture
         .ranks
         .iter()
