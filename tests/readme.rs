@@ -36,6 +36,17 @@ fn the_accuracy_of_the_readme_is_that_of_the_records() {
 }
 
 #[test]
+fn an_edit_is_painted_within_the_committed_limit() {
+    // `cargo xtask bench page --write` measures in Chromium and fails above these limits; here stands what it found last.
+    let found: serde_json::Value =
+        serde_json::from_str(&text("tests/e2e/paint.json")).expect("figures as JSON");
+    let edits = found["all"]["edits"].as_u64().expect("how many were timed");
+    let worst = found["all"]["worst"].as_f64().expect("the slowest");
+    assert!(edits >= 200, "{edits} edits");
+    assert!(worst < 50.0, "an edit took {worst} ms");
+}
+
+#[test]
 fn the_committed_statistics_are_those_of_the_records() {
     let mut records = Vec::new();
     for name in [

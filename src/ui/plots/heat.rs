@@ -109,8 +109,8 @@ type Grid = (Vec<Column>, Vec<String>, &'static str, &'static str);
 fn stages(answer: &Answer) -> Grid {
     let classes = answer.stages.first().map(|stage| stage.experts.as_slice());
     let of_class = |class: &ExpertRow| match class.class {
-        "hot" => "All, fullest expert rank".to_owned(),
-        _ => "All, even share of tokens".to_owned(),
+        "hot" => "Hot routing".to_owned(),
+        _ => "Even routing".to_owned(),
     };
     let rows = groups::ALL
         .iter()

@@ -127,7 +127,7 @@ fn stop(picture: &SchedulePicture, step: u64, at: f64) -> Stop {
         .filter_map(|rank| {
             let cell = rank.cells.iter().find(|cell| cell.start == step)?;
             let (_, name, colour) = KINDS.get(kind(cell))?;
-            let what = format!("rank {}: {name}", rank.rank);
+            let what = format!("rank {}: {name}, micro-batch", rank.rank);
             Some((format!("flat-{colour}"), what, cell.micro_batch.to_string()))
         })
         .collect();
