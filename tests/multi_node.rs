@@ -232,6 +232,21 @@ fn a_pipeline_sends_activations_at_borders_between_nodes() {
 }
 
 #[test]
+fn shards_under_a_pipeline_are_gathered_and_reduced_once_per_step() {
+    let staged = |stages: u64| {
+        let fsdp = json!({"type": "fsdp", "fsdp_version": 2, "reshard_after_forward": "false"});
+        ask(question(fsdp, json!({"pipeline_parallel_size": stages}), 8, 1))
+    };
+    // 4 micro-batches over 4 layers and what stands around them; a stage has two of the layers.
+    let calls = |answer: &MultiNodeAnswer, id, collective| row(answer, id, collective).calls_per_step;
+    let (plain, piped) = (staged(1), staged(2));
+    near(calls(&plain, "weights_forward", "all_gather"), 20.0);
+    near(calls(&plain, "gradients", "reduce_scatter"), 20.0);
+    near(calls(&piped, "weights_forward", "all_gather"), 3.0);
+    near(calls(&piped, "gradients", "reduce_scatter"), 3.0);
+}
+
+#[test]
 fn experts_get_their_tokens_and_send_them_back() {
     let answer = ask(json!({
         "model": {"id": "qwen3-30b-a3b"},

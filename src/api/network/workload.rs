@@ -144,7 +144,8 @@ fn sharding(training: &TrainingJob, mesh: Mesh, overlaps: Overlaps) -> DataShard
             replicas,
             within: resharded_to,
             prefetched: true,
-            each,
+            // A pipeline reduces with the backward of the last micro-batch alone.
+            each: each && mesh.pipeline == 1,
         },
     }
 }

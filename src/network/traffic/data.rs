@@ -123,13 +123,16 @@ pub fn data(
             let bytes = held.all() * work.weight_bytes;
             let beside = |window| if prefetched { window } else { Window::Nothing };
             let gather = Collective::AllGather;
+            // Under a pipeline what forward leaves gathered stays so until the last micro-batch (torch 2.15,
+            // distributed/pipelining/stage.py, backward_maybe_with_nosync).
+            let kept = mesh.pipeline > 1 && !regathered;
             add(
                 Purpose::WeightsForward,
                 gather,
                 shards,
                 bytes,
                 units,
-                micro_batches,
+                if kept { 1.0 } else { micro_batches },
                 true,
                 beside(Window::Forward),
             );
