@@ -8,27 +8,12 @@
     reason = "a test fails by a panic"
 )]
 
+mod travelling;
+
 use gpu_mem_calc::api::{self, Figures, MultiNodeAnswer, Request, TrafficRow};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-fn ask(request: Value) -> MultiNodeAnswer {
-    let request = Request::from_json(&request).expect("a request");
-    api::multi_node(&request).unwrap_or_else(|issues| unreachable!("{issues:?}"))
-}
-
-/// A small question: 4 layers, 1024 wide, with figures that divide.
-fn question(engine: Value, parallelism: Value, gpus: u64, nodes: u64) -> Value {
-    json!({
-        "model": {"num_layers": 4, "hidden_size": 1024, "num_attention_heads": 16, "num_key_value_heads": 16,
-            "intermediate_size": 4096, "vocab_size": 32000},
-        "engine": engine,
-        "parallelism": parallelism,
-        "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": gpus},
-        "node_config": {"num_nodes": nodes},
-        "training": {"seq_length": 2048, "batch_size": 2, "gradient_accumulation_steps": 4},
-    })
-}
+use travelling::{ask, question};
 
 fn parameters() -> f64 {
     let request = Request::from_json(&question(json!({"type": "fsdp"}), json!({}), 8, 1)).expect("a request");

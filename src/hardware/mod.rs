@@ -15,5 +15,5 @@ mod unified;
 pub use capacity::{Basis, Capacity, MemorySetup};
 pub use gpu::{Ecc, Gpu, Slice, Span};
 pub use link::{Link, LinkKind};
-pub use node::{NodeShape, find_node, nodes, usual_machine};
+pub use node::{NodeShape, OF_A_SERVER, find_node, nodes, usual_machine};
 pub use table::{find, find_link, gpus, links, nearest};

@@ -58,7 +58,7 @@ pub fn find_node(id: &str) -> Option<&'static NodeShape> {
 
 /// GPUs that a server takes where no node of the table has the card (boards of eight: the vendors' HGX and the PCIe servers of
 /// the table's clouds).
-const OF_A_SERVER: u64 = 8;
+pub const OF_A_SERVER: u64 = 8;
 
 /// In what machine a card stands where nobody says: how many are together, and the node of the table, the first of those that
 /// have it. Fewer of them share one machine, also cards of which a desktop has one.

@@ -12,12 +12,11 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::place;
 use crate::step::{cargo, output, run, step};
+use crate::{marked, place};
 
 /// The quantities by which answers are judged.
 const JUDGED: [&str; 3] = ["max_allocated", "kv_cache", "compute_buffer"];
-const MARKS: [&str; 2] = ["<!-- accuracy -->\n", "<!-- /accuracy -->"];
 
 /// Compares the predictions with every record and writes all three.
 pub fn refresh() -> Result<()> {
@@ -48,9 +47,7 @@ pub fn refresh() -> Result<()> {
     })?;
     step("table of the README", || {
         let table = output(&mut compare(&["--format", "markdown"]))?;
-        let path = place::root().join("README.md");
-        let readme = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        fs::write(&path, replaced(&readme, &table)?).with_context(|| format!("writing {}", path.display()))
+        marked::put("README.md", "accuracy", &table)
     })?;
     step("assets/accuracy.json", || {
         run(&mut compare(&[
@@ -90,29 +87,4 @@ fn checked(table: &Value) -> String {
         }
     }
     text
-}
-
-/// The text with what stands between the marks replaced.
-fn replaced(text: &str, table: &str) -> Result<String> {
-    let [first, last] = MARKS;
-    let (before, rest) = text
-        .split_once(first)
-        .context("the README has no mark before the table")?;
-    let (_, after) = rest
-        .split_once(last)
-        .context("the README has no mark after the table")?;
-    Ok(format!("{before}{first}\n{}\n\n{last}{after}", table.trim()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_between_the_marks_changes() {
-        let text = "a\n<!-- accuracy -->\nold\n<!-- /accuracy -->\nb\n";
-        let expected = "a\n<!-- accuracy -->\n\nnew\n\n<!-- /accuracy -->\nb\n";
-        assert_eq!(replaced(text, "new\n").ok().as_deref(), Some(expected));
-        assert!(replaced("no marks", "new").is_err());
-    }
 }

@@ -15,13 +15,11 @@ use std::process::Stdio;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::place;
 use crate::step::{cargo, command, run, step};
+use crate::{marked, place};
 
 const OUTPUTS: &str = "tests/compat/original_outputs.jsonl";
 const PAGE: &str = "assets/docs/COMPARE.md";
-const START: &str = "<!-- compared -->";
-const END: &str = "<!-- /compared -->";
 
 /// What the original has a figure for, by its key and in words.
 const PARTS: [(&str, &str); 6] = [
@@ -105,15 +103,7 @@ pub fn write() -> Result<()> {
     for (why, count) in refused {
         writeln!(text, "| {count} | {why} |")?;
     }
-    text.push('\n');
-    let page = read(PAGE)?;
-    let (before, rest) = page.split_once(START).context("the start of the tables")?;
-    let (_, after) = rest.split_once(END).context("the end of the tables")?;
-    fs::write(
-        place::root().join(PAGE),
-        format!("{before}{START}\n{text}{END}{after}"),
-    )
-    .with_context(|| format!("writing {PAGE}"))
+    marked::put(PAGE, "compared", &text)
 }
 
 /// A question of the original in our words, and its engine: the model's own configuration takes the place of the fields that the

@@ -21,6 +21,7 @@ mod embeddings;
 mod exporters;
 mod fuzz;
 mod lighthouse;
+mod marked;
 mod npm;
 mod package;
 mod page;

@@ -14,13 +14,12 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::step::{cargo, command, output, run, step};
-use crate::{browser, npm, package, place, python};
+use crate::{browser, marked, npm, package, place, python};
 
 const CASES: &str = "benches/speed/cases.json";
 /// The committed figures.
 const FIGURES: &str = "benches/speed/figures.json";
 const PAGE: &str = "assets/docs/COMPARE.md";
-const MARKS: [&str; 2] = ["<!-- speed -->", "<!-- /speed -->"];
 const MODELS: &str = "assets/models/models.jsonl";
 
 /// Runs everything. `--original PLACE` is a folder or an address from which pip installs the original; without it there are no ratios.
@@ -78,7 +77,7 @@ pub fn compare(options: &[&str]) -> Result<()> {
     if write {
         let text = serde_json::to_string_pretty(&figures)? + "\n";
         fs::write(place::root().join(FIGURES), text).with_context(|| format!("writing {FIGURES}"))?;
-        put(&table)?;
+        marked::put(PAGE, "speed", &table)?;
     }
     Ok(())
 }
@@ -180,14 +179,4 @@ fn micros(value: f64) -> String {
     } else {
         format!("{:.1} ms", value / 1e3)
     }
-}
-
-fn put(table: &str) -> Result<()> {
-    let path = place::root().join(PAGE);
-    let page = fs::read_to_string(&path).with_context(|| format!("reading {PAGE}"))?;
-    let [start, end] = MARKS;
-    let (before, rest) = page.split_once(start).context("the start of the table")?;
-    let (_, after) = rest.split_once(end).context("the end of the table")?;
-    fs::write(&path, format!("{before}{start}\n\n{table}\n{end}{after}"))
-        .with_context(|| format!("writing {PAGE}"))
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::super::given::Given;
 use super::{Card, Model, Report};
-use crate::hardware::{Gpu, NodeShape, usual_machine};
+use crate::hardware::{Gpu, NodeShape, OF_A_SERVER, usual_machine};
 use crate::request::{EngineId, InputId, MultiNodeInfo};
 use crate::warn::Issue;
 
@@ -318,8 +318,8 @@ pub fn nodes(given: &Given, gpus: u64, card: Option<&Card>, report: &mut Report)
 /// How many nodes there are where nobody says, if more than one, and the shape that they have: as full as the card's usual
 /// machine, or the next smaller size that divides the GPUs.
 fn usual_nodes(gpu: &Gpu, gpus: u64, report: &mut Report) -> Option<(u64, Option<&'static NodeShape>)> {
-    // No usual machine is smaller.
-    if gpus <= 8 {
+    // No usual machine is smaller, and the table of nodes need not be read.
+    if gpus <= OF_A_SERVER {
         return None;
     }
     let (most, shape) = usual_machine(gpu);
