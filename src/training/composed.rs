@@ -223,24 +223,7 @@ const CALLS: Calls = Calls {
     received: pipelined::received,
 };
 
-#[cfg(feature = "parts")]
-static BROUGHT: std::sync::OnceLock<Calls> = std::sync::OnceLock::new();
-
-/// Brings them, where the module is in parts.
-pub fn bring() {
-    #[cfg(feature = "parts")]
-    BROUGHT.get_or_init(|| CALLS);
-}
-
-#[cfg(feature = "parts")]
-fn calls() -> Option<Calls> {
-    BROUGHT.get().copied()
-}
-
-#[cfg(not(feature = "parts"))]
-const fn calls() -> Option<Calls> {
-    Some(CALLS)
-}
+brought!(calls: Calls = CALLS);
 
 /// The ledger of the pipeline rank that holds the most.
 pub fn fullest(job: &TrainingJob, pipeline: Pipeline) -> Ledger {

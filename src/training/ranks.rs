@@ -127,22 +127,22 @@ fn data_classes(job: &TrainingJob) -> Vec<RankClass> {
             if matches!(zero.stage, 1 | 2) && !zero.optimizer.away() && !job.has_stages() =>
         {
             let mut classes: Vec<RankClass> = Vec::new();
-            let mut bands: Vec<Vec<(u64, Arrival)>> = Vec::new();
-            for (rank, arrival) in (0..).zip(of_all_ranks(job)) {
+            let mut bands: Vec<Vec<Arrival>> = Vec::new();
+            for arrival in of_all_ranks(job) {
                 match bands.last_mut() {
-                    Some(band) if band.last().is_some_and(|(_, other)| other.at == arrival.at) => {
-                        band.push((rank, arrival));
+                    Some(band) if band.last().is_some_and(|other| other.at == arrival.at) => {
+                        band.push(arrival);
                     }
-                    _ => bands.push(vec![(rank, arrival)]),
+                    _ => bands.push(vec![arrival]),
                 }
             }
             let together = bands.len().div_ceil(CLASSES).max(1);
             for bands in bands.chunks(together) {
-                let band: Vec<(u64, Arrival)> = bands.iter().flatten().copied().collect();
-                if let (Some((first, _)), Some((last, _))) = (band.first(), band.last()) {
+                let band: Vec<Arrival> = bands.iter().flatten().copied().collect();
+                if let (Some(first), Some(last)) = (band.first(), band.last()) {
                     classes.push(RankClass {
                         fullest: fullest(&band),
-                        ..RankClass::new(axis, (*first, *last))
+                        ..RankClass::new(axis, (first.reach.first, last.reach.last))
                     });
                 }
             }
@@ -152,31 +152,32 @@ fn data_classes(job: &TrainingJob) -> Vec<RankClass> {
     }
 }
 
-/// When each rank's gradients arrive, and how many there are.
+/// When the gradients of the ranks arrive, and how many there are.
 fn of_all_ranks(job: &TrainingJob) -> Vec<Arrival> {
     let plan = Plan::new(job, setting(job), Scope::Engine, &mut Sheet::default());
     arrivals(&plan)
 }
 
 /// Those of which one holds the most: no other has more gradients that come as early, or a tighter norm.
-fn fullest(ranks: &[(u64, Arrival)]) -> Vec<u64> {
+fn fullest(ranks: &[Arrival]) -> Vec<u64> {
     let norm = |arrival: &Arrival| {
-        let partition = arrival.partition;
+        let partition = arrival.reach.partition;
         partition.whole.saturating_add(partition.piece.saturating_mul(4))
     };
-    let mut sorted: Vec<&(u64, Arrival)> = ranks.iter().collect();
-    sort_by_key(&mut sorted, |(_, arrival)| {
-        std::cmp::Reverse((arrival.at, arrival.partition.whole))
+    let mut sorted: Vec<&Arrival> = ranks.iter().collect();
+    sort_by_key(&mut sorted, |arrival| {
+        std::cmp::Reverse((arrival.at, arrival.reach.partition.whole))
     });
     let (mut most, mut found) = (None, Vec::new());
-    for (rank, arrival) in sorted {
-        if most.is_none_or(|most| arrival.partition.whole > most) {
-            most = Some(arrival.partition.whole);
-            found.push(*rank);
+    for arrival in sorted {
+        let whole = arrival.reach.partition.whole;
+        if most.is_none_or(|most| whole > most) {
+            most = Some(whole);
+            found.push(arrival.reach.first);
         }
     }
-    let tightest = ranks.iter().max_by_key(|(_, arrival)| norm(arrival));
-    found.extend(tightest.map(|(rank, _)| *rank));
+    let tightest = ranks.iter().max_by_key(|arrival| norm(arrival));
+    found.extend(tightest.map(|arrival| arrival.reach.last));
     found.sort_unstable();
     found.dedup();
     found
@@ -186,8 +187,7 @@ fn fullest(ranks: &[(u64, Arrival)]) -> Vec<u64> {
 pub fn fullest_ranks(job: &TrainingJob) -> Vec<u64> {
     match job.engine {
         Engine::DeepSpeed(zero) if matches!(zero.stage, 1 | 2) && !zero.optimizer.away() => {
-            let ranks: Vec<(u64, Arrival)> = (0..).zip(of_all_ranks(job)).collect();
-            fullest(&ranks)
+            fullest(&of_all_ranks(job))
         }
         _ => Vec::new(),
     }

@@ -1,19 +1,21 @@
 //! Sorting by a key as the standard library does, stably, with the program text of one sort for all kinds of lists: the page's module
-//! is loaded before its first answer, and a sort for each kind would be a fortieth of it. Not for lists of many thousands.
+//! is loaded before its first answer, and a sort for each kind would be a fortieth of it.
 
 use std::cmp::Ordering;
 
 /// Sorts by a key; what has the same key keeps its order.
 pub fn sort_by_key<T, K: Ord>(list: &mut [T], key: impl Fn(&T) -> K) {
     let keys: Vec<K> = list.iter().map(key).collect();
-    let order = order(keys.len(), &|one, other| keys.get(one).cmp(&keys.get(other)));
-    for (at, from) in order.iter().enumerate() {
-        // What stood there may have been moved when an earlier place was filled.
-        let mut from = *from;
-        while from < at {
-            from = order.get(from).copied().unwrap_or(at);
+    let mut order = order(keys.len(), &|one, other| keys.get(one).cmp(&keys.get(other)));
+    for at in 0..order.len() {
+        // Along the circle of places whose contents move round; each place is left as one that is filled.
+        let mut place = at;
+        while let Some(from) = order.get_mut(place).map(|from| std::mem::replace(from, place))
+            && from != at
+        {
+            list.swap(place, from);
+            place = from;
         }
-        list.swap(at, from);
     }
 }
 

@@ -132,26 +132,7 @@ const CALLS: Calls = Calls {
     at: DeepSpeed::at,
 };
 
-#[cfg(feature = "parts")]
-static BROUGHT: std::sync::OnceLock<Calls> = std::sync::OnceLock::new();
-
-/// Brings them, where the module is in parts.
-pub fn bring() {
-    #[cfg(feature = "parts")]
-    BROUGHT.get_or_init(|| CALLS);
-}
-
-/// Them, once they are at hand.
-#[cfg(feature = "parts")]
-pub fn calls() -> Option<Calls> {
-    BROUGHT.get().copied()
-}
-
-/// Them.
-#[cfg(not(feature = "parts"))]
-pub const fn calls() -> Option<Calls> {
-    Some(CALLS)
-}
+brought!(pub calls: Calls = CALLS);
 
 impl DeepSpeed {
     pub(super) fn new(plan: &Plan<'_>, zero: Zero, sheet: &mut Sheet) -> Self {
@@ -523,8 +504,8 @@ fn reached(plan: &Plan<'_>, zero: Zero, (own, ranks): (u64, u64)) -> Partition {
         return Partition::default();
     }
     let all = partitions(plan, (own, ranks));
-    let rank = usize::try_from(plan.job.rank).unwrap_or(usize::MAX);
-    all.get(rank).copied().unwrap_or_default()
+    let holds = all.into_iter().find(|reach| plan.job.rank <= reach.last);
+    holds.map(|reach| reach.partition).unwrap_or_default()
 }
 
 /// What reductions need beside the bucket: the flattened copy, and what the bucket does not hold of them.

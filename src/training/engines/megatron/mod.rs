@@ -39,24 +39,7 @@ const CALLS: Calls = Calls {
     stages: all_stages,
 };
 
-#[cfg(feature = "parts")]
-static BROUGHT: std::sync::OnceLock<Calls> = std::sync::OnceLock::new();
-
-/// Brings them, where the module is in parts.
-pub fn bring() {
-    #[cfg(feature = "parts")]
-    BROUGHT.get_or_init(|| CALLS);
-}
-
-#[cfg(feature = "parts")]
-fn calls() -> Option<Calls> {
-    BROUGHT.get().copied()
-}
-
-#[cfg(not(feature = "parts"))]
-const fn calls() -> Option<Calls> {
-    Some(CALLS)
-}
+brought!(calls: Calls = CALLS);
 
 /// The ledger of the pipeline rank that the settings name, or of the one that holds the most.
 pub fn ledger(job: &TrainingJob, settings: &Megatron) -> Ledger {
