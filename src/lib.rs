@@ -2,6 +2,9 @@
 //!
 //! The rooms and the direction of their imports are described in `CONTRIBUTING.md`; `tests/layering.rs` enforces them.
 
+#[macro_use]
+mod brought;
+
 pub mod accuracy;
 pub mod api;
 pub mod calls;

@@ -123,23 +123,10 @@ type Evaluated = fn(&InferenceJob, &Options) -> Ledger;
 
 const EVALUATED: Evaluated = |job, options| evaluate(job, options).ledger;
 
-/// The function, once it was brought.
-#[cfg(feature = "parts")]
-static BROUGHT: std::sync::OnceLock<Evaluated> = std::sync::OnceLock::new();
-
-/// Brings the function, where the module is in parts.
-pub fn bring() {
-    #[cfg(feature = "parts")]
-    BROUGHT.get_or_init(|| EVALUATED);
-}
+brought!(evaluator: Evaluated = EVALUATED);
 
 fn evaluated(job: &InferenceJob, options: &Options) -> Ledger {
-    #[cfg(feature = "parts")]
-    return BROUGHT
-        .get()
-        .map_or_else(Ledger::default, |evaluated| evaluated(job, options));
-    #[cfg(not(feature = "parts"))]
-    EVALUATED(job, options)
+    evaluator().map_or_else(Ledger::default, |evaluated| evaluated(job, options))
 }
 
 /// Takes over the tightest of these instants, without the weights.

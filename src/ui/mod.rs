@@ -20,6 +20,7 @@ mod part;
 mod persist;
 mod plot;
 mod plots;
+mod rest;
 mod scenarios;
 mod state;
 mod tabs;

@@ -50,9 +50,10 @@ fn cut(linked: &Path, site: &Path) -> Result<()> {
     let made = transform(options).map_err(|error| anyhow!("cutting {}: {error:#}", linked.display()))?;
 
     bind(&main, &work, &name)?;
-    for made in [format!("{name}.js"), format!("{name}_bg.wasm")] {
-        fs::copy(work.join(&made), site.join(&made)).with_context(|| format!("copying {made}"))?;
-    }
+    let (script, module) = (format!("{name}.js"), format!("{name}_bg.wasm"));
+    fs::copy(work.join(&module), site.join(&module)).with_context(|| format!("copying {module}"))?;
+    let bindings = fs::read_to_string(work.join(&script)).context("reading the bindings")?;
+    fs::write(site.join(&script), uncommented(&bindings)).with_context(|| format!("writing {script}"))?;
     let mut loader = fs::read_to_string(work.join(&link)).context("reading the loader of the parts")?;
     for part in &made.split_modules {
         let own = part.file_name().context("a part is a file")?.to_string_lossy();
@@ -98,6 +99,22 @@ fn bind(main: &Path, folder: &Path, name: &str) -> Result<()> {
     wasm_bindgen_cli::wasm_bindgen::run_cli_with_args(arguments)
 }
 
+/// Generated JavaScript without the lines that are comments alone, which every visit would fetch.
+fn uncommented(script: &str) -> String {
+    let mut inside = false;
+    let mut kept = String::with_capacity(script.len());
+    for line in script.lines() {
+        let text = line.trim_start();
+        if inside || text.starts_with("/**") {
+            inside = !text.ends_with("*/");
+        } else if !text.starts_with("//") {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
 /// The module without names, relocations and other sections that do not run.
 fn bare(module: &[u8]) -> Result<Vec<u8>> {
     let mut kept = Module::new();
@@ -130,6 +147,13 @@ fn announce(index: &Path, name: &str) -> Result<()> {
 mod tests {
     use super::*;
     use wasm_encoder::CustomSection;
+
+    #[test]
+    fn only_lines_that_are_comments_go() {
+        let script =
+            "/**\n * What it is.\n */\nlet a = 2 // two\n    * 3;\n  // why\n  /** one line */\nf(a);\n";
+        assert_eq!(uncommented(script), "let a = 2 // two\n    * 3;\nf(a);\n");
+    }
 
     #[test]
     fn what_does_not_run_is_dropped() -> Result<()> {

@@ -63,20 +63,10 @@ pub fn multi_node_with(request: &Request, strictness: Strictness) -> Result<Mult
 /// What leaves a node, where there is more than one.
 pub fn overhead(job: &Job) -> Option<NetworkOverhead> {
     job.nodes.as_ref()?;
-    #[cfg(feature = "parts")]
-    return BROUGHT.get().map(|overhead| overhead(job));
-    #[cfg(not(feature = "parts"))]
-    Some(OVERHEAD(job))
+    leaving().map(|overhead| overhead(job))
 }
 
 const OVERHEAD: fn(&Job) -> NetworkOverhead = |job| answer::overhead(&estimate(job));
 
-/// The function, once it was brought.
-#[cfg(feature = "parts")]
-static BROUGHT: std::sync::OnceLock<fn(&Job) -> NetworkOverhead> = std::sync::OnceLock::new();
-
-/// Brings it, where the module is in parts: what leaves a node comes a moment after the first answer.
-pub fn bring() {
-    #[cfg(feature = "parts")]
-    BROUGHT.get_or_init(|| OVERHEAD);
-}
+// What leaves a node comes a moment after the first answer.
+brought!(leaving: fn(&Job) -> NetworkOverhead = OVERHEAD);

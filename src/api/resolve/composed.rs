@@ -45,24 +45,7 @@ type Compose = fn(
     &mut Report,
 ) -> (Composed, Engine);
 
-#[cfg(feature = "parts")]
-static BROUGHT: std::sync::OnceLock<Compose> = std::sync::OnceLock::new();
-
-/// Brings what no first answer needs, where the module is in parts.
-pub fn bring() {
-    #[cfg(feature = "parts")]
-    BROUGHT.get_or_init(|| compose);
-}
-
-#[cfg(feature = "parts")]
-fn composes_by() -> Option<Compose> {
-    BROUGHT.get().copied()
-}
-
-#[cfg(not(feature = "parts"))]
-const fn composes_by() -> Option<Compose> {
-    Some(compose)
-}
+brought!(composes_by: Compose = compose);
 
 fn compose(
     given: &Given,

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 use serde_json::{Map, Value};
 
 use super::super::format::{gib, gib_number};
+use super::super::rest::Rest;
 use super::super::state::{Form, PageStoreFields};
 use super::verdict;
 use crate::api::{self, Fix, Fixes, Issue, Request, Task, Verdict};
@@ -34,19 +34,11 @@ pub fn of_inference(form: Form) -> AnyView {
 fn fixes(form: Form, task: Task, find: Look) -> AnyView {
     let found = RwSignal::new(None::<Fixes>);
     let all = RwSignal::new(false);
-    let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
+    let rested = Rest::new();
     Effect::new(move |_| {
         let request = form.page.request().with(|request| api::part(request, task));
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
-        }
         let look = move || found.set(find(&request).ok());
-        pending.set_value(set_timeout_with_handle(look, REST).ok());
-    });
-    on_cleanup(move || {
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
-        }
+        rested.after(REST, look);
     });
     let content = move || {
         found.with(|found| {

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 
 use super::super::format::{gib_number, grouped};
+use super::super::rest::Rest;
 use super::super::state::{Form, PageStoreFields};
 use crate::api::{self, Cards, InputId, Range, Request, Solution, Task, Unknown};
 
@@ -23,29 +23,21 @@ struct Found {
 /// The section; it follows the question.
 pub fn solvers(form: Form) -> AnyView {
     let found = RwSignal::new(Found::default());
-    let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
+    let rested = Rest::new();
     Effect::new(move |_| {
         let request = form
             .page
             .request()
             .with(|request| api::part(request, Task::Training));
         let valid = form.current.with(Result::is_ok);
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
-        }
         let first = move || {
             if valid {
-                next(request.clone(), 0, found, pending);
+                next(request.clone(), 0, found, rested);
             } else {
                 found.set(Found::default());
             }
         };
-        pending.set_value(set_timeout_with_handle(first, REST).ok());
-    });
-    on_cleanup(move || {
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
-        }
+        rested.after(REST, first);
     });
     view! {
         <section class="panel" id="solvers" aria-labelledby="solvers-title">
@@ -63,7 +55,7 @@ pub fn solvers(form: Form) -> AnyView {
 }
 
 /// Solves for one unknown and leaves the rest to the next turn of the browser.
-fn next(request: Request, turn: usize, found: RwSignal<Found>, pending: StoredValue<Option<TimeoutHandle>>) {
+fn next(request: Request, turn: usize, found: RwSignal<Found>, rested: Rest) {
     match Unknown::ALL.get(turn) {
         Some(unknown) => {
             let solution = api::solve(&request, *unknown).ok();
@@ -72,13 +64,12 @@ fn next(request: Request, turn: usize, found: RwSignal<Found>, pending: StoredVa
                     *place = solution;
                 }
             });
-            let later = move || next(request.clone(), turn + 1, found, pending);
-            pending.set_value(set_timeout_with_handle(later, Duration::ZERO).ok());
+            let later = move || next(request.clone(), turn + 1, found, rested);
+            rested.after(Duration::ZERO, later);
         }
         None => {
             let cards = api::smallest_card(&request).ok();
             found.update(|found| found.cards = cards);
-            pending.set_value(None);
         }
     }
 }

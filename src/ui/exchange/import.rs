@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leptos::ev::Event;
-use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos::wasm_bindgen::JsCast;
@@ -15,6 +14,7 @@ use super::super::dialogs::Content;
 use super::super::dom;
 use super::super::format::grouped;
 use super::super::part::part;
+use super::super::rest::Rest;
 use super::super::state::{Form, PageStoreFields, brought_line};
 use super::super::tabs::Tab;
 use super::files::{self, Given};
@@ -119,23 +119,15 @@ impl Intake {
                 }
             }
         });
-        let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
+        let rested = Rest::new();
         Effect::new(move |last: Option<()>| {
             dialogs.text.track();
             self.file.track();
             // Some families of models come after the first answer.
             self.form.families.get();
-            if let Some(handle) = pending.get_value() {
-                handle.clear();
-            }
             // What stands there already is read at once.
             let rest = if last.is_some() { REST } else { Duration::ZERO };
-            pending.set_value(set_timeout_with_handle(move || self.read(), rest).ok());
-        });
-        on_cleanup(move || {
-            if let Some(handle) = pending.get_value() {
-                handle.clear();
-            }
+            rested.after(rest, move || self.read());
         });
     }
 

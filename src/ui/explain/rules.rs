@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 
 use super::super::format::{exact, gib_number, readable};
+use super::super::rest::Rest;
 use super::super::state::{Form, PageStoreFields};
 use crate::api::{self, RuleOfThumb, Task};
 use crate::units::Bytes;
@@ -16,12 +16,9 @@ const REST: Duration = Duration::from_millis(500);
 /// The section.
 pub fn rules(form: Form, task: Task) -> AnyView {
     let found = RwSignal::new(Vec::<RuleOfThumb>::new());
-    let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
+    let rested = Rest::new();
     Effect::new(move |_| {
         let request = form.page.request().with(|request| api::part(request, task));
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
-        }
         let look = move || {
             let rules = match task {
                 Task::Training | Task::Plan => api::rules_of_thumb(&request),
@@ -29,12 +26,7 @@ pub fn rules(form: Form, task: Task) -> AnyView {
             };
             found.set(rules.unwrap_or_default());
         };
-        pending.set_value(set_timeout_with_handle(look, REST).ok());
-    });
-    on_cleanup(move || {
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
-        }
+        rested.after(REST, look);
     });
     let content = move || {
         found.with(|rules| {

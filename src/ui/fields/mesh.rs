@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 use serde_json::{Map, Value};
 
+use super::super::rest::Rest;
 use super::super::state::{Form, PageStoreFields};
 use crate::api::{self, InputId, MeshHint, MeshSize, Task};
 
@@ -17,24 +17,17 @@ const REST: Duration = Duration::from_millis(250);
 pub fn sizes(form: Form, open: RwSignal<bool>) -> AnyView {
     let found: RwSignal<Vec<MeshHint>> = RwSignal::new(Vec::new());
     let told = RwSignal::new(String::new());
-    let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
+    let rested = Rest::new();
     Effect::new(move |_| {
         let request = form
             .page
             .request()
             .with(|request| api::part(request, Task::Training));
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
-        }
+        rested.cancel();
         told.set(String::new());
         if open.get() {
             let later = move || found.set(api::mesh_hints(&request));
-            pending.set_value(set_timeout_with_handle(later, REST).ok());
-        }
-    });
-    on_cleanup(move || {
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
+            rested.after(REST, later);
         }
     });
     let rows = move || {

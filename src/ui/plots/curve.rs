@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use leptos::leptos_dom::helpers::{TimeoutHandle, set_timeout_with_handle};
 use leptos::prelude::*;
 use plotters::prelude::*;
 
 use super::super::answer::verdict;
 use super::super::format::{gib, gib_number, grouped};
 use super::super::plot::{self, marker};
+use super::super::rest::Rest;
 use super::super::state::{Form, PageStoreFields};
 use super::picture::{Picture, Stop, Tick};
 use super::scale;
@@ -26,13 +26,10 @@ pub fn curves(form: Form, task: Task) -> AnyView {
     let first = Along::of(task).next().unwrap_or(Along::SequenceLength);
     let along = RwSignal::new(first);
     let found = RwSignal::new(None::<Curve>);
-    let pending: StoredValue<Option<TimeoutHandle>> = StoredValue::new(None);
+    let rested = Rest::new();
     Effect::new(move |before: Option<Along>| {
         let along = along.get();
         let request = form.page.request().with(|request| api::part(request, task));
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
-        }
         let follow = move || found.set(api::curve(&request, along).ok());
         // A choice is answered at once, a typed change when typing rests.
         let rest = if before.is_some_and(|before| before != along) {
@@ -40,13 +37,8 @@ pub fn curves(form: Form, task: Task) -> AnyView {
         } else {
             REST
         };
-        pending.set_value(set_timeout_with_handle(follow, rest).ok());
+        rested.after(rest, follow);
         along
-    });
-    on_cleanup(move || {
-        if let Some(handle) = pending.get_value() {
-            handle.clear();
-        }
     });
     let choices = Along::of(task)
         .map(|one| {
