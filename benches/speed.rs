@@ -1,5 +1,6 @@
-//! How long the calls of a file of cases take natively, JSON in and JSON out, as JSON: case to microseconds. `cargo xtask bench compare`
-//! sets them beside the same calls as WebAssembly and beside the original calculator; without a file nothing is timed.
+//! How long the calls of a file of cases take natively, JSON in and JSON out, and what has no JSON around it, as JSON: name to
+//! microseconds. `cargo xtask bench compare` sets the calls beside the same as WebAssembly and by the original calculator; without
+//! a file nothing is timed.
 
 #![allow(
     clippy::print_stdout,
@@ -7,10 +8,17 @@
     reason = "a benchmark reports on standard output and says what it expected by a panic"
 )]
 
+mod settings;
+
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use gpu_mem_calc::calls::run_text;
+use gpu_mem_calc::training::{Prepared, evaluate};
 use serde_json::{Map, Value, json};
+
+const PEAK: &str = "the peak of one setting of a search, Llama 3.1 405B";
+const LEDGER: &str = "the ledger of a training step, Llama 3.1 405B";
 
 fn main() {
     let Ok(path) = std::env::var("GPU_MEM_CALC_CASES") else {
@@ -32,7 +40,22 @@ fn main() {
         assert!(!answer.contains("\"fault\""), "{name}: {answer}");
         found.insert(name, json!(median(|| drop(run_text(&function, &given)))));
     }
-    println!("{}", Value::Object(found));
+    println!("{}", json!({ "calls": found, "within": within() }));
+}
+
+/// What searches and answers are made of, of a model with 126 layers: the peak of one setting, and the ledger of one step.
+fn within() -> Value {
+    let model = "llama-3.1-405b";
+    let settings = settings::settings(model);
+    let every = median(|| {
+        let mut prepared = Prepared::new();
+        let peaks = settings.iter().map(|job| prepared.peak(job).get());
+        black_box(peaks.max());
+    });
+    let job = settings::job(model);
+    let ledger = median(|| drop(black_box(evaluate(black_box(&job)))));
+    let each = every / f64::from(u32::try_from(settings.len()).expect("a few settings"));
+    json!({ PEAK: each, LEDGER: ledger })
 }
 
 /// The median duration in microseconds, over a second of calls.

@@ -12,6 +12,7 @@ mod explain;
 mod export;
 mod failure;
 mod fixes;
+mod flags;
 mod import;
 mod inference;
 mod lists;

@@ -41,6 +41,9 @@ const file = {
   changes: { ...calculated.changes, ...planned.changes },
 };
 
+/** The keys of all inputs of which it is said on which question they matter. */
+export const changed = () => Object.keys(file.changes);
+
 /** The question in which an input matters, and the value that it gets there; see tests/every_input_matters.rs. */
 export function change(key) {
   const entry = file.changes[key];

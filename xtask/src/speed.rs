@@ -64,7 +64,8 @@ pub fn compare(options: &[&str]) -> Result<()> {
         .map(|place| step("the original", || by_original(place, &cases)))
         .transpose()?;
     let figures = json!({
-        "native": native,
+        "native": native["calls"],
+        "within": native["within"],
         "node": wasm["node"],
         "chromium": wasm["chromium"],
         "original": before.as_ref().map(|found| found["calls"].clone()),
@@ -147,6 +148,9 @@ fn table(figures: &Value) -> Result<String> {
             ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
         )?;
     }
+    for (name, native) in figures["within"].as_object().context("no figures of the parts")? {
+        writeln!(text, "| {name} | {} | | | | |", cell(native))?;
+    }
     let (own, before) = (&figures["command_ms"], &figures["original_command_ms"]);
     let ratio = before
         .as_f64()
@@ -174,7 +178,9 @@ fn scaled(value: &Value) -> Value {
 
 /// A duration as it is read: microseconds below a millisecond.
 fn micros(value: f64) -> String {
-    if value < 1e3 {
+    if value < 10.0 {
+        format!("{value:.1} µs")
+    } else if value < 1e3 {
         format!("{value:.0} µs")
     } else {
         format!("{:.1} ms", value / 1e3)
