@@ -134,7 +134,11 @@ fn engine(random: &mut Random) -> (Engine, Precision) {
         0 => (Engine::Single, whole),
         1 => {
             let bucket_view = reshard_after_forward;
-            (Engine::Ddp { bucket_view }, whole)
+            let engine = Engine::Ddp {
+                bucket_view,
+                static_graph: false,
+            };
+            (engine, whole)
         }
         2 => (
             Engine::Fsdp1 {

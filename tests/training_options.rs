@@ -142,8 +142,31 @@ fn a_step_inside_backward_frees_gradients_and_excludes_what_needs_them() {
     clipped["gradient_clipping"] = json!(1.0);
     let path = "training.gradient_clipping";
     says(&question(model, 1, clipped), "unsupported_combination", path);
+    let on = |engine: Value| {
+        let value = json!({
+            "model": {"id": model},
+            "engine": engine,
+            "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 8},
+            "training": inside.clone(),
+        });
+        Request::from_json(&value).expect("a request")
+    };
     let path = "training.optimizer_in_backward";
-    says(&question(model, 8, inside), "unsupported_combination", path);
+    says(&on(json!({"type": "deepspeed"})), "unsupported_combination", path);
+    let flat = on(json!({"type": "fsdp", "fsdp_version": "1", "use_orig_params": false}));
+    says(&flat, "unsupported_combination", "engine.use_orig_params");
+    // DDP's buckets keep the gradients: what is saved is their copy, 16 GB, and no more.
+    let whole = |request: &Request| {
+        let answer = calculate(request).unwrap_or_else(|issues| panic!("{issues:?}"));
+        let rest = answer.instants.iter().find(|row| row.id == "rest").unwrap();
+        rest.allocated_bytes.to_gib()
+    };
+    let weights = 2.0 * 8_030_261_248.0 / f64::from(1 << 30);
+    let buckets = whole(&on(json!({"type": "pytorch_ddp"})));
+    assert!((buckets / weights - 4.0).abs() < 0.01, "{buckets}");
+    // FSDP1 has none left: an eighth of weights and moments.
+    let first = whole(&on(json!({"type": "fsdp", "fsdp_version": "1"})));
+    assert!((first / weights - 3.0 / 8.0).abs() < 0.01, "{first}");
 }
 
 #[test]

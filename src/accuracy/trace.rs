@@ -107,6 +107,7 @@ fn engine(question: &mut Question, record: &Record) -> Result<(), String> {
             question.set(InputId::EngineType, "pytorch_ddp");
             let view = args.get("bucket_view").and_then(Value::as_bool).unwrap_or(false);
             question.set(InputId::GradientAsBucketView, view);
+            question.set_some(InputId::StaticGraph, args.get("static").and_then(Value::as_bool));
             question.set_some(InputId::BucketCapMb, args.get("bucket_mb").cloned());
         }
         "fsdp2" => {

@@ -240,6 +240,8 @@ pub enum Engine {
     Ddp {
         /// `gradient_as_bucket_view`.
         bucket_view: bool,
+        /// `static_graph`.
+        static_graph: bool,
     },
     /// DeepSpeed ZeRO.
     DeepSpeed(Zero),

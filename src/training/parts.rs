@@ -108,7 +108,14 @@ impl Part {
     ) -> Self {
         let before = job.tensor.map_or(1, |tensor| tensor.division.ranks);
         let piece = |tensors: &[&Tensor]| match job.engine {
-            Engine::Fsdp1 { .. } => Piece::flat(tensors.iter().copied(), shards),
+            Engine::Fsdp1 { original, .. } => {
+                let flat = Piece::flat(tensors.iter().copied(), shards);
+                if original {
+                    flat.with_views(tensors.iter().copied())
+                } else {
+                    flat
+                }
+            }
             Engine::Single
             | Engine::Ddp { .. }
             | Engine::DeepSpeed(_)

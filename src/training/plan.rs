@@ -178,10 +178,18 @@ pub struct Plan<'a> {
     pub tower: TowerPlan,
 }
 
+/// Whether the gradients are views of DDP's buckets, which stay through the step: as it was asked for, or because the step runs
+/// inside backward, on the buckets' views (torch 2.15 distributed/algorithms/ddp_comm_hooks/optimizer_overlap_hooks.py).
+pub const fn keeps_buckets(job: &TrainingJob) -> bool {
+    match job.engine {
+        Engine::Ddp { bucket_view, .. } => bucket_view || job.optimizer_in_backward,
+        _ => false,
+    }
+}
+
 /// Whether gradients outlive the optimizer's step or a micro-batch, so that a fresh one is added to what is there.
 pub fn gradients_persist(job: &TrainingJob) -> bool {
-    let view = matches!(job.engine, Engine::Ddp { bucket_view: true });
-    view || job.accumulation_steps > 1
+    keeps_buckets(job) || job.accumulation_steps > 1
 }
 
 /// What happens to a fresh weight gradient inside a layer's backward: engines that shard reduce it afterwards.

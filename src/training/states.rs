@@ -108,6 +108,8 @@ pub struct Piece {
     hidden: Vec<Option<(u64, u64)>>,
     /// Whether they are shards cut out of whole tensors.
     cut: bool,
+    /// Elements of the largest part of one tensor that a rank has of a flat one, where the optimizer sees those parts.
+    largest_view: Option<u64>,
 }
 
 impl Piece {
@@ -156,6 +158,7 @@ impl Piece {
         self.hidden.extend(other.hidden);
         self.elements = self.elements.saturating_add(other.elements);
         self.cut |= other.cut;
+        self.largest_view = self.largest_view.max(other.largest_view);
         self
     }
 
@@ -171,7 +174,35 @@ impl Piece {
             hidden: vec![None],
             elements,
             cut: ranks > 1,
+            largest_view: None,
         }
+    }
+
+    /// The same where the optimizer sees the original tensors as views of the flat one (`use_orig_params`): of each the part
+    /// that lies on the rank. On the rank that has the largest part.
+    #[must_use]
+    pub fn with_views<'a>(mut self, tensors: impl IntoIterator<Item = &'a Tensor>) -> Self {
+        let each = self.local.first().copied().unwrap_or(0).max(1);
+        let (mut begin, mut largest) = (0_u64, 0);
+        for tensor in tensors {
+            let (all, copies) = (tensor.elements().get(), tensor.copies.max(1));
+            let end = begin.saturating_add(all);
+            let (first, last) = (begin / each, end.saturating_sub(1) / each);
+            let part = if copies > 1 {
+                (all / copies).min(each)
+            } else if first == last {
+                all
+            } else if last - first > 1 {
+                each
+            } else {
+                let border = last.saturating_mul(each);
+                border.saturating_sub(begin).max(end.saturating_sub(border))
+            };
+            largest = largest.max(part);
+            begin = end;
+        }
+        self.largest_view = Some(largest);
+        self
     }
 
     /// Elements of each tensor on this rank.
@@ -338,11 +369,21 @@ impl Piece {
 
     /// The largest tensor of this rank in a type.
     pub fn largest(&self, dtype: DType) -> Bytes {
-        self.block(self.local.iter().copied().max().unwrap_or(0), dtype)
+        let largest = self.largest_view.or_else(|| self.local.iter().copied().max());
+        self.block(largest.unwrap_or(0), dtype)
     }
 
     /// The largest tensor of this rank by itself.
     pub fn largest_alone(&self) -> Self {
+        if let Some(part) = self.largest_view {
+            return Self {
+                local: vec![part],
+                own: vec![part],
+                gathered: vec![part],
+                elements: part,
+                ..self.clone()
+            };
+        }
         let place = self
             .local
             .iter()
@@ -360,6 +401,7 @@ impl Piece {
             factors: shape(&self.factors),
             hidden: shape(&self.hidden),
             cut: self.cut,
+            largest_view: None,
         }
     }
 

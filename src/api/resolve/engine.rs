@@ -109,10 +109,24 @@ pub fn settings(given: &Given, engine: EngineId, (ranks, nodes): (u64, u64), rep
             } else {
                 Engine::Ddp {
                     bucket_view: given.toggle(InputId::GradientAsBucketView).unwrap_or(false),
+                    static_graph: static_graph(given, report),
                 }
             }
         }
     }
+}
+
+/// `static_graph`, with what torch cannot run with it.
+fn static_graph(given: &Given, report: &mut Report) -> bool {
+    let on = given.toggle(InputId::StaticGraph).unwrap_or(false);
+    if on && given.integer(InputId::GradientAccumulationSteps).unwrap_or(1) > 1 {
+        report.warn(
+            "does_not_start",
+            InputId::StaticGraph,
+            "torch fails with a static graph where the first micro-batch runs under no_sync, as Accelerate's accumulation does (reducer.cpp: expect_autograd_hooks_). The figure is that of a loop that reduces after every micro-batch.",
+        );
+    }
+    on
 }
 
 /// FSDP's settings; what is not given has the defaults of torch 2.15.

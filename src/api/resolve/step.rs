@@ -199,17 +199,24 @@ fn in_backward(given: &Given, engine: EngineId, report: &mut Report) -> bool {
             "Clipping needs the norm of all gradients, which a step inside backward never has together.",
         );
     }
-    let several = given.integer(InputId::NumGpus).unwrap_or(1) > 1;
-    if engine == EngineId::Deepspeed || engine == EngineId::PytorchDdp && several {
+    let first = engine == EngineId::Fsdp && given.choice(InputId::FsdpVersion) == Some("1");
+    if engine == EngineId::Deepspeed {
         refuse(
             InputId::OptimizerInBackward,
-            "This engine reduces gradients after backward has made them, so they cannot be used up inside it.",
+            "DeepSpeed's own optimizer holds the weights and steps when backward is over, so gradients cannot be used up inside it.",
         );
-    } else if engine == EngineId::Fsdp && given.choice(InputId::FsdpVersion) == Some("1") {
+    } else if first && given.toggle(InputId::UseOrigParams) == Some(false) {
         refuse(
-            InputId::OptimizerInBackward,
-            "FSDP1 reduces flat gradients of a whole unit; a step inside backward is built for FSDP2 and one GPU.",
+            InputId::UseOrigParams,
+            "FSDP1 runs an optimizer inside backward on the original parameters only (_runtime_utils.py: supported with use_orig_params=True).",
         );
+    }
+    if first
+        && given
+            .choice(InputId::FsdpCpuOffload)
+            .is_some_and(|place| place != "none")
+    {
+        report.unproven(InputId::OptimizerInBackward, "true", "engine.fsdp_cpu_offload");
     }
     if !given.has(InputId::GradientClipping) {
         report.assume(

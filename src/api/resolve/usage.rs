@@ -239,7 +239,12 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
                 "Only stage 3 gathers weights.",
             )
         }
-        InputId::GradientAsBucketView => when(ranks > 1, "On one GPU there are no gradient buckets."),
+        InputId::StaticGraph => when(ranks > 1, "On one GPU there are no gradient buckets."),
+        InputId::GradientAsBucketView if ranks > 1 => when(
+            given.toggle(InputId::OptimizerInBackward) != Some(true),
+            "A step inside backward leaves the gradients in the buckets either way.",
+        ),
+        InputId::GradientAsBucketView => Use::Not("On one GPU there are no gradient buckets."),
         InputId::TensorParallelPlan | InputId::LossParallel => when(
             given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1,
             "Without tensor parallelism nothing is divided by a plan.",
@@ -393,7 +398,6 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::GpusPerNode => Use::Used,
         // Not built, or for exports only: decided by their availability.
         InputId::BucketCapMb
-        | InputId::StaticGraph
         | InputId::AllgatherBucketSize
         | InputId::WeightDecay
         | InputId::LearningRate

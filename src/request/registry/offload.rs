@@ -63,8 +63,12 @@ pub(super) static STATIC_GRAPH: Input = engine(
 )
 .fixed("false")
 .only(DDP)
-.exports_only()
-.help("DDP records the order of gradients once. Buckets are as large with it as without it.");
+.advanced()
+.help("DDP records once which gradients come and in which order. Buckets are as large with it as without it; a counter per tensor comes on top.")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch/pytorch torch/csrc/distributed/c10d/reducer.cpp: initialize_local_used_map",
+));
 
 pub(super) static RESHARD_RANKS: Input = engine(
     (InputId::ReshardRanks, "engine.reshard_ranks"),

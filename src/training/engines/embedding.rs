@@ -21,7 +21,7 @@ pub struct Embedding {
     /// All rows.
     pub whole: EntryId,
     /// This rank's rows.
-    own: EntryId,
+    pub own: EntryId,
     /// SGD's momentum begins as a clone of the gradient (torch 2.15 optim/sgd.py), so where the gradient stays whole it has all
     /// rows, too: those that the optimizer's states of this rank do not count.
     pub momentum: Option<EntryId>,

@@ -13,7 +13,8 @@
 //! autograd comes to the node that flattens its gradients only when backward of the unit below is over. With
 //! `use_orig_params` the optimizer sets the gradients of the original parameters to None, the flat ones stay until the
 //! next forward pass (`_reset_flat_param_grad_info_if_needed` in `_root_pre_forward`). With CPU offload a reduced shard is
-//! copied to the host and stays on the GPU until backward is over (`_saved_grad_shard`).
+//! copied to the host and stays on the GPU until backward is over (`_saved_grad_shard`). Where optimizers were put into backward
+//! (`_apply_optimizer_in_backward`), each unit steps right after its reduction and its gradient is gone.
 
 use super::gathered::{Shards, Unit, Units};
 use super::{Held, Moment, Plan, Sheet, States};
@@ -48,9 +49,14 @@ impl Fsdp1 {
         // Gradients of modules that it ignores are reduced where they are.
         let copies = if plan.job.adapters_outside() { 1 } else { 2 };
         let tightest = |reduced: &[&Unit]| reduction(&units, reduced, (widens, copies), sheet);
+        let reductions = units.layers.iter().zip(&plan.layers).map(|(unit, layer)| {
+            let before = tightest(&[unit]);
+            let stepping = states.stepping(plan, (unit.gradients, layer.gradients));
+            larger(before, stepping, sheet)
+        });
         Self {
             settings,
-            reductions: units.layers.iter().map(|unit| tightest(&[unit])).collect(),
+            reductions: reductions.collect(),
             ends: {
                 let mut all = vec![&units.root, &units.input];
                 all.extend(units.outer_trained());
@@ -66,6 +72,8 @@ impl Fsdp1 {
         let mut held = self.shards.always(plan, units, moment);
         let prefetches = self.settings.prefetch && plan.job.adapter.is_none();
         match moment {
+            // A step inside backward has let go of them.
+            Moment::Rest if plan.job.optimizer_in_backward => {}
             Moment::Rest if self.settings.original => self.shards.at_rest(plan, &mut held),
             Moment::Load | Moment::Rest => {}
             Moment::ForwardStart
@@ -166,9 +174,18 @@ fn reduction(units: &Units, reduced: &[&Unit], (widens, times): (bool, u64), she
         copied.extend([(unit.gradients, 1), (unit.reduction, 1), (unit.reduced, 1)]);
         copied.extend(unit.cast.map(|cast| (cast, 1)));
     }
-    if widens && sheet.bytes(&copied) > sheet.bytes(&flattened) {
-        copied
+    if widens {
+        larger(flattened, copied, sheet)
     } else {
         flattened
+    }
+}
+
+/// The one that takes more.
+fn larger(first: Held, second: Held, sheet: &Sheet) -> Held {
+    if sheet.bytes(&second) > sheet.bytes(&first) {
+        second
+    } else {
+        first
     }
 }

@@ -71,14 +71,14 @@ impl Shards {
 
     /// The same where they stay on the GPU until backward is over although they go to the host (FSDP1).
     pub(super) fn reduced_from(&self, plan: &Plan<'_>, from: usize, held: &mut Held) {
-        if !self.persist || self.away {
+        if (!self.persist || self.away) && !plan.job.optimizer_in_backward {
             held.extend(layer_gradients(plan, from, plan.order.len()));
         }
     }
 
     /// Clipping or the optimizer's step: all gradients, and what either makes.
     pub(super) fn step(&self, plan: &Plan<'_>, moment: Moment, held: &mut Held) {
-        if self.away {
+        if self.away || plan.job.optimizer_in_backward {
             return;
         }
         if !self.persist || plan.job.pipeline_rank().is_some() {

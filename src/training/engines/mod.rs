@@ -23,7 +23,7 @@ mod replicated;
 pub use partition::{Arrival, arrivals};
 
 use super::parts::Part;
-use super::plan::{GRADIENTS, Moment, Plan, extend, gradients_persist};
+use super::plan::{GRADIENTS, Moment, Plan, extend, gradients_persist, keeps_buckets};
 use super::sheet::{EntryId, Held, Item, Sheet};
 use super::states::Kind;
 use super::temporaries::{Weights, temporaries};
@@ -48,6 +48,8 @@ pub struct States {
     clip: Held,
     /// What a tied embedding needs when its second gradient arrives.
     tied: Held,
+    /// The first gradient of a tied embedding, or this rank's rows of it; nothing where it is not tied.
+    waiting: Held,
 }
 
 /// Brings the engines that lie in a part of the module; a question about them waits until then.
@@ -186,6 +188,10 @@ impl States {
         let layer_step = step(plan, &within, "layers", sheet);
         let mut step = step(plan, &local, "", sheet);
         step.extend(embedding.iter().flat_map(|embedding| embedding.step(plan)));
+        let tied = match embedding {
+            Some(_) => Held::new(),
+            None => tied(plan, sheet),
+        };
         let momentum = embedding.iter().filter_map(|embedding| embedding.momentum);
         optimizer.extend(momentum.map(|entry| (entry, 1)));
         let mut states = Self {
@@ -198,9 +204,13 @@ impl States {
             step,
             clip: clip(plan, &local, sheet),
             workspaces: workspaces(plan, sheet),
+            waiting: match &embedding {
+                Some(embedding) => vec![(embedding.own, 1)],
+                None => tied.iter().map(|(entry, _)| (*entry, 1)).collect(),
+            },
             tied: match &embedding {
                 Some(embedding) => embedding.made(plan),
-                None => tied(plan, sheet),
+                None => tied,
             },
             weights,
             optimizer,
@@ -257,19 +267,20 @@ impl States {
     }
 
     /// Without the gradients that an optimizer inside backward has consumed: all but those of the moment, and that of a
-    /// tied embedding, which waits for its second part.
+    /// tied embedding, which waits for its second part. DDP's stay in its buckets.
     fn less_consumed(&self, plan: &Plan<'_>, moment: Moment, mut held: Held) -> Held {
         if !plan.job.optimizer_in_backward {
             return held;
         }
         let ends = matches!(moment, Moment::Embedding | Moment::EndsReduced);
         let waits = plan.network.head.tied && !matches!(moment, Moment::Clip | Moment::Step);
+        let stays = keeps_buckets(plan.job);
         held.retain(|(entry, _)| {
             let input = *entry == self.input_gradients && !ends;
             let output = *entry == self.output_gradients && !waits;
             let layer = plan.layers.iter().any(|layer| layer.gradients == *entry);
             let step = moment == Moment::Step && self.step.iter().any(|(own, _)| own == entry);
-            !(input || output || layer || step)
+            !(step || !stays && (input || output || layer))
         });
         // The sum of a tied embedding's two gradients leaves more room behind than its step needs.
         if ends && !waits {
@@ -277,6 +288,34 @@ impl States {
         } else if matches!(moment, Moment::Layer(_)) {
             held.extend(&self.layer_step);
         }
+        held
+    }
+
+    /// Gradients of both ends that are new, beside those that stay from earlier micro-batches or in DDP's buckets: that of a tied
+    /// head waits for the embedding's (torch 2.15 autograd/input_buffer.cpp; records gp001 to gp009).
+    fn fresh(&self, plan: &Plan<'_>, moment: Moment) -> Held {
+        let tied = plan.network.head.tied && plan.job.adapter.is_none();
+        match moment {
+            Moment::Layer(_) | Moment::Reduced(_) | Moment::Tower(_) | Moment::Embedding if tied => {
+                self.waiting.clone()
+            }
+            // Tensor parallelism's is counted where it is made.
+            Moment::Embedding if self.waiting.is_empty() => vec![(self.input_gradients, 1)],
+            _ => Held::new(),
+        }
+    }
+
+    /// What the step of a flat unit of FSDP1 holds where it runs inside backward, right after the reduction: the unit's flat
+    /// gradient, this rank's shard of it, and what the step makes (torch 2.15 distributed/fsdp/_runtime_utils.py,
+    /// `_post_backward_use_sharded_grad_views`, which `_reduce_grad` calls).
+    fn stepping(&self, plan: &Plan<'_>, (flat, shard): (EntryId, EntryId)) -> Held {
+        if !plan.job.optimizer_in_backward {
+            return Held::new();
+        }
+        let mut held = vec![(flat, 1)];
+        // Without a division the flat gradient is the final one.
+        held.extend((plan.shards > 1).then_some((shard, 1)));
+        held.extend(&self.layer_step);
         held
     }
 

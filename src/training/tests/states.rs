@@ -206,4 +206,11 @@ fn a_gathered_piece_is_as_long_as_all_its_padded_shards() {
     assert_eq!(flat.tensors(), 1);
     assert_eq!(flat.elements, 2563);
     assert_eq!(flat.local(DType::Fp32).get(), (641u64 * 4).next_multiple_of(512));
+    // The optimizer sees of the original tensors what lies on a rank: the second of three ranks has 280 elements of the matrix.
+    let [first, second] = [tensor(&[40, 16], Role::Bias, 1), tensor(&[100], Role::Bias, 1)];
+    let views = Piece::flat([&second, &first, &second], 3).with_views([&second, &first, &second]);
+    assert_eq!(
+        views.largest(DType::Fp32).get(),
+        (280_u64 * 4).next_multiple_of(512)
+    );
 }
