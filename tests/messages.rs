@@ -107,8 +107,13 @@ fn every_input_can_be_read_in_chinese() {
     };
     for input in INPUTS {
         add(input.label, "label");
-        add(input.help, "help");
-        let first = input.help.split_inclusive(". ").next().unwrap_or(input.help);
+        add(input.words().help, "help");
+        let first = input
+            .words()
+            .help
+            .split_inclusive(". ")
+            .next()
+            .unwrap_or(input.words().help);
         add(first.trim_end(), "first sentence");
         if let Some(unit) = input.unit {
             add(unit, "unit");

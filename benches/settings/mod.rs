@@ -52,7 +52,10 @@ pub fn settings(model: &str) -> Vec<TrainingJob> {
             limited: true,
             original: true,
         },
-        Engine::Ddp { bucket_view: false },
+        Engine::Ddp {
+            bucket_view: false,
+            static_graph: false,
+        },
     ];
     let optimizers = [
         (Optimizer::AdamW, OptimizerImplementation::Fused),

@@ -9,7 +9,7 @@ use super::part::chosen;
 use super::{between, network, resolve};
 use crate::model::catalogue::{self, Confidence, Entry};
 use crate::model::import;
-use crate::request::{EngineId, INPUTS, InputId, Request};
+use crate::request::{EngineId, INPUTS, InputId, Request, bring_words};
 use crate::training;
 use crate::units::Count;
 
@@ -63,10 +63,11 @@ pub fn model_name(id: &str) -> Option<&'static str> {
     Some(entry.short_name())
 }
 
-/// Brings what the first answer does not need: the catalogue with the families of its models, engines of training, and evaluation
-/// between steps; true when they are at hand.
+/// Brings what the first answer does not need: the catalogue with the families of its models, help texts, engines of training, and
+/// evaluation between steps; true when they are at hand.
 pub fn bring_families() -> bool {
     catalogue::bring();
+    bring_words();
     training::bring();
     between::bring();
     resolve::bring_composed();

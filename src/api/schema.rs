@@ -45,7 +45,7 @@ fn request_schema() -> Value {
 fn field(input: &Input) -> Value {
     let mut found = Map::new();
     found.insert("title".into(), input.label.into());
-    found.insert("description".into(), input.help.into());
+    found.insert("description".into(), input.words().help.into());
     for (key, value) in kind(input.kind) {
         found.insert(key.into(), value);
     }
@@ -133,7 +133,8 @@ mod tests {
         for input in INPUTS {
             let field = &schema["properties"][input.section.key()]["properties"][input.name()];
             assert_eq!(
-                field["description"], input.help,
+                field["description"],
+                input.words().help,
                 "{}: not in the schema",
                 input.key
             );

@@ -182,5 +182,5 @@ fn long_help(input: &Input) -> String {
         InputDefault::Derived(from) => format!("\nDefault: {from}."),
         InputDefault::Fixed(_) | InputDefault::None => String::new(),
     };
-    format!("{}\n{}{derived}", short_help(input), input.help)
+    format!("{}\n{}{derived}", short_help(input), input.words().help)
 }

@@ -42,7 +42,7 @@ pub use plan_answer::{
 };
 pub use registry::{
     Applies, Availability, Choice, EngineId, FormGroup, INPUTS, Input, InputDefault, InputId, InputKind,
-    Level, Section, ServerId, Task,
+    Level, Section, ServerId, Task, Words, bring_words,
 };
 pub use serving_plan::{
     Planned, ServingNearest, ServingPlanAnswer, ServingPlanPoint, ServingPlanQuestion, ServingPlanReason,

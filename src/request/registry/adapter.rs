@@ -28,7 +28,7 @@ const fn input(
     )
 }
 
-pub(super) static ADAPTER: Input = input(
+pub(super) const ADAPTER: Input = input(
     InputId::Adapter,
     "training.adapter",
     "--adapter",
@@ -54,7 +54,7 @@ pub(super) static ADAPTER: Input = input(
 .help("What trains: all weights, or low-rank adapters beside frozen weights. Adapters save gradients and optimizer states, not activations.")
 .cite(PEFT);
 
-pub(super) static LORA_RANK: Input = input(
+pub(super) const LORA_RANK: Input = input(
     InputId::LoraRank,
     "training.lora_rank",
     "--lora-rank",
@@ -67,7 +67,7 @@ pub(super) static LORA_RANK: Input = input(
 .help("Rank of the adapters: each has rank times (inputs + outputs) weights.")
 .cite(PEFT);
 
-pub(super) static LORA_TARGETS: Input = input(
+pub(super) const LORA_TARGETS: Input = input(
     InputId::LoraTargets,
     "training.lora_targets",
     "--lora-targets",
@@ -105,7 +105,7 @@ pub(super) static LORA_TARGETS: Input = input(
 .help("Which linear layers have an adapter. Each keeps its input once more for backward.")
 .cite(PEFT);
 
-pub(super) static LORA_DROPOUT: Input = input(
+pub(super) const LORA_DROPOUT: Input = input(
     InputId::LoraDropout,
     "training.lora_dropout",
     "--lora-dropout",
@@ -122,7 +122,7 @@ pub(super) static LORA_DROPOUT: Input = input(
 .help("Dropout before the adapter. Above zero each adapter keeps a mask and a dropped copy of its input.")
 .cite(PEFT);
 
-pub(super) static ADAPTER_DTYPE: Input = input(
+pub(super) const ADAPTER_DTYPE: Input = input(
     InputId::AdapterDtype,
     "training.adapter_dtype",
     "--adapter-dtype",
@@ -139,7 +139,7 @@ pub(super) static ADAPTER_DTYPE: Input = input(
 .help("Type of the adapters, their gradients and optimizer states. Without autocast, fp32 adapters copy the input of each targeted layer to fp32.")
 .cite(PEFT);
 
-pub(super) static BASE_FORMAT: Input = input(
+pub(super) const BASE_FORMAT: Input = input(
     InputId::BaseFormat,
     "training.base_format",
     "--base-format",
@@ -175,7 +175,7 @@ pub(super) static BASE_FORMAT: Input = input(
 .help("How the frozen matrices of the blocks are stored. Quantised ones are expanded one at a time for their product; embedding, head and norms stay.")
 .cite(BITSANDBYTES);
 
-pub(super) static KBIT_PREPARED: Input = input(
+pub(super) const KBIT_PREPARED: Input = input(
     InputId::KbitPrepared,
     "training.kbit_prepared",
     "--kbit-prepared",
@@ -188,7 +188,7 @@ pub(super) static KBIT_PREPARED: Input = input(
 .help("prepare_model_for_kbit_training casts everything that is not quantised to fp32, so the residual stream is fp32 as well.")
 .cite(Citation::new(Evidence::Source, "huggingface/peft src/peft/utils/other.py"));
 
-pub(super) static KBIT_NORMS_ONLY: Input = input(
+pub(super) const KBIT_NORMS_ONLY: Input = input(
     InputId::KbitNormsOnly,
     "training.kbit_norms_only",
     "--kbit-norms-only",
@@ -201,7 +201,7 @@ pub(super) static KBIT_NORMS_ONLY: Input = input(
 .help("TRL casts embedding and head of a prepared 4-bit model back to bf16 (peft_module_casting_to_bf16), so only the norms stay fp32.")
 .cite(Citation::new(Evidence::Source, "huggingface/trl 0.13 trl/trainer/utils.py"));
 
-pub(super) static MODULES_TO_SAVE: Input = input(
+pub(super) const MODULES_TO_SAVE: Input = input(
     InputId::ModulesToSave,
     "training.modules_to_save",
     "--modules-to-save",
@@ -224,7 +224,7 @@ pub(super) static MODULES_TO_SAVE: Input = input(
 .help("Modules that train whole beside the adapters (modules_to_save): the frozen originals stay, and copies of them have gradients and optimizer states.")
 .cite(Citation::new(Evidence::Source, "huggingface/peft src/peft/utils/other.py, ModulesToSaveWrapper"));
 
-pub(super) static OBJECTIVE: Input = Input::new(
+pub(super) const OBJECTIVE: Input = Input::new(
     InputId::Objective,
     (Section::Training, FormGroup::Workload),
     "training.objective",
@@ -282,7 +282,7 @@ pub(super) static OBJECTIVE: Input = Input::new(
 .help("What is trained for. With preferences over pairs the batch counts pairs: twice as many sequences pass the model, and log-probabilities of all tokens are computed for it and, where there is one, for the reference.")
 .cite(Citation::new(Evidence::Source, "huggingface/trl trl/trainer/dpo_trainer.py; arXiv 2305.18290"));
 
-pub(super) static LOG_PROBABILITIES: Input = Input::new(
+pub(super) const LOG_PROBABILITIES: Input = Input::new(
     InputId::LogProbabilities,
     (Section::Training, FormGroup::Workload),
     "training.log_probabilities",
@@ -300,7 +300,7 @@ pub(super) static LOG_PROBABILITIES: Input = Input::new(
 .help("How the log-probabilities of preference training are computed from the logits, which decides how many copies of them exist.")
 .cite(Citation::new(Evidence::Source, "huggingface/trl trl/trainer/utils.py, selective_log_softmax"));
 
-pub(super) static CHECKPOINT_REENTRANT: Input = Input::new(
+pub(super) const CHECKPOINT_REENTRANT: Input = Input::new(
     InputId::CheckpointReentrant,
     (Section::Training, FormGroup::Activations),
     "training.checkpoint_reentrant",
@@ -317,7 +317,7 @@ pub(super) static CHECKPOINT_REENTRANT: Input = Input::new(
     "pytorch torch/utils/checkpoint.py; transformers modeling_utils.py, gradient_checkpointing_enable",
 ));
 
-pub(super) static BASE_GROUP_SIZE: Input = input(
+pub(super) const BASE_GROUP_SIZE: Input = input(
     InputId::BaseGroupSize,
     "training.base_group_size",
     "--base-group-size",

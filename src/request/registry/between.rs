@@ -23,7 +23,7 @@ const fn input(
     .advanced()
 }
 
-pub(super) static EVALUATION: Input = input(
+pub(super) const EVALUATION: Input = input(
     InputId::Evaluation,
     "training.evaluation",
     "--evaluation",
@@ -47,7 +47,7 @@ pub(super) static EVALUATION: Input = input(
     "transformers 5.23, forward without gradients after a training step",
 ));
 
-pub(super) static EVALUATION_BATCH_SIZE: Input = input(
+pub(super) const EVALUATION_BATCH_SIZE: Input = input(
     InputId::EvaluationBatchSize,
     "training.evaluation_batch_size",
     "--evaluation-batch-size",
@@ -63,7 +63,7 @@ pub(super) static EVALUATION_BATCH_SIZE: Input = input(
 .unit("sequences")
 .help("Sequences that one GPU evaluates at once, of the training length. transformers' Trainer takes 8 where nothing is said.");
 
-pub(super) static GENERATED_TOKENS: Input = input(
+pub(super) const GENERATED_TOKENS: Input = input(
     InputId::GeneratedTokens,
     "training.generated_tokens",
     "--generated-tokens",
@@ -75,7 +75,7 @@ pub(super) static GENERATED_TOKENS: Input = input(
 .unit("tokens")
 .help("New tokens per sequence in an evaluation with generation; the prompt has the training length.");
 
-pub(super) static CHECKPOINT_SAVE: Input = input(
+pub(super) const CHECKPOINT_SAVE: Input = input(
     InputId::CheckpointSave,
     "training.checkpoint_save",
     "--checkpoint-save",

@@ -55,7 +55,7 @@ const fn elements(
     ))
 }
 
-pub(super) static TYPE: Input = Input::new(
+pub(super) const TYPE: Input = Input::new(
     InputId::EngineType,
     (Section::Engine, FormGroup::Engine),
     "engine.type",
@@ -98,7 +98,7 @@ pub(super) static TYPE: Input = Input::new(
 .fixed("pytorch_ddp")
 .help("The framework that holds the states. It decides what is copied, what is divided among the GPUs, and which buffers come on top.");
 
-pub(super) static VERSION: Input = Input::new(
+pub(super) const VERSION: Input = Input::new(
     InputId::EngineVersion,
     (Section::Engine, FormGroup::Engine),
     "engine.version",
@@ -116,7 +116,7 @@ pub(super) static VERSION: Input = Input::new(
     "pytorch/pytorch aten/src/ATen/cuda/CublasHandlePool.cpp",
 ));
 
-pub(super) static TRANSFORMERS_VERSION: Input = Input::new(
+pub(super) const TRANSFORMERS_VERSION: Input = Input::new(
     InputId::TransformersVersion,
     (Section::Engine, FormGroup::Engine),
     "engine.transformers_version",
@@ -129,7 +129,7 @@ pub(super) static TRANSFORMERS_VERSION: Input = Input::new(
 .advanced()
 .help("Version of Hugging Face transformers, as 5.23. Before version 5 the loss copies the shifted fp32 logits once more; up to 4.45 the models let go of the 16-bit logits.");
 
-pub(super) static GRADIENT_AS_BUCKET_VIEW: Input = input(
+pub(super) const GRADIENT_AS_BUCKET_VIEW: Input = input(
     InputId::GradientAsBucketView,
     "engine.gradient_as_bucket_view",
     "--gradient-as-bucket-view",
@@ -145,7 +145,7 @@ pub(super) static GRADIENT_AS_BUCKET_VIEW: Input = input(
     "pytorch/pytorch torch/nn/parallel/distributed.py",
 ));
 
-pub(super) static BUCKET_CAP_MB: Input = input(
+pub(super) const BUCKET_CAP_MB: Input = input(
     InputId::BucketCapMb,
     "engine.bucket_cap_mb",
     "--bucket-cap-mb",
@@ -163,7 +163,7 @@ pub(super) static BUCKET_CAP_MB: Input = input(
 .exports_only()
 .help("Size of DDP's buckets. All buckets together are as large as the gradients, so the size does not change the total.");
 
-pub(super) static FSDP_VERSION: Input = input(
+pub(super) const FSDP_VERSION: Input = input(
     InputId::FsdpVersion,
     "engine.fsdp_version",
     "--fsdp-version",
@@ -183,7 +183,7 @@ pub(super) static FSDP_VERSION: Input = input(
 .only(FSDP)
 .help("Version 2 (fully_shard) or 1 (FullyShardedDataParallel). They pad and gather differently.");
 
-pub(super) static SHARDING_STRATEGY: Input = input(
+pub(super) const SHARDING_STRATEGY: Input = input(
     InputId::ShardingStrategy,
     "engine.sharding_strategy",
     "--sharding-strategy",
@@ -226,7 +226,7 @@ pub(super) static SHARDING_STRATEGY: Input = input(
 .only(FSDP)
 .help("What FSDP divides among the GPUs. Keeping gathered weights until backward costs a full copy of the weights in the compute type.");
 
-pub(super) static RESHARD_AFTER_FORWARD: Input = input(
+pub(super) const RESHARD_AFTER_FORWARD: Input = input(
     InputId::ReshardAfterForward,
     "engine.reshard_after_forward",
     "--reshard-after-forward",
@@ -238,7 +238,7 @@ pub(super) static RESHARD_AFTER_FORWARD: Input = input(
 .only(FSDP)
 .help("Whether the gathered weights of a layer are freed after its forward pass and gathered again in backward. Off keeps a full copy of the weights in the compute type.");
 
-pub(super) static SYNC_EACH_MICRO_BATCH: Input = input(
+pub(super) const SYNC_EACH_MICRO_BATCH: Input = input(
     InputId::SyncEachMicroBatch,
     "engine.sync_each_micro_batch",
     "--sync-each-micro-batch",
@@ -254,7 +254,7 @@ pub(super) static SYNC_EACH_MICRO_BATCH: Input = input(
     "pytorch/pytorch torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py",
 ));
 
-pub(super) static REDUCE_DTYPE: Input = Input::new(
+pub(super) const REDUCE_DTYPE: Input = Input::new(
     InputId::ReduceDtype,
     (Section::Engine, FormGroup::Precision),
     "engine.reduce_dtype",
@@ -282,7 +282,7 @@ pub(super) static REDUCE_DTYPE: Input = Input::new(
 .advanced()
 .help("Type in which FSDP's mixed precision reduces gradients. fp32 doubles the buffers of the reduction.");
 
-pub(super) static ZERO_STAGE: Input = input(
+pub(super) const ZERO_STAGE: Input = input(
     InputId::ZeroStage,
     "engine.zero_stage",
     "--zero-stage",
@@ -300,7 +300,7 @@ const DEVICES: InputKind = InputKind::Choice(&[
     Choice::new("nvme", "NVMe", &[], "On disk, with host buffers."),
 ]);
 
-pub(super) static OFFLOAD_OPTIMIZER: Input = input(
+pub(super) const OFFLOAD_OPTIMIZER: Input = input(
     InputId::OffloadOptimizer,
     "engine.offload_optimizer",
     "--offload-optimizer",
@@ -312,7 +312,7 @@ pub(super) static OFFLOAD_OPTIMIZER: Input = input(
 .only(ZERO)
 .help("Moves optimizer states and step to the host (stages 1 to 3) or to disk (stage 3).");
 
-pub(super) static OFFLOAD_PARAM: Input = input(
+pub(super) const OFFLOAD_PARAM: Input = input(
     InputId::OffloadParam,
     "engine.offload_param",
     "--offload-param",
@@ -324,7 +324,7 @@ pub(super) static OFFLOAD_PARAM: Input = input(
 .only(ZERO)
 .help("Moves the weight shards to the host or to disk (stage 3 only).");
 
-pub(super) static OFFLOAD_RATIO: Input = input(
+pub(super) const OFFLOAD_RATIO: Input = input(
     InputId::OffloadRatio,
     "engine.offload_ratio",
     "--offload-ratio",
@@ -344,7 +344,7 @@ pub(super) static OFFLOAD_RATIO: Input = input(
     "deepspeedai/DeepSpeed deepspeed/runtime/zero/stage3.py: _create_fp32_partitions",
 ));
 
-pub(super) static ZERO_INIT: Input = input(
+pub(super) const ZERO_INIT: Input = input(
     InputId::ZeroInit,
     "engine.zero_init",
     "--zero-init",
@@ -356,7 +356,7 @@ pub(super) static ZERO_INIT: Input = input(
 .only(ZERO)
 .help("Without it each process builds the whole model in host memory before stage 3 divides it.");
 
-pub(super) static REDUCE_BUCKET_SIZE: Input = elements(
+pub(super) const REDUCE_BUCKET_SIZE: Input = elements(
     InputId::ReduceBucketSize,
     "engine.reduce_bucket_size",
     "--reduce-bucket-size",
@@ -366,7 +366,7 @@ pub(super) static REDUCE_BUCKET_SIZE: Input = elements(
 .fixed("500000000")
 .help("Elements that DeepSpeed reduces at once. The bucket is allocated in full.");
 
-pub(super) static OVERLAP_COMM: Input = input(
+pub(super) const OVERLAP_COMM: Input = input(
     InputId::OverlapComm,
     "engine.overlap_comm",
     "--overlap-comm",
@@ -382,7 +382,7 @@ pub(super) static OVERLAP_COMM: Input = input(
     "deepspeedai/DeepSpeed deepspeed/runtime/zero/stage_1_and_2.py",
 ));
 
-pub(super) static ALLGATHER_BUCKET_SIZE: Input = elements(
+pub(super) const ALLGATHER_BUCKET_SIZE: Input = elements(
     InputId::AllgatherBucketSize,
     "engine.allgather_bucket_size",
     "--allgather-bucket-size",
@@ -393,7 +393,7 @@ pub(super) static ALLGATHER_BUCKET_SIZE: Input = elements(
 .exports_only()
 .help("Elements that DeepSpeed gathers at once after the step (stages 1 and 2). The gathering is in place, so the size does not change the total.");
 
-pub(super) static PREFETCH_BUCKET_SIZE: Input = elements(
+pub(super) const PREFETCH_BUCKET_SIZE: Input = elements(
     InputId::PrefetchBucketSize,
     "engine.prefetch_bucket_size",
     "--prefetch-bucket-size",
@@ -407,7 +407,7 @@ pub(super) static PREFETCH_BUCKET_SIZE: Input = elements(
     "deepspeedai/DeepSpeed deepspeed/runtime/zero/partitioned_param_coordinator.py",
 ));
 
-pub(super) static MAX_LIVE_PARAMETERS: Input = elements(
+pub(super) const MAX_LIVE_PARAMETERS: Input = elements(
     InputId::MaxLiveParameters,
     "engine.max_live_parameters",
     "--max-live-parameters",
@@ -417,7 +417,7 @@ pub(super) static MAX_LIVE_PARAMETERS: Input = elements(
 .fixed("1000000000")
 .help("Gathered elements that stage 3 allows at once.");
 
-pub(super) static PARAM_PERSISTENCE_THRESHOLD: Input = elements(
+pub(super) const PARAM_PERSISTENCE_THRESHOLD: Input = elements(
     InputId::ParamPersistenceThreshold,
     "engine.param_persistence_threshold",
     "--param-persistence-threshold",
@@ -427,7 +427,7 @@ pub(super) static PARAM_PERSISTENCE_THRESHOLD: Input = elements(
 .fixed("100000")
 .help("Parameters up to this many elements are never divided in stage 3.");
 
-pub(super) static USE_DISTRIBUTED_OPTIMIZER: Input = input(
+pub(super) const USE_DISTRIBUTED_OPTIMIZER: Input = input(
     InputId::UseDistributedOptimizer,
     "engine.use_distributed_optimizer",
     "--use-distributed-optimizer",
@@ -439,7 +439,7 @@ pub(super) static USE_DISTRIBUTED_OPTIMIZER: Input = input(
 .only(MEGATRON)
 .help("Divides Megatron's optimizer states among the data-parallel ranks.");
 
-pub(super) static NUM_MICRO_BATCHES: Input = input(
+pub(super) const NUM_MICRO_BATCHES: Input = input(
     InputId::NumMicroBatches,
     "engine.num_micro_batches",
     "--num-micro-batches",

@@ -48,7 +48,7 @@ const fn node(
     .advanced()
 }
 
-pub(super) static GPU: Input = card(
+pub(super) const GPU: Input = card(
     InputId::Gpu,
     "hardware.gpu",
     "--gpu",
@@ -59,7 +59,7 @@ pub(super) static GPU: Input = card(
 .derived("h100-sxm-80gb, unless a memory size is typed")
 .help("Id of a GPU in the table, for example h100-sxm-80gb, l4-24gb or a MIG slice. It gives the memory that a program really sees, which is less than the number on the box.");
 
-pub(super) static NUM_GPUS: Input = card(
+pub(super) const NUM_GPUS: Input = card(
     InputId::NumGpus,
     "hardware.num_gpus",
     "--gpus",
@@ -73,7 +73,7 @@ pub(super) static NUM_GPUS: Input = card(
 .fixed("1")
 .help("GPUs of the whole job. One GPU needs no communication; on several, DDP copies the states and FSDP divides them.");
 
-pub(super) static GPU_MEMORY_GB: Input = card(
+pub(super) const GPU_MEMORY_GB: Input = card(
     InputId::GpuMemoryGb,
     "hardware.gpu_memory_gb",
     "--gpu-memory-gb",
@@ -85,7 +85,7 @@ pub(super) static GPU_MEMORY_GB: Input = card(
 .unit("GiB")
 .help("Memory that a program can use on one card, in GiB, for cards that are not in the table. It overrides the capacity of the GPU and is taken as it stands.");
 
-pub(super) static USED_MEMORY_GB: Input = card(
+pub(super) const USED_MEMORY_GB: Input = card(
     InputId::UsedMemoryGb,
     "hardware.used_memory_gb",
     "--used-memory-gb",
@@ -102,7 +102,7 @@ pub(super) static USED_MEMORY_GB: Input = card(
 .advanced()
 .help("Memory of each card that something else holds already: a display, another job, a monitoring process. It is taken off the usable capacity.");
 
-pub(super) static ECC: Input = card(
+pub(super) const ECC: Input = card(
     InputId::Ecc,
     "hardware.ecc",
     "--ecc",
@@ -118,7 +118,7 @@ pub(super) static ECC: Input = card(
     "nvidia-smi of an A40: 46,068 MiB with ECC, 49,140 MiB without",
 ));
 
-pub(super) static UNIFIED_MEMORY_GB: Input = card(
+pub(super) const UNIFIED_MEMORY_GB: Input = card(
     InputId::UnifiedMemoryGb,
     "hardware.unified_memory_gb",
     "--unified-memory-gb",
@@ -131,7 +131,7 @@ pub(super) static UNIFIED_MEMORY_GB: Input = card(
 .advanced()
 .help("Machines where CPU and GPU share one memory (Apple, Strix Halo, DGX Spark): how much of it the GPU may use. Other cards do not use it.");
 
-pub(super) static TOTAL_GPU_MEMORY_GB: Input = card(
+pub(super) const TOTAL_GPU_MEMORY_GB: Input = card(
     InputId::TotalGpuMemoryGb,
     "hardware.total_gpu_memory_gb",
     "--total-gpu-memory-gb",
@@ -148,7 +148,7 @@ pub(super) static TOTAL_GPU_MEMORY_GB: Input = card(
 .advanced()
 .help("Derived from the number of GPUs and their memory. A different value is only reported: the capacity of one GPU decides.");
 
-pub(super) static NUM_NODES: Input = node(
+pub(super) const NUM_NODES: Input = node(
     InputId::NumNodes,
     "node_config.num_nodes",
     "--nodes",
@@ -162,7 +162,7 @@ pub(super) static NUM_NODES: Input = node(
 .derived("as many as the GPUs fill of the card's usual machine")
 .help("Machines among which the GPUs are divided evenly; 8 GPUs in each where nothing is said, 72 for NVL72. Memory per GPU hardly depends on it for DDP and FSDP.");
 
-pub(super) static GPUS_PER_NODE: Input = node(
+pub(super) const GPUS_PER_NODE: Input = node(
     InputId::GpusPerNode,
     "node_config.gpus_per_node",
     "--gpus-per-node",
@@ -176,7 +176,7 @@ pub(super) static GPUS_PER_NODE: Input = node(
 .derived("GPUs divided by nodes")
 .help("Derived from GPUs and nodes; a value that contradicts them is refused.");
 
-pub(super) static INTERCONNECT_TYPE: Input = node(
+pub(super) const INTERCONNECT_TYPE: Input = node(
     InputId::InterconnectType,
     "node_config.interconnect_type",
     "--interconnect",
@@ -218,7 +218,7 @@ pub(super) static INTERCONNECT_TYPE: Input = node(
 .fixed("infiniband")
 .help("The network between nodes. It decides communication time, not memory, and means nothing on one node.");
 
-pub(super) static INTERCONNECT_BANDWIDTH_GBPS: Input = node(
+pub(super) const INTERCONNECT_BANDWIDTH_GBPS: Input = node(
     InputId::InterconnectBandwidthGbps,
     "node_config.interconnect_bandwidth_gbps",
     "--interconnect-bandwidth-gbps",
@@ -234,7 +234,7 @@ pub(super) static INTERCONNECT_BANDWIDTH_GBPS: Input = node(
 .unit("Gbit/s")
 .help("Bandwidth of one port in one direction, overriding that of the kind of link. It decides communication time, not memory.");
 
-pub(super) static PORTS_PER_NODE: Input = node(
+pub(super) const PORTS_PER_NODE: Input = node(
     InputId::PortsPerNode,
     "node_config.ports_per_node",
     "--ports-per-node",
@@ -245,7 +245,7 @@ pub(super) static PORTS_PER_NODE: Input = node(
 .derived("one per GPU for InfiniBand and NVLink, one for Ethernet")
 .help("Network ports of one node that its GPUs use. They decide communication time, not memory.");
 
-pub(super) static HOST_MEMORY_GB: Input = node(
+pub(super) const HOST_MEMORY_GB: Input = node(
     InputId::HostMemoryGb,
     "node_config.host_memory_gb",
     "--host-memory-gb",
@@ -256,7 +256,7 @@ pub(super) static HOST_MEMORY_GB: Input = node(
 .unit("GiB")
 .help("Memory of one machine, as far as the job may use it. What is offloaded is judged against it; absent, the need is only told.");
 
-pub(super) static HOST_DISK_GB: Input = node(
+pub(super) const HOST_DISK_GB: Input = node(
     InputId::HostDiskGb,
     "node_config.host_disk_gb",
     "--host-disk-gb",

@@ -4,11 +4,14 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    Input, adapter, between, engine, hardware, images, inference, inference_llama_cpp, inference_run,
+    Input, Words, adapter, between, engine, hardware, images, inference, inference_llama_cpp, inference_run,
     inference_sglang, inference_tensorrt, inference_tgi, inference_traffic, inference_vllm, megatron,
     megatron_states, model, model_details, offload, optimizer, parallelism, planner, rollout, speed,
     training,
 };
+
+// A first answer is shown without help texts, which are an eighth of all its words: where the module is in parts, they come later.
+brought!(pub(super) words: &'static [Words] = &WORDS);
 
 macro_rules! registry {
     ($($name:ident => $file:ident :: $spec:ident),* $(,)?) => {
@@ -28,13 +31,18 @@ macro_rules! registry {
             /// What can be said about it.
             pub const fn input(self) -> &'static Input {
                 match self {
-                    $(Self::$name => &$file::$spec,)*
+                    $(Self::$name => {
+                        static SPECIFIED: Input = $file::$spec.without_words();
+                        &SPECIFIED
+                    })*
                 }
             }
         }
 
         /// Every input, in the order of the form.
-        pub static INPUTS: &[&Input] = &[$(&$file::$spec),*];
+        pub static INPUTS: &[&Input] = &[$(InputId::$name.input()),*];
+
+        static WORDS: [Words; InputId::ALL.len()] = [$($file::$spec.own_words()),*];
     };
 }
 

@@ -20,7 +20,7 @@ const CLASSES: Citation = Citation::new(
     "transformers 5.23 models/gemma3, siglip and qwen3_vl; tests/measured/vision-trace.jsonl",
 );
 
-pub(super) static IMAGES_PER_SAMPLE: Input = input(
+pub(super) const IMAGES_PER_SAMPLE: Input = input(
     InputId::ImagesPerSample,
     "training.images_per_sample",
     "--images-per-sample",
@@ -36,7 +36,7 @@ pub(super) static IMAGES_PER_SAMPLE: Input = input(
 .help("Images of each sequence, for a model with a vision tower. The tokens that they become are part of the sequence length. The tower runs on their patches before the layers of the text.")
 .cite(CLASSES);
 
-pub(super) static IMAGE_HEIGHT: Input = input(
+pub(super) const IMAGE_HEIGHT: Input = input(
     InputId::ImageHeight,
     "training.image_height",
     "--image-height",
@@ -55,7 +55,7 @@ pub(super) static IMAGE_HEIGHT: Input = input(
     "transformers 5.23 models/qwen2_vl/image_processing_qwen2_vl.py: smart_resize",
 ));
 
-pub(super) static IMAGE_WIDTH: Input = input(
+pub(super) const IMAGE_WIDTH: Input = input(
     InputId::ImageWidth,
     "training.image_width",
     "--image-width",
@@ -67,7 +67,7 @@ pub(super) static IMAGE_WIDTH: Input = input(
 .unit("pixels")
 .help("Width after the processor's resizing.");
 
-pub(super) static TOWER_TRAINING: Input = input(
+pub(super) const TOWER_TRAINING: Input = input(
     InputId::TowerTraining,
     "training.tower_training",
     "--tower-training",

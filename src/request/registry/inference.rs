@@ -36,7 +36,7 @@ const CHECKPOINTS: &[ServerId] = &[
 
 const RANKS: InputKind = InputKind::Integer { min: 1, max: 1_024 };
 
-pub(super) static ENGINE_TYPE: Input = input(
+pub(super) const ENGINE_TYPE: Input = input(
     InputId::ServerType,
     FormGroup::Server,
     "inference.engine_type",
@@ -80,7 +80,7 @@ pub(super) static ENGINE_TYPE: Input = input(
 .fixed("huggingface")
 .help("The program that serves the model. It decides what is reserved, what grows with the requests, and the defaults of everything else.");
 
-pub(super) static ENGINE_VERSION: Input = input(
+pub(super) const ENGINE_VERSION: Input = input(
     InputId::ServerVersion,
     FormGroup::Server,
     "inference.engine_version",
@@ -93,7 +93,7 @@ pub(super) static ENGINE_VERSION: Input = input(
 .advanced()
 .help("Version of the inference engine, for example 5.23.0. Versions differ in what is kept in memory; one that was not read is answered as the nearest that was.");
 
-pub(super) static BATCH_SIZE: Input = input(
+pub(super) const BATCH_SIZE: Input = input(
     InputId::Sequences,
     FormGroup::Requests,
     "inference.batch_size",
@@ -108,7 +108,7 @@ pub(super) static BATCH_SIZE: Input = input(
 .fixed("1")
 .help("Requests that run at the same time. Each has its own keys and values in the cache.");
 
-pub(super) static MAX_SEQ_LEN: Input = input(
+pub(super) const MAX_SEQ_LEN: Input = input(
     InputId::TotalTokens,
     FormGroup::Requests,
     "inference.max_seq_len",
@@ -121,7 +121,7 @@ pub(super) static MAX_SEQ_LEN: Input = input(
 .unit("tokens")
 .help("Prompt and answer together. It decides the cache of each sequence; a longer one than the model is made for is reported.");
 
-pub(super) static PROMPT_TOKENS: Input = input(
+pub(super) const PROMPT_TOKENS: Input = input(
     InputId::PromptTokens,
     FormGroup::Requests,
     "inference.prompt_tokens",
@@ -135,7 +135,7 @@ pub(super) static PROMPT_TOKENS: Input = input(
 .advanced()
 .help("Length of the prompt. All of it is computed at once, so it decides the activation peak of an engine that does not chunk it.");
 
-pub(super) static NEW_TOKENS: Input = input(
+pub(super) const NEW_TOKENS: Input = input(
     InputId::NewTokens,
     FormGroup::Requests,
     "inference.new_tokens",
@@ -150,7 +150,7 @@ pub(super) static NEW_TOKENS: Input = input(
 .help("Length of the answer. Each token adds one position to the cache; the last one is never cached.")
 .cite(GENERATION);
 
-pub(super) static SHARED_PREFIX_TOKENS: Input = input(
+pub(super) const SHARED_PREFIX_TOKENS: Input = input(
     InputId::SharedPrefixTokens,
     FormGroup::Requests,
     "inference.shared_prefix_tokens",
@@ -175,7 +175,7 @@ pub(super) static SHARED_PREFIX_TOKENS: Input = input(
     "Tokens at the start that all sequences have in common. An engine that caches prefixes holds them once.",
 );
 
-pub(super) static WEIGHT_FORMAT: Input = input(
+pub(super) const WEIGHT_FORMAT: Input = input(
     InputId::WeightFormat,
     FormGroup::Formats,
     "inference.weight_format",
@@ -208,7 +208,7 @@ pub(super) static WEIGHT_FORMAT: Input = input(
 .serving(CHECKPOINTS)
 .help("How the matrices are stored. Embeddings, head, norms and routers keep the compute type unless the format covers them.");
 
-pub(super) static WEIGHT_GROUP: Input = input(
+pub(super) const WEIGHT_GROUP: Input = input(
     InputId::WeightGroup,
     FormGroup::Formats,
     "inference.quantization_group_size",
@@ -224,7 +224,7 @@ pub(super) static WEIGHT_GROUP: Input = input(
     "Weights that share one scale in the grouped 4-bit and 8-bit formats. Smaller groups have more scales.",
 );
 
-pub(super) static DTYPE: Input = input(
+pub(super) const DTYPE: Input = input(
     InputId::ServerDtype,
     FormGroup::Formats,
     "inference.dtype",
@@ -246,7 +246,7 @@ pub(super) static DTYPE: Input = input(
 .serving(CHECKPOINTS)
 .help("Type of the arithmetic and of every weight that is not quantised.");
 
-pub(super) static KV_CACHE_QUANTIZATION: Input = input(
+pub(super) const KV_CACHE_QUANTIZATION: Input = input(
     InputId::KvCacheType,
     FormGroup::Formats,
     "inference.kv_cache_quantization",
@@ -291,7 +291,7 @@ pub(super) static KV_CACHE_QUANTIZATION: Input = input(
 .serving(CHECKPOINTS)
 .help("Type of the cached keys and values. Which types there are depends on the engine.");
 
-pub(super) static USE_KV_CACHE: Input = input(
+pub(super) const USE_KV_CACHE: Input = input(
     InputId::UseKvCache,
     FormGroup::Requests,
     "inference.use_kv_cache",
@@ -304,7 +304,7 @@ pub(super) static USE_KV_CACHE: Input = input(
 .advanced()
 .help("Without a cache every step computes all positions again. Only Transformers can run so.");
 
-pub(super) static TENSOR_PARALLEL_SIZE: Input = input(
+pub(super) const TENSOR_PARALLEL_SIZE: Input = input(
     InputId::ServerTensorParallel,
     FormGroup::Sharding,
     "inference.tensor_parallel_size",
@@ -317,7 +317,7 @@ pub(super) static TENSOR_PARALLEL_SIZE: Input = input(
 .serving(CHECKPOINTS)
 .help("GPUs that share each matrix. Must divide the attention heads; key and value heads are copied beyond their number where the engine can.");
 
-pub(super) static PIPELINE_PARALLEL_SIZE: Input = input(
+pub(super) const PIPELINE_PARALLEL_SIZE: Input = input(
     InputId::ServerPipelineParallel,
     FormGroup::Sharding,
     "inference.pipeline_parallel_size",
@@ -330,7 +330,7 @@ pub(super) static PIPELINE_PARALLEL_SIZE: Input = input(
 .advanced()
 .help("GPUs among which whole layers are divided; with Transformers this is device_map=\"balanced\", with llama.cpp the visible GPUs. The answer is for the fullest one.");
 
-pub(super) static OTHER_GPUS: Input = input(
+pub(super) const OTHER_GPUS: Input = input(
     InputId::OtherGpus,
     FormGroup::Sharding,
     "inference.other_gpus",
@@ -343,7 +343,7 @@ pub(super) static OTHER_GPUS: Input = input(
 .serving(CHECKPOINTS)
 .help("Those of the GPUs that are of another kind than the chosen one, separated by commas, as in rtx-3090 or 2 x l40s. Shards are equal, so the smallest card binds; the answer names it.");
 
-pub(super) static GPU_MEMORY_UTILIZATION: Input = input(
+pub(super) const GPU_MEMORY_UTILIZATION: Input = input(
     InputId::GpuMemoryUtilization,
     FormGroup::ServerSettings,
     "inference.gpu_memory_utilization",
@@ -370,7 +370,7 @@ pub(super) static GPU_MEMORY_UTILIZATION: Input = input(
 ])
 .help("vLLM: share of the card's total for weights, activations and cache. SGLang (mem_fraction_static): share of what is free before loading, for weights and pools. TensorRT-LLM (free_gpu_memory_fraction): share of what is free after loading, for the cache. TGI (CUDA_MEMORY_FRACTION): share of the card that it may use.");
 
-pub(super) static ENABLE_STREAMING: Input = input(
+pub(super) const ENABLE_STREAMING: Input = input(
     InputId::EnableStreaming,
     FormGroup::Requests,
     "inference.enable_streaming",

@@ -44,7 +44,7 @@ const fn mix(value: &'static str, label: &'static str, help: &'static str) -> Ch
     Choice::new(value, label, &[], help)
 }
 
-pub(super) static GGUF_TYPE: Input = input(
+pub(super) const GGUF_TYPE: Input = input(
     InputId::GgufType,
     FormGroup::Formats,
     "inference.gguf_type",
@@ -90,7 +90,7 @@ pub(super) static GGUF_TYPE: Input = input(
 .derived("Q4_K_M, which -hf downloads where nothing is said")
 .help("The named mix of llama-quantize: a base type, and rules for the tensors that get more bits. Publishers' own mixes (UD, XL) follow no rule: give their tensors by name.");
 
-pub(super) static TENSOR_TYPES: Input = input(
+pub(super) const TENSOR_TYPES: Input = input(
     InputId::TensorTypes,
     FormGroup::Formats,
     "inference.tensor_types",
@@ -102,7 +102,7 @@ pub(super) static TENSOR_TYPES: Input = input(
 .advanced()
 .help("Types of single tensors as --tensor-type takes them, the first that matches: ffn_down_exps=q6_K, attn_v=q8_0, token_embd=q8_0. All types of ggml and of ik_llama.cpp.");
 
-pub(super) static GGUF_TENSORS: Input = input(
+pub(super) const GGUF_TENSORS: Input = input(
     InputId::GgufTensors,
     FormGroup::Formats,
     "inference.gguf_tensors",
@@ -114,7 +114,7 @@ pub(super) static GGUF_TENSORS: Input = input(
 .advanced()
 .help("What the header of a GGUF file lists, a line for each name, type and shape with its layers: q4_k 4096x4096 attn_q.weight 0-15+20. Reading a file writes it. It replaces the named mix, and the weights are exact.");
 
-pub(super) static IMATRIX: Input = input(
+pub(super) const IMATRIX: Input = input(
     InputId::Imatrix,
     FormGroup::Formats,
     "inference.imatrix",
@@ -127,7 +127,7 @@ pub(super) static IMATRIX: Input = input(
 .advanced()
 .help("Whether the file was quantised with an importance matrix: some mixes then give fewer bits to values and downs.");
 
-pub(super) static MMPROJ: Input = input(
+pub(super) const MMPROJ: Input = input(
     InputId::Mmproj,
     FormGroup::Formats,
     "inference.mmproj",
@@ -146,7 +146,7 @@ pub(super) static MMPROJ: Input = input(
 .advanced()
 .help("--mmproj: the file with the vision tower, by its type. It lies on the first GPU with a compute buffer of its own. -hf downloads one where there is one.");
 
-pub(super) static LATENT_TENSORS: Input = input(
+pub(super) const LATENT_TENSORS: Input = input(
     InputId::LatentTensors,
     FormGroup::Formats,
     "inference.latent_tensors",
@@ -175,7 +175,7 @@ const CACHE_TYPES: InputKind = InputKind::Choice(&[
     Choice::new("iq4_nl", "iq4_nl", &[], "4.5 bits, not linear."),
 ]);
 
-pub(super) static CACHE_TYPE_K: Input = input(
+pub(super) const CACHE_TYPE_K: Input = input(
     InputId::CacheTypeK,
     FormGroup::Formats,
     "inference.cache_type_k",
@@ -187,7 +187,7 @@ pub(super) static CACHE_TYPE_K: Input = input(
 .fixed("f16")
 .help("-ctk: type of the keys in the cache.");
 
-pub(super) static CACHE_TYPE_V: Input = input(
+pub(super) const CACHE_TYPE_V: Input = input(
     InputId::CacheTypeV,
     FormGroup::Formats,
     "inference.cache_type_v",
@@ -199,7 +199,7 @@ pub(super) static CACHE_TYPE_V: Input = input(
 .fixed("f16")
 .help("-ctv: type of the values in the cache. Less than 16 bits need flash attention.");
 
-pub(super) static CONTEXT_SIZE: Input = setting(
+pub(super) const CONTEXT_SIZE: Input = setting(
     InputId::ContextSize,
     "inference.ctx_size",
     "--ctx-size",
@@ -211,7 +211,7 @@ pub(super) static CONTEXT_SIZE: Input = setting(
 .unit("tokens")
 .help("-c: cells of the cache for all sequences together. It is allocated at the start, used or not.");
 
-pub(super) static LOGICAL_BATCH: Input = setting(
+pub(super) const LOGICAL_BATCH: Input = setting(
     InputId::LogicalBatch,
     "inference.n_batch",
     "--logical-batch",
@@ -224,7 +224,7 @@ pub(super) static LOGICAL_BATCH: Input = setting(
 .advanced()
 .help("-b: tokens that are handed over at once. A physical batch is never larger.");
 
-pub(super) static PHYSICAL_BATCH: Input = setting(
+pub(super) const PHYSICAL_BATCH: Input = setting(
     InputId::PhysicalBatch,
     "inference.n_ubatch",
     "--ubatch-size",
@@ -236,7 +236,7 @@ pub(super) static PHYSICAL_BATCH: Input = setting(
 .unit("tokens")
 .help("-ub: tokens that are computed at once. The compute buffer grows with it: 4 bytes per token and row of the vocabulary alone.");
 
-pub(super) static OUTPUTS_MAX: Input = setting(
+pub(super) const OUTPUTS_MAX: Input = setting(
     InputId::OutputsMax,
     "inference.n_outputs_max",
     "--outputs-max",
@@ -249,7 +249,7 @@ pub(super) static OUTPUTS_MAX: Input = setting(
 .advanced()
 .help("n_outputs_max of newer builds: for so many tokens of a batch there is room for logits, instead of for all of them.");
 
-pub(super) static FLASH_ATTENTION: Input = setting(
+pub(super) const FLASH_ATTENTION: Input = setting(
     InputId::FlashAttention,
     "inference.flash_attn",
     "--flash-attn",
@@ -274,7 +274,7 @@ pub(super) static FLASH_ATTENTION: Input = setting(
 .fixed("auto")
 .help("-fa: without it the scores of every head, token of the batch and cell are in the compute buffer.");
 
-pub(super) static KV_UNIFIED: Input = setting(
+pub(super) const KV_UNIFIED: Input = setting(
     InputId::KvUnified,
     "inference.kv_unified",
     "--kv-unified",
@@ -286,7 +286,7 @@ pub(super) static KV_UNIFIED: Input = setting(
 .advanced()
 .help("-kvu: all sequences share the cells of one cache; else each has its part.");
 
-pub(super) static SWA_FULL: Input = setting(
+pub(super) const SWA_FULL: Input = setting(
     InputId::SwaFull,
     "inference.swa_full",
     "--swa-full",
@@ -298,7 +298,7 @@ pub(super) static SWA_FULL: Input = setting(
 .advanced()
 .help("Layers with a sliding window get as many cells as the others, so that prompts can be reused.");
 
-pub(super) static KV_OFFLOAD: Input = setting(
+pub(super) const KV_OFFLOAD: Input = setting(
     InputId::KvOffload,
     "inference.kv_offload",
     "--kv-offload",
@@ -310,7 +310,7 @@ pub(super) static KV_OFFLOAD: Input = setting(
 .advanced()
 .help("The cache of a layer is where the layer is. Without (-nkvo) all of it is on the host.");
 
-pub(super) static GPU_LAYERS: Input = setting(
+pub(super) const GPU_LAYERS: Input = setting(
     InputId::GpuLayers,
     "inference.n_gpu_layers",
     "--n-gpu-layers",
@@ -321,7 +321,7 @@ pub(super) static GPU_LAYERS: Input = setting(
 .derived("all, the output among them")
 .help("-ngl: how many layers are offloaded, from the last one on; the output counts as one. The rest is computed on the host.");
 
-pub(super) static SPLIT_MODE: Input = setting(
+pub(super) const SPLIT_MODE: Input = setting(
     InputId::SplitMode,
     "inference.split_mode",
     "--split-mode",
@@ -346,7 +346,7 @@ pub(super) static SPLIT_MODE: Input = setting(
 .fixed("layer")
 .help("-sm: how the model is divided among several GPUs.");
 
-pub(super) static TENSOR_SPLIT: Input = setting(
+pub(super) const TENSOR_SPLIT: Input = setting(
     InputId::TensorSplit,
     "inference.tensor_split",
     "--tensor-split",
@@ -357,7 +357,7 @@ pub(super) static TENSOR_SPLIT: Input = setting(
 .advanced()
 .help("-ts: the share of each GPU, separated by commas, as in 3,1. Without it layers are divided by free memory, equally on equal cards.");
 
-pub(super) static CPU_MOE: Input = setting(
+pub(super) const CPU_MOE: Input = setting(
     InputId::CpuMoe,
     "inference.n_cpu_moe",
     "--n-cpu-moe",
@@ -368,7 +368,7 @@ pub(super) static CPU_MOE: Input = setting(
 .fixed("0")
 .help("-ncmoe: the routed experts of so many first layers stay on the host; attention and shared experts are offloaded.");
 
-pub(super) static OVERRIDE_TENSOR: Input = setting(
+pub(super) const OVERRIDE_TENSOR: Input = setting(
     InputId::OverrideTensor,
     "inference.override_tensor",
     "--override-tensor",
@@ -381,7 +381,7 @@ pub(super) static OVERRIDE_TENSOR: Input = setting(
     "-ot: places of single tensors by pattern, the first that matches: exps=CPU, blk\\.(3|4)\\.ffn_.*=CUDA1.",
 );
 
-pub(super) static MMAP: Input = setting(
+pub(super) const MMAP: Input = setting(
     InputId::Mmap,
     "inference.mmap",
     "--mmap",
@@ -393,7 +393,7 @@ pub(super) static MMAP: Input = setting(
 .advanced()
 .help("Weights of the host are pages of the mapped file. Without (--no-mmap) they are allocated.");
 
-pub(super) static LLAMA_FORK: Input = input(
+pub(super) const LLAMA_FORK: Input = input(
     InputId::LlamaFork,
     FormGroup::Server,
     "inference.llama_fork",
@@ -414,7 +414,7 @@ pub(super) static LLAMA_FORK: Input = input(
 .advanced()
 .help("The project, or its fork with types and kernels of its own.");
 
-pub(super) static MLA: Input = setting(
+pub(super) const MLA: Input = setting(
     InputId::Mla,
     "inference.mla",
     "--mla",
@@ -426,7 +426,7 @@ pub(super) static MLA: Input = setting(
 .advanced()
 .help("-mla of ik_llama.cpp: 0 caches keys and values of every head, 1 the latent (twice without flash attention), 2 and 3 the latent, with keys and values of all heads made anew for prompts.");
 
-pub(super) static ATTENTION_SLICE: Input = setting(
+pub(super) const ATTENTION_SLICE: Input = setting(
     InputId::AttentionSlice,
     "inference.attn_max_batch",
     "--attn-max-batch",

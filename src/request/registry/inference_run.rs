@@ -31,7 +31,7 @@ const fn input(
     .serving(TRANSFORMERS)
 }
 
-pub(super) static ATTENTION: Input = input(
+pub(super) const ATTENTION: Input = input(
     InputId::ServerAttention,
     "inference.attention",
     "--inference-attention",
@@ -62,7 +62,7 @@ pub(super) static ATTENTION: Input = input(
 .derived("SDPA where the model has it, else eager")
 .help("How attention is computed. Gemma 2 and gpt-oss only have the eager way by default.");
 
-pub(super) static PADDING: Input = input(
+pub(super) const PADDING: Input = input(
     InputId::Padding,
     "inference.padding",
     "--padding",
@@ -73,7 +73,7 @@ pub(super) static PADDING: Input = input(
 .fixed("false")
 .help("Shorter prompts are padded to the longest, and the fused kernel then needs a mask over all pairs of positions.");
 
-pub(super) static CACHE_IMPLEMENTATION: Input = input(
+pub(super) const CACHE_IMPLEMENTATION: Input = input(
     InputId::CacheImplementation,
     "inference.cache_implementation",
     "--cache-implementation",
@@ -99,7 +99,7 @@ pub(super) static CACHE_IMPLEMENTATION: Input = input(
 .help("How the cache of keys and values is kept between the steps.")
 .cite(CACHES);
 
-pub(super) static PREFILL_CHUNK: Input = input(
+pub(super) const PREFILL_CHUNK: Input = input(
     InputId::PrefillChunk,
     "inference.prefill_chunk_size",
     "--prefill-chunk-size",
@@ -116,7 +116,7 @@ pub(super) static PREFILL_CHUNK: Input = input(
 .help("Tokens of the prompt that are computed at once. Smaller chunks have smaller temporaries.")
 .cite(GENERATION);
 
-pub(super) static ALL_LOGITS: Input = input(
+pub(super) const ALL_LOGITS: Input = input(
     InputId::AllLogits,
     "inference.all_logits",
     "--all-logits",
@@ -129,7 +129,7 @@ pub(super) static ALL_LOGITS: Input = input(
 .help("A plain forward, or an old version, computes logits of every position of the prompt; generate() only those of the last.")
 .cite(GENERATION);
 
-pub(super) static NUM_BEAMS: Input = input(
+pub(super) const NUM_BEAMS: Input = input(
     InputId::NumBeams,
     "inference.num_beams",
     "--num-beams",
@@ -142,7 +142,7 @@ pub(super) static NUM_BEAMS: Input = input(
 .help("Beam search runs so many sequences per request, each with its own cache.")
 .cite(GENERATION);
 
-pub(super) static DO_SAMPLE: Input = input(
+pub(super) const DO_SAMPLE: Input = input(
     InputId::DoSample,
     "inference.do_sample",
     "--do-sample",
@@ -155,7 +155,7 @@ pub(super) static DO_SAMPLE: Input = input(
 .help("Draws the next token instead of taking the likeliest; sorting the scores takes memory with large vocabularies.")
 .cite(GENERATION);
 
-pub(super) static TOP_K: Input = input(
+pub(super) const TOP_K: Input = input(
     InputId::SamplingTopK,
     "inference.top_k",
     "--sampling-top-k",
@@ -171,7 +171,7 @@ pub(super) static TOP_K: Input = input(
 .help("Sampling keeps so many of the likeliest tokens; 0 keeps all.")
 .cite(GENERATION);
 
-pub(super) static TOP_P: Input = input(
+pub(super) const TOP_P: Input = input(
     InputId::SamplingTopP,
     "inference.top_p",
     "--sampling-top-p",
@@ -188,7 +188,7 @@ pub(super) static TOP_P: Input = input(
 .help("Sampling keeps the likeliest tokens up to this probability; below 1 all scores are sorted.")
 .cite(GENERATION);
 
-pub(super) static OUTPUT_SCORES: Input = input(
+pub(super) const OUTPUT_SCORES: Input = input(
     InputId::OutputScores,
     "inference.output_scores",
     "--output-scores",
@@ -201,7 +201,7 @@ pub(super) static OUTPUT_SCORES: Input = input(
 .help("Returns the fp32 scores of every step, which then stay in memory until the end.")
 .cite(GENERATION);
 
-pub(super) static EXPERTS_IMPLEMENTATION: Input = input(
+pub(super) const EXPERTS_IMPLEMENTATION: Input = input(
     InputId::ExpertsImplementation,
     "inference.experts_implementation",
     "--experts-implementation",
@@ -236,7 +236,7 @@ pub(super) static EXPERTS_IMPLEMENTATION: Input = input(
     "huggingface/transformers 5.23.0 integrations/moe.py",
 ));
 
-pub(super) static ASSISTANT_MODEL: Input = input(
+pub(super) const ASSISTANT_MODEL: Input = input(
     InputId::AssistantModel,
     "inference.assistant_model",
     "--assistant-model",
@@ -248,7 +248,7 @@ pub(super) static ASSISTANT_MODEL: Input = input(
 .help("A smaller model of the catalogue that drafts tokens (assisted decoding). Its weights and its own cache come on top.")
 .cite(GENERATION);
 
-pub(super) static NUM_ASSISTANT_TOKENS: Input = input(
+pub(super) const NUM_ASSISTANT_TOKENS: Input = input(
     InputId::AssistantTokens,
     "inference.num_assistant_tokens",
     "--num-assistant-tokens",

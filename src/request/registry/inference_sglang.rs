@@ -42,7 +42,7 @@ const SHARE: InputKind = InputKind::Number {
     positive: true,
 };
 
-pub(super) static CHUNK_SIZE: Input = setting(
+pub(super) const CHUNK_SIZE: Input = setting(
     InputId::ChunkSize,
     "inference.chunk_size",
     "--chunked-prefill-size",
@@ -58,7 +58,7 @@ pub(super) static CHUNK_SIZE: Input = setting(
 .unit("tokens")
 .help("Tokens of a prompt that are computed at once. Activations grow with it, and so does what the engine leaves outside its pools.");
 
-pub(super) static MAX_RUNNING_REQUESTS: Input = setting(
+pub(super) const MAX_RUNNING_REQUESTS: Input = setting(
     InputId::MaxRunningRequests,
     "inference.max_running_requests",
     "--max-running-requests",
@@ -72,7 +72,7 @@ pub(super) static MAX_RUNNING_REQUESTS: Input = setting(
 .derived("512 times the tokens of the pool over the longest context, between 2048 and 4096")
 .help("Bounds the batch and the request table, which has four bytes for each position of each request.");
 
-pub(super) static MAX_PREFILL_TOKENS: Input = setting(
+pub(super) const MAX_PREFILL_TOKENS: Input = setting(
     InputId::MaxPrefillTokens,
     "inference.max_prefill_tokens",
     "--max-prefill-tokens",
@@ -85,7 +85,7 @@ pub(super) static MAX_PREFILL_TOKENS: Input = setting(
 .advanced()
 .help("Tokens of one prefill batch where prompts are not divided into chunks.");
 
-pub(super) static DISABLE_RADIX_CACHE: Input = setting(
+pub(super) const DISABLE_RADIX_CACHE: Input = setting(
     InputId::DisableRadixCache,
     "inference.disable_radix_cache",
     "--disable-radix-cache",
@@ -96,7 +96,7 @@ pub(super) static DISABLE_RADIX_CACHE: Input = setting(
 .fixed("false")
 .help("Without RadixAttention every sequence holds its own copy of a shared prefix. It changes how many tokens are held, never the bytes of a token.");
 
-pub(super) static ATTENTION_BACKEND: Input = setting(
+pub(super) const ATTENTION_BACKEND: Input = setting(
     InputId::AttentionBackend,
     "inference.attention_backend",
     "--attention-backend",
@@ -115,7 +115,7 @@ pub(super) static ATTENTION_BACKEND: Input = setting(
 .derived("by version and GPU: FlashInfer; FlashAttention 3 on Hopper and TRT-LLM kernels on Blackwell from 0.5.3 on; AITER on AMD")
 .help("The kernels of attention. They differ in the workspace that they take after the pools are made, and in the size of a page.");
 
-pub(super) static CUDA_GRAPH_MAX_BS: Input = setting(
+pub(super) const CUDA_GRAPH_MAX_BS: Input = setting(
     InputId::CudaGraphMaxBatch,
     "inference.cuda_graph_max_bs",
     "--cuda-graph-max-bs",
@@ -127,7 +127,7 @@ pub(super) static CUDA_GRAPH_MAX_BS: Input = setting(
 .advanced()
 .help("Decoding is captured for batches up to this one. The default share of the card leaves 2 MiB for each of them.");
 
-pub(super) static PIECEWISE_CUDA_GRAPH: Input = setting(
+pub(super) const PIECEWISE_CUDA_GRAPH: Input = setting(
     InputId::PiecewiseCudaGraph,
     "inference.enable_piecewise_cuda_graph",
     "--enable-piecewise-cuda-graph",
@@ -139,7 +139,7 @@ pub(super) static PIECEWISE_CUDA_GRAPH: Input = setting(
 .advanced()
 .help("Captures prefills of many lengths in pieces: 2.3 GiB for 74 lengths.");
 
-pub(super) static MAX_POOL_TOKENS: Input = setting(
+pub(super) const MAX_POOL_TOKENS: Input = setting(
     InputId::MaxPoolTokens,
     "inference.max_pool_tokens",
     "--max-pool-tokens",
@@ -153,7 +153,7 @@ pub(super) static MAX_POOL_TOKENS: Input = setting(
 .serving(&[ServerId::Sglang, ServerId::TensorRtLlm])
 .help("max_total_tokens of SGLang, max_tokens of TensorRT-LLM's cache: bounds the pool.");
 
-pub(super) static SWA_FULL_TOKENS_RATIO: Input = setting(
+pub(super) const SWA_FULL_TOKENS_RATIO: Input = setting(
     InputId::WindowTokensRatio,
     "inference.swa_full_tokens_ratio",
     "--swa-full-tokens-ratio",
@@ -169,7 +169,7 @@ pub(super) static SWA_FULL_TOKENS_RATIO: Input = setting(
 .advanced()
 .help("Tokens in the pool of layers with a window over those of the other layers. It is a fixed share, not the window times the sequences.");
 
-pub(super) static DISABLE_HYBRID_SWA_MEMORY: Input = setting(
+pub(super) const DISABLE_HYBRID_SWA_MEMORY: Input = setting(
     InputId::DisableWindowPool,
     "inference.disable_hybrid_swa_memory",
     "--disable-hybrid-swa-memory",
@@ -181,7 +181,7 @@ pub(super) static DISABLE_HYBRID_SWA_MEMORY: Input = setting(
 .advanced()
 .help("Stores layers with a window at full length like all others.");
 
-pub(super) static MAMBA_FULL_MEMORY_RATIO: Input = setting(
+pub(super) const MAMBA_FULL_MEMORY_RATIO: Input = setting(
     InputId::StateMemoryRatio,
     "inference.mamba_full_memory_ratio",
     "--mamba-full-memory-ratio",
@@ -193,7 +193,7 @@ pub(super) static MAMBA_FULL_MEMORY_RATIO: Input = setting(
 .advanced()
 .help("How much memory states get for each byte of keys and values, in models with linear attention or state-space layers.");
 
-pub(super) static MAX_MAMBA_CACHE_SIZE: Input = setting(
+pub(super) const MAX_MAMBA_CACHE_SIZE: Input = setting(
     InputId::StateSlots,
     "inference.max_mamba_cache_size",
     "--max-mamba-cache-size",
@@ -208,7 +208,7 @@ pub(super) static MAX_MAMBA_CACHE_SIZE: Input = setting(
 .advanced()
 .help("States that are held. With a tree of prefixes each running request needs three.");
 
-pub(super) static ENABLE_DP_ATTENTION: Input = setting(
+pub(super) const ENABLE_DP_ATTENTION: Input = setting(
     InputId::DpAttention,
     "inference.enable_dp_attention",
     "--enable-dp-attention",
@@ -220,7 +220,7 @@ pub(super) static ENABLE_DP_ATTENTION: Input = setting(
 .advanced()
 .help("Divides the tensor parallel ranks into as many copies of attention as data parallel says; feed-forwards stay divided among all. A latent cache is then not held by every rank for every sequence.");
 
-pub(super) static SPECULATIVE_ALGO: Input = setting(
+pub(super) const SPECULATIVE_ALGO: Input = setting(
     InputId::SpeculativeAlgorithm,
     "inference.speculative_algo",
     "--speculative-algorithm",
@@ -239,7 +239,7 @@ pub(super) static SPECULATIVE_ALGO: Input = setting(
 .advanced()
 .help("Who drafts. A drafter has weights and a pool of as many tokens as the model's, outside the share of weights and pools.");
 
-pub(super) static MULTI_LORA_ENABLED: Input = setting(
+pub(super) const MULTI_LORA_ENABLED: Input = setting(
     InputId::MultiLora,
     "inference.multi_lora_enabled",
     "--multi-lora-enabled",
@@ -251,7 +251,7 @@ pub(super) static MULTI_LORA_ENABLED: Input = setting(
 .advanced()
 .help("Keeps slots for adapters beside every matrix (enable_lora): eight unless their number is given.");
 
-pub(super) static DISABLE_CUSTOM_ALL_REDUCE: Input = setting(
+pub(super) const DISABLE_CUSTOM_ALL_REDUCE: Input = setting(
     InputId::DisableCustomAllReduce,
     "inference.disable_custom_all_reduce",
     "--disable-custom-all-reduce",
@@ -263,7 +263,7 @@ pub(super) static DISABLE_CUSTOM_ALL_REDUCE: Input = setting(
 .advanced()
 .help("Leaves out the buffers of the custom all-reduce, 24 MiB on each of two to eight ranks.");
 
-pub(super) static ENABLE_P2P: Input = setting(
+pub(super) const ENABLE_P2P: Input = setting(
     InputId::EnableP2p,
     "inference.enable_p2p",
     "--enable-p2p-check",
@@ -276,7 +276,7 @@ pub(super) static ENABLE_P2P: Input = setting(
 .exports_only()
 .help("Checks at the start whether GPUs reach each other. It takes no memory.");
 
-pub(super) static ENABLE_TORCH_COMPILE: Input = setting(
+pub(super) const ENABLE_TORCH_COMPILE: Input = setting(
     InputId::ServerCompile,
     "inference.enable_torch_compile",
     "--enable-torch-compile",
@@ -289,7 +289,7 @@ pub(super) static ENABLE_TORCH_COMPILE: Input = setting(
 .exports_only()
 .help("Compiles the model for small batches. No effect on memory is published.");
 
-pub(super) static RADIX_CACHE_MAX_SEQ_LEN: Input = setting(
+pub(super) const RADIX_CACHE_MAX_SEQ_LEN: Input = setting(
     InputId::RadixCacheLength,
     "inference.radix_cache_max_seq_len",
     "--radix-cache-max-seq-len",

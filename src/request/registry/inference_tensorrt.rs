@@ -34,7 +34,7 @@ const TOKENS: InputKind = InputKind::Integer {
     max: 1_073_741_824,
 };
 
-pub(super) static BACKEND: Input = setting(
+pub(super) const BACKEND: Input = setting(
     InputId::TrtBackend,
     "inference.trt_backend",
     "--trt-backend",
@@ -48,7 +48,7 @@ pub(super) static BACKEND: Input = setting(
 .derived("PyTorch from 1.0 on")
 .help("A built engine reserves the memory of its largest shapes and buffers per request; the PyTorch backend measures a pass of the most tokens.");
 
-pub(super) static MAX_BATCH_SIZE: Input = setting(
+pub(super) const MAX_BATCH_SIZE: Input = setting(
     InputId::TrtMaxBatchSize,
     "inference.trt_max_batch_size",
     "--trt-max-batch-size",
@@ -59,7 +59,7 @@ pub(super) static MAX_BATCH_SIZE: Input = setting(
 .derived("by version: 2048 from 0.12 on")
 .help("Requests at once. Buffers of decoder and runtime have a row of the vocabulary for each: the default can cost more than the weights of a small model.");
 
-pub(super) static MAX_INPUT_LEN: Input = setting(
+pub(super) const MAX_INPUT_LEN: Input = setting(
     InputId::TrtMaxInputLen,
     "inference.trt_max_input_len",
     "--trt-max-input-len",
@@ -71,7 +71,7 @@ pub(super) static MAX_INPUT_LEN: Input = setting(
 .unit("tokens")
 .help("Longest prompt of a build. Where prompts are padded, or no number of tokens bounds a pass, memory is reserved for a batch of such prompts.");
 
-pub(super) static MAX_SEQ_LEN: Input = setting(
+pub(super) const MAX_SEQ_LEN: Input = setting(
     InputId::TrtMaxSeqLen,
     "inference.trt_max_seq_len",
     "--trt-max-seq-len",
@@ -83,7 +83,7 @@ pub(super) static MAX_SEQ_LEN: Input = setting(
 .unit("tokens")
 .help("Prompt and answer together. Tables of the runtime have a place for each position of each request.");
 
-pub(super) static MAX_BEAM_WIDTH: Input = setting(
+pub(super) const MAX_BEAM_WIDTH: Input = setting(
     InputId::TrtMaxBeamWidth,
     "inference.trt_max_beam_width",
     "--trt-max-beam-width",
@@ -94,7 +94,7 @@ pub(super) static MAX_BEAM_WIDTH: Input = setting(
 .fixed("1")
 .help("Beams of a search. They multiply buffers and the tokens of answers; prompts are shared.");
 
-pub(super) static MAX_NUM_TOKENS: Input = setting(
+pub(super) const MAX_NUM_TOKENS: Input = setting(
     InputId::TrtMaxNumTokens,
     "inference.trt_max_num_tokens",
     "--trt-max-num-tokens",
@@ -106,7 +106,7 @@ pub(super) static MAX_NUM_TOKENS: Input = setting(
 .unit("tokens")
 .help("Tokens of one pass of packed prompts. The memory of activations grows with it.");
 
-pub(super) static REMOVE_INPUT_PADDING: Input = setting(
+pub(super) const REMOVE_INPUT_PADDING: Input = setting(
     InputId::TrtRemovePadding,
     "inference.trt_remove_input_padding",
     "--trt-remove-input-padding",

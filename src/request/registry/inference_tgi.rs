@@ -38,7 +38,7 @@ const TOKENS: InputKind = InputKind::Integer {
     max: 1_073_741_824,
 };
 
-pub(super) static MAX_TOTAL_TOKENS: Input = setting(
+pub(super) const MAX_TOTAL_TOKENS: Input = setting(
     InputId::TgiMaxTotalTokens,
     "inference.max_total_tokens",
     "--max-total-tokens",
@@ -53,7 +53,7 @@ pub(super) static MAX_TOTAL_TOKENS: Input = setting(
 .unit("tokens")
 .help("Prompt and answer of one request. Where no tokens per sequence are given, sequences of this length are asked for.");
 
-pub(super) static MAX_INPUT_TOKENS: Input = setting(
+pub(super) const MAX_INPUT_TOKENS: Input = setting(
     InputId::TgiMaxInputTokens,
     "inference.max_input_tokens",
     "--max-input-tokens",
@@ -65,7 +65,7 @@ pub(super) static MAX_INPUT_TOKENS: Input = setting(
 .unit("tokens")
 .help("Longest prompt; it must be shorter than the longest request. From 2.0 to 2.4 a warm-up prefill has 50 tokens more than it.");
 
-pub(super) static MAX_BATCH_PREFILL_TOKENS: Input = setting(
+pub(super) const MAX_BATCH_PREFILL_TOKENS: Input = setting(
     InputId::TgiPrefillTokens,
     "inference.max_batch_prefill_tokens",
     "--max-batch-prefill-tokens",
@@ -77,7 +77,7 @@ pub(super) static MAX_BATCH_PREFILL_TOKENS: Input = setting(
 .unit("tokens")
 .help("Tokens of the warm-up's prefill. What its peak takes is never given to the cache.");
 
-pub(super) static MAX_BATCH_TOTAL_TOKENS: Input = setting(
+pub(super) const MAX_BATCH_TOTAL_TOKENS: Input = setting(
     InputId::TgiBatchTotalTokens,
     "inference.max_batch_total_tokens",
     "--max-batch-total-tokens",
@@ -89,7 +89,7 @@ pub(super) static MAX_BATCH_TOTAL_TOKENS: Input = setting(
 .unit("tokens")
 .help("Tokens of all running requests. Up to 0.9.2 so many are allocated without a look at the memory.");
 
-pub(super) static WIGGLE_ROOM: Input = setting(
+pub(super) const WIGGLE_ROOM: Input = setting(
     InputId::TgiWiggleRoom,
     "inference.tgi_wiggle_room",
     "--tgi-wiggle-room",
@@ -105,7 +105,7 @@ pub(super) static WIGGLE_ROOM: Input = setting(
 .advanced()
 .help("What is taken of the free memory (up to 2.4) or of the card (from 3.0 on): the rest is a margin.");
 
-pub(super) static ATTENTION: Input = setting(
+pub(super) const ATTENTION: Input = setting(
     InputId::TgiAttention,
     "inference.tgi_attention",
     "--tgi-attention",
@@ -131,7 +131,7 @@ pub(super) static ATTENTION: Input = setting(
 .advanced()
 .help("They decide the tokens of a block and whether prefixes are shared.");
 
-pub(super) static QUANTIZE: Input = input(
+pub(super) const QUANTIZE: Input = input(
     InputId::TgiQuantize,
     FormGroup::Formats,
     "inference.tgi_quantize",
@@ -157,7 +157,7 @@ pub(super) static QUANTIZE: Input = input(
     "TGI's own argument. It says the same as the weight format, which comes before it where both are given.",
 );
 
-pub(super) static DTYPE: Input = input(
+pub(super) const DTYPE: Input = input(
     InputId::TgiDtype,
     FormGroup::Formats,
     "inference.tgi_dtype",
@@ -180,7 +180,7 @@ pub(super) static DTYPE: Input = input(
     "TGI's own argument. It says the same as the compute type, which comes before it where both are given.",
 );
 
-pub(super) static SHARDED: Input = input(
+pub(super) const SHARDED: Input = input(
     InputId::TgiSharded,
     FormGroup::Sharding,
     "inference.sharded",
@@ -193,7 +193,7 @@ pub(super) static SHARDED: Input = input(
 .advanced()
 .help("Whether the model is divided among GPUs. It must agree with the number of shards.");
 
-pub(super) static NUM_SHARD: Input = input(
+pub(super) const NUM_SHARD: Input = input(
     InputId::TgiShards,
     FormGroup::Sharding,
     "inference.num_shard",

@@ -45,7 +45,7 @@ const TOKENS: InputKind = InputKind::Integer {
     max: 1_073_741_824,
 };
 
-pub(super) static REQUESTS_PER_SECOND: Input = traffic(
+pub(super) const REQUESTS_PER_SECOND: Input = traffic(
     InputId::RequestsPerSecond,
     "inference.requests_per_second",
     "--requests-per-second",
@@ -55,7 +55,7 @@ pub(super) static REQUESTS_PER_SECOND: Input = traffic(
 )
 .help("Traffic to serve. It gives the copies and GPUs that a roofline needs.");
 
-pub(super) static CONCURRENT_USERS: Input = traffic(
+pub(super) const CONCURRENT_USERS: Input = traffic(
     InputId::ConcurrentUsers,
     "inference.concurrent_users",
     "--concurrent-users",
@@ -68,7 +68,7 @@ pub(super) static CONCURRENT_USERS: Input = traffic(
 )
 .help("Requests that are answered at once. Beside requests per second the larger need counts.");
 
-pub(super) static P95_PROMPT_TOKENS: Input = traffic(
+pub(super) const P95_PROMPT_TOKENS: Input = traffic(
     InputId::P95PromptTokens,
     "inference.p95_prompt_tokens",
     "--p95-prompt-tokens",
@@ -82,7 +82,7 @@ pub(super) static P95_PROMPT_TOKENS: Input = traffic(
     "95 of 100 prompts are no longer. Sequences at once and the time to the first token are judged with it.",
 );
 
-pub(super) static P95_NEW_TOKENS: Input = traffic(
+pub(super) const P95_NEW_TOKENS: Input = traffic(
     InputId::P95NewTokens,
     "inference.p95_new_tokens",
     "--p95-new-tokens",
@@ -94,7 +94,7 @@ pub(super) static P95_NEW_TOKENS: Input = traffic(
 .unit("tokens")
 .help("95 of 100 answers are no longer. Sequences at once are judged with it.");
 
-pub(super) static MAX_TTFT: Input = traffic(
+pub(super) const MAX_TTFT: Input = traffic(
     InputId::MaxTtft,
     "inference.max_ttft_ms",
     "--max-ttft-ms",
@@ -105,7 +105,7 @@ pub(super) static MAX_TTFT: Input = traffic(
 .unit("ms")
 .help("A prompt of the p95 length that waits for nobody must be read within it.");
 
-pub(super) static MAX_TPOT: Input = traffic(
+pub(super) const MAX_TPOT: Input = traffic(
     InputId::MaxTpot,
     "inference.max_tpot_ms",
     "--max-tpot-ms",
@@ -116,7 +116,7 @@ pub(super) static MAX_TPOT: Input = traffic(
 .unit("ms")
 .help("Limits how many sequences a copy serves at once.");
 
-pub(super) static BANDWIDTH_EFFICIENCY: Input = traffic(
+pub(super) const BANDWIDTH_EFFICIENCY: Input = traffic(
     InputId::BandwidthEfficiency,
     "inference.bandwidth_efficiency",
     "--bandwidth-efficiency",

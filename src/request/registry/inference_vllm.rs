@@ -53,7 +53,7 @@ const COUNT: InputKind = InputKind::Integer {
     max: 1_073_741_824,
 };
 
-pub(super) static ENTRY_POINT: Input = setting(
+pub(super) const ENTRY_POINT: Input = setting(
     InputId::EntryPoint,
     "inference.entry_point",
     "--entry-point",
@@ -73,7 +73,7 @@ pub(super) static ENTRY_POINT: Input = setting(
 .advanced()
 .help("The class LLM has larger defaults for the tokens of one pass.");
 
-pub(super) static GENERATION: Input = setting(
+pub(super) const GENERATION: Input = setting(
     InputId::VllmGeneration,
     "inference.engine_generation",
     "--engine-generation",
@@ -99,7 +99,7 @@ pub(super) static GENERATION: Input = setting(
 .advanced()
 .help("VLLM_USE_V1: versions 0.7 to 0.10 have both engines. VLLM_USE_V2_MODEL_RUNNER: from 0.33 on V1 has two model runners.");
 
-pub(super) static MAX_MODEL_LEN: Input = setting(
+pub(super) const MAX_MODEL_LEN: Input = setting(
     InputId::MaxModelLen,
     "inference.max_model_len",
     "--max-model-len",
@@ -115,7 +115,7 @@ pub(super) static MAX_MODEL_LEN: Input = setting(
     "max_model_len: the engine refuses to start where one sequence of this length does not fit in its cache.",
 );
 
-pub(super) static MAX_NUM_BATCHED_TOKENS: Input = setting(
+pub(super) const MAX_NUM_BATCHED_TOKENS: Input = setting(
     InputId::MaxBatchedTokens,
     "inference.max_num_batched_tokens",
     "--max-num-batched-tokens",
@@ -127,7 +127,7 @@ pub(super) static MAX_NUM_BATCHED_TOKENS: Input = setting(
 .unit("tokens")
 .help("Tokens of one forward pass. The activation peak grows with it, and the cache shrinks by as much.");
 
-pub(super) static MAX_NUM_SEQS: Input = setting(
+pub(super) const MAX_NUM_SEQS: Input = setting(
     InputId::MaxSequences,
     "inference.max_num_seqs",
     "--max-num-seqs",
@@ -138,7 +138,7 @@ pub(super) static MAX_NUM_SEQS: Input = setting(
 .derived("by version and size of the GPU")
 .help("Sequences in one step. The sampler holds one row of logits for each, which is most of the activation peak of a small model.");
 
-pub(super) static BLOCK_SIZE: Input = setting(
+pub(super) const BLOCK_SIZE: Input = setting(
     InputId::BlockSize,
     "inference.block_size",
     "--block-size",
@@ -152,7 +152,7 @@ pub(super) static BLOCK_SIZE: Input = setting(
 .serving(POOLED)
 .help("Tokens of a block of the cache: each sequence rounds up to whole blocks.");
 
-pub(super) static ENABLE_PREFIX_CACHING: Input = setting(
+pub(super) const ENABLE_PREFIX_CACHING: Input = setting(
     InputId::PrefixCaching,
     "inference.enable_prefix_caching",
     "--enable-prefix-caching",
@@ -164,7 +164,7 @@ pub(super) static ENABLE_PREFIX_CACHING: Input = setting(
 .serving(&[ServerId::Vllm, ServerId::TensorRtLlm])
 .help("Blocks of a shared prefix are held once. With recurrent states each sequence holds one state more in vLLM; else it takes no memory of its own.");
 
-pub(super) static ENFORCE_EAGER: Input = setting(
+pub(super) const ENFORCE_EAGER: Input = setting(
     InputId::EnforceEager,
     "inference.enforce_eager",
     "--enforce-eager",
@@ -176,7 +176,7 @@ pub(super) static ENFORCE_EAGER: Input = setting(
 .serving(POOLED)
 .help("Captures no graphs: saves their memory and slows decoding.");
 
-pub(super) static ENABLE_CHUNKED_PREFILL: Input = setting(
+pub(super) const ENABLE_CHUNKED_PREFILL: Input = setting(
     InputId::ChunkedPrefill,
     "inference.enable_chunked_prefill",
     "--enable-chunked-prefill",
@@ -188,7 +188,7 @@ pub(super) static ENABLE_CHUNKED_PREFILL: Input = setting(
 .advanced()
 .help("Divides long prompts among passes. Without it a pass must take the longest context at once.");
 
-pub(super) static SAMPLER: Input = setting(
+pub(super) const SAMPLER: Input = setting(
     InputId::SamplerKernel,
     "inference.sampler",
     "--sampler",
@@ -214,7 +214,7 @@ pub(super) static SAMPLER: Input = setting(
 .advanced()
 .help("The kernel that filters and samples: it decides a factor of almost three in the activation peak.");
 
-pub(super) static KV_CACHE_MEMORY_GB: Input = setting(
+pub(super) const KV_CACHE_MEMORY_GB: Input = setting(
     InputId::CacheMemory,
     "inference.kv_cache_memory_gb",
     "--kv-cache-memory-gb",
@@ -231,7 +231,7 @@ pub(super) static KV_CACHE_MEMORY_GB: Input = setting(
 .advanced()
 .help("kv_cache_memory_bytes: fixes the cache and switches the accounting off.");
 
-pub(super) static SWAP_SPACE_GB: Input = setting(
+pub(super) const SWAP_SPACE_GB: Input = setting(
     InputId::SwapSpace,
     "inference.swap_space_gb",
     "--swap-space-gb",
@@ -249,7 +249,7 @@ pub(super) static SWAP_SPACE_GB: Input = setting(
 .exports_only()
 .help("Host memory for preempted sequences of V0. It takes nothing of the GPU.");
 
-pub(super) static DATA_PARALLEL_SIZE: Input = input(
+pub(super) const DATA_PARALLEL_SIZE: Input = input(
     InputId::ServerDataParallel,
     FormGroup::Sharding,
     "inference.data_parallel_size",
@@ -265,7 +265,7 @@ pub(super) static DATA_PARALLEL_SIZE: Input = input(
     "Whole engines with caches of their own; with expert parallelism they share the experts of each layer.",
 );
 
-pub(super) static ENABLE_EXPERT_PARALLEL: Input = input(
+pub(super) const ENABLE_EXPERT_PARALLEL: Input = input(
     InputId::ServerExpertParallel,
     FormGroup::Sharding,
     "inference.enable_expert_parallel",
@@ -279,7 +279,7 @@ pub(super) static ENABLE_EXPERT_PARALLEL: Input = input(
 .serving(THREE)
 .help("Each rank of the tensor and data groups holds whole experts instead of a slice of each.");
 
-pub(super) static DECODE_CONTEXT_PARALLEL_SIZE: Input = input(
+pub(super) const DECODE_CONTEXT_PARALLEL_SIZE: Input = input(
     InputId::DecodeContextParallel,
     FormGroup::Sharding,
     "inference.decode_context_parallel_size",
@@ -292,7 +292,7 @@ pub(super) static DECODE_CONTEXT_PARALLEL_SIZE: Input = input(
 .advanced()
 .help("Ranks of a tensor group among which the tokens of the cache are divided. Must divide the tensor parallel size.");
 
-pub(super) static MAX_LORAS: Input = setting(
+pub(super) const MAX_LORAS: Input = setting(
     InputId::MaxLoras,
     "inference.max_loras",
     "--max-loras",
@@ -305,7 +305,7 @@ pub(super) static MAX_LORAS: Input = setting(
 .serving(BOTH)
 .help("Adapters in one batch. Each slot is allocated beside every matrix, used or not.");
 
-pub(super) static MAX_LORA_RANK: Input = setting(
+pub(super) const MAX_LORA_RANK: Input = setting(
     InputId::MaxLoraRank,
     "inference.max_lora_rank",
     "--max-lora-rank",
@@ -318,7 +318,7 @@ pub(super) static MAX_LORA_RANK: Input = setting(
 .serving(BOTH)
 .help("Rank for which the slots are allocated.");
 
-pub(super) static NUM_SPECULATIVE_TOKENS: Input = setting(
+pub(super) const NUM_SPECULATIVE_TOKENS: Input = setting(
     InputId::SpeculativeTokens,
     "inference.num_speculative_tokens",
     "--num-speculative-tokens",
@@ -331,7 +331,7 @@ pub(super) static NUM_SPECULATIVE_TOKENS: Input = setting(
 .serving(DRAFTED)
 .help("Tokens that are drafted: by the draft model, or by the model's own next-token layers (method mtp). Weights and cache of what drafts come on top, and states are kept for each draft.");
 
-pub(super) static DRAFT_MODEL: Input = setting(
+pub(super) const DRAFT_MODEL: Input = setting(
     InputId::DraftModel,
     "inference.draft_model",
     "--draft-model",
@@ -343,7 +343,7 @@ pub(super) static DRAFT_MODEL: Input = setting(
 .serving(DRAFTED)
 .help("A smaller model of the catalogue that drafts (speculative decoding). Its weights are loaded beside the model's, and its layers have a part of every block of the cache; in llama.cpp (-md) a context of its own, with as many cells in 16 bits and a compute buffer. In vLLM and SGLang also a head on the model's hidden states: eagle, eagle3 or dflash, with layers and width of its feed-forward where they differ, as in dflash:5x12288.");
 
-pub(super) static MAMBA_SSM_CACHE_DTYPE: Input = setting(
+pub(super) const MAMBA_SSM_CACHE_DTYPE: Input = setting(
     InputId::StateDtype,
     "inference.mamba_ssm_cache_dtype",
     "--mamba-ssm-cache-dtype",
@@ -359,7 +359,7 @@ pub(super) static MAMBA_SSM_CACHE_DTYPE: Input = setting(
 .serving(BOTH)
 .help("Type of the recurrent state of linear attention and state-space layers.");
 
-pub(super) static VLLM_QUANTIZATION: Input = input(
+pub(super) const VLLM_QUANTIZATION: Input = input(
     InputId::VllmQuantization,
     FormGroup::Formats,
     "inference.vllm_quantization",
@@ -386,7 +386,7 @@ pub(super) static VLLM_QUANTIZATION: Input = input(
     "vLLM's own argument. It says the same as the weight format, which comes before it where both are given.",
 );
 
-pub(super) static OTHER_ENGINES: Input = input(
+pub(super) const OTHER_ENGINES: Input = input(
     InputId::OtherEngines,
     FormGroup::Sharding,
     "inference.other_engines",

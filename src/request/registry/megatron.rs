@@ -46,7 +46,7 @@ const fn layers(
     input(id, key, flag, url, label, kind).unit("layers")
 }
 
-pub(super) static PIPELINE_SCHEDULE: Input = input(
+pub(super) const PIPELINE_SCHEDULE: Input = input(
     InputId::PipelineSchedule,
     "engine.pipeline_schedule",
     "--pipeline-schedule",
@@ -99,7 +99,7 @@ pub(super) static PIPELINE_SCHEDULE: Input = input(
     "NVIDIA/Megatron-LM core/pipeline_parallel/schedules.py; torch 2.15 distributed/pipelining/schedules.py; deepseek-ai/DualPipe",
 ));
 
-pub(super) static MICROBATCH_GROUP: Input = input(
+pub(super) const MICROBATCH_GROUP: Input = input(
     InputId::MicrobatchGroup,
     "engine.microbatch_group_size",
     "--microbatch-group-size",
@@ -113,7 +113,7 @@ pub(super) static MICROBATCH_GROUP: Input = input(
 .derived("the pipeline parallel size")
 .help("With virtual stages: micro-batches that pass a chunk before the next chunk has its turn (microbatch_group_size_per_virtual_pipeline_stage). More keeps more in flight.");
 
-pub(super) static FIRST_STAGE_LAYERS: Input = layers(
+pub(super) const FIRST_STAGE_LAYERS: Input = layers(
     InputId::FirstStageLayers,
     "engine.first_pipeline_layers",
     "--first-pipeline-layers",
@@ -123,7 +123,7 @@ pub(super) static FIRST_STAGE_LAYERS: Input = layers(
 .derived("as many as every other stage")
 .help("Layers of the first pipeline rank, where it has not as many as the others (decoder-first-pipeline-num-layers).");
 
-pub(super) static LAST_STAGE_LAYERS: Input = layers(
+pub(super) const LAST_STAGE_LAYERS: Input = layers(
     InputId::LastStageLayers,
     "engine.last_pipeline_layers",
     "--last-pipeline-layers",
@@ -133,7 +133,7 @@ pub(super) static LAST_STAGE_LAYERS: Input = layers(
 .derived("as many as every other stage")
 .help("Layers of the last pipeline rank, where it has not as many as the others (decoder-last-pipeline-num-layers).");
 
-pub(super) static COUNT_EMBEDDING: Input = input(
+pub(super) const COUNT_EMBEDDING: Input = input(
     InputId::CountEmbedding,
     "engine.account_for_embedding",
     "--account-for-embedding",
@@ -145,7 +145,7 @@ pub(super) static COUNT_EMBEDDING: Input = input(
 .only(BOTH)
 .help("The first stage has one layer less, in whose place the embedding counts (account-for-embedding-in-pipeline-split).");
 
-pub(super) static COUNT_LOSS: Input = input(
+pub(super) const COUNT_LOSS: Input = input(
     InputId::CountLoss,
     "engine.account_for_loss",
     "--account-for-loss",
@@ -157,7 +157,7 @@ pub(super) static COUNT_LOSS: Input = input(
 .only(BOTH)
 .help("The last stage has one layer less, in whose place head and loss count (account-for-loss-in-pipeline-split).");
 
-pub(super) static RECOMPUTE_METHOD: Input = input(
+pub(super) const RECOMPUTE_METHOD: Input = input(
     InputId::RecomputeMethod,
     "engine.recompute_method",
     "--recompute-method",
@@ -182,7 +182,7 @@ pub(super) static RECOMPUTE_METHOD: Input = input(
 .only(BOTH)
 .help("Which layers full recomputation computes again.");
 
-pub(super) static RECOMPUTE_LAYERS: Input = layers(
+pub(super) const RECOMPUTE_LAYERS: Input = layers(
     InputId::RecomputeLayers,
     "engine.recompute_num_layers",
     "--recompute-num-layers",
@@ -193,7 +193,7 @@ pub(super) static RECOMPUTE_LAYERS: Input = layers(
 .only(BOTH)
 .help("With the uniform method the layers of a group, all of which are alive in its backward; with the block method the layers of a chunk that are computed again.");
 
-pub(super) static RECOMPUTE_MODULES: Input = input(
+pub(super) const RECOMPUTE_MODULES: Input = input(
     InputId::RecomputeModules,
     "engine.recompute_modules",
     "--recompute-modules",
@@ -204,7 +204,7 @@ pub(super) static RECOMPUTE_MODULES: Input = input(
 .derived("core_attn, with selective recomputation")
 .help("Words among core_attn, layernorm, mlp, moe, moe_act, shared_experts, mla_up_proj: what selective recomputation computes again in every layer.");
 
-pub(super) static CROSS_ENTROPY_FUSION: Input = input(
+pub(super) const CROSS_ENTROPY_FUSION: Input = input(
     InputId::CrossEntropyFusion,
     "engine.cross_entropy_fusion",
     "--cross-entropy-fusion",
@@ -215,7 +215,7 @@ pub(super) static CROSS_ENTROPY_FUSION: Input = input(
 .fixed("false")
 .help("The native fusion of the loss over the divided vocabulary (cross-entropy-loss-fusion). It is faster, and holds one more fp32 copy of the logits.");
 
-pub(super) static SOFTMAX_FUSION: Input = input(
+pub(super) const SOFTMAX_FUSION: Input = input(
     InputId::SoftmaxFusion,
     "engine.masked_softmax_fusion",
     "--masked-softmax-fusion",
@@ -227,7 +227,7 @@ pub(super) static SOFTMAX_FUSION: Input = input(
 .only(BOTH)
 .help("Unfused attention scales, masks and normalises in one kernel. Without it (no-masked-softmax-fusion, with softmax in fp32) the probabilities are kept in fp32 as well.");
 
-pub(super) static WGRAD_DEFERRAL: Input = input(
+pub(super) const WGRAD_DEFERRAL: Input = input(
     InputId::WgradDeferral,
     "engine.wgrad_deferral_limit",
     "--wgrad-deferral-limit",
@@ -241,7 +241,7 @@ pub(super) static WGRAD_DEFERRAL: Input = input(
 .fixed("0")
 .help("With defer-embedding-wgrad-compute the last stage computes the head's weight gradient of so many micro-batches when the pipeline drains, and until then keeps the gradients of their logits. Zero defers none.");
 
-pub(super) static ACCUMULATION_FUSION: Input = input(
+pub(super) const ACCUMULATION_FUSION: Input = input(
     InputId::AccumulationFusion,
     "engine.gradient_accumulation_fusion",
     "--gradient-accumulation-fusion",
@@ -252,7 +252,7 @@ pub(super) static ACCUMULATION_FUSION: Input = input(
 .fixed("true")
 .help("Products of weight gradients add into the main gradients themselves. Without it the head's gradient is a tensor of its own for a moment.");
 
-pub(super) static DETERMINISTIC: Input = input(
+pub(super) const DETERMINISTIC: Input = input(
     InputId::DeterministicMode,
     "engine.deterministic_mode",
     "--deterministic-mode",
@@ -263,7 +263,7 @@ pub(super) static DETERMINISTIC: Input = input(
 .fixed("false")
 .help("Runs with CUBLAS_WORKSPACE_CONFIG=:4096:8, as Megatron's deterministic mode asks for: each cuBLAS workspace takes 32 MiB on every card.");
 
-pub(super) static GROUPED_EXPERTS: Input = input(
+pub(super) const GROUPED_EXPERTS: Input = input(
     InputId::GroupedExperts,
     "engine.moe_grouped_gemm",
     "--moe-grouped-gemm",
@@ -274,7 +274,7 @@ pub(super) static GROUPED_EXPERTS: Input = input(
 .fixed("false")
 .help("All experts of a rank as one grouped product (moe-grouped-gemm), for which Transformer Engine keeps four more workspaces.");
 
-pub(super) static VOCABULARY_MULTIPLE: Input = input(
+pub(super) const VOCABULARY_MULTIPLE: Input = input(
     InputId::VocabularyMultiple,
     "engine.make_vocab_size_divisible_by",
     "--make-vocab-size-divisible-by",
@@ -289,7 +289,7 @@ pub(super) static VOCABULARY_MULTIPLE: Input = input(
 .only(BOTH)
 .help("Rows of embedding and head are padded to a multiple of this times the tensor parallel size.");
 
-pub(super) static EXPERT_CAPACITY: Input = input(
+pub(super) const EXPERT_CAPACITY: Input = input(
     InputId::ExpertCapacity,
     "engine.moe_expert_capacity_factor",
     "--moe-expert-capacity-factor",
@@ -304,7 +304,7 @@ pub(super) static EXPERT_CAPACITY: Input = input(
 .fixed("0")
 .help("Rows that an expert takes at most, as a multiple of its even share; what comes beyond is dropped. Zero drops nothing, and nothing bounds what a rank gets.");
 
-pub(super) static PAD_TO_CAPACITY: Input = input(
+pub(super) const PAD_TO_CAPACITY: Input = input(
     InputId::PadToCapacity,
     "engine.moe_pad_expert_input_to_capacity",
     "--moe-pad-expert-input-to-capacity",
@@ -315,7 +315,7 @@ pub(super) static PAD_TO_CAPACITY: Input = input(
 .fixed("false")
 .help("Every expert gets exactly its capacity, filled with empty rows: the memory no longer depends on routing.");
 
-pub(super) static EXPERT_IMBALANCE: Input = input(
+pub(super) const EXPERT_IMBALANCE: Input = input(
     InputId::ExpertImbalance,
     "engine.expert_imbalance",
     "--expert-imbalance",

@@ -5,7 +5,7 @@ use super::megatron::input;
 use super::{Choice, Input, InputId, InputKind};
 use crate::cite::{Citation, Evidence};
 
-pub(super) static PIPELINE_LAYOUT: Input = input(
+pub(super) const PIPELINE_LAYOUT: Input = input(
     InputId::PipelineLayout,
     "engine.pipeline_layout",
     "--pipeline-layout",
@@ -21,7 +21,7 @@ pub(super) static PIPELINE_LAYOUT: Input = input(
     "NVIDIA/Megatron-LM core/transformer/pipeline_parallel_layer_layout.py",
 ));
 
-pub(super) static FURTHER_LAYERS: Input = input(
+pub(super) const FURTHER_LAYERS: Input = input(
     InputId::FurtherLayers,
     "engine.mtp_num_layers",
     "--mtp-num-layers",
@@ -37,7 +37,7 @@ pub(super) static FURTHER_LAYERS: Input = input(
     "NVIDIA/Megatron-LM core/transformer/multi_token_prediction.py",
 ));
 
-pub(super) static NARROW_RECIPE: Input = input(
+pub(super) const NARROW_RECIPE: Input = input(
     InputId::NarrowRecipe,
     "engine.fp8_recipe",
     "--fp8-recipe",
@@ -69,7 +69,7 @@ pub(super) static NARROW_RECIPE: Input = input(
     "NVIDIA/TransformerEngine transformer_engine/pytorch/module/linear.py, base.py; NVIDIA/Megatron-LM core/fp8_utils.py",
 ));
 
-pub(super) static NARROW_PRIMARY: Input = input(
+pub(super) const NARROW_PRIMARY: Input = input(
     InputId::NarrowPrimary,
     "engine.fp8_param_gather",
     "--fp8-param-gather",
@@ -80,7 +80,7 @@ pub(super) static NARROW_PRIMARY: Input = input(
 .fixed("false")
 .help("Linear layers store no 16-bit weights: the narrow ones are updated from the master weights and gathered as they are (fp8-param-gather).");
 
-pub(super) static SHARDING: Input = input(
+pub(super) const SHARDING: Input = input(
     InputId::MegatronSharding,
     "engine.data_parallel_sharding",
     "--data-parallel-sharding",
@@ -105,7 +105,7 @@ pub(super) static SHARDING: Input = input(
     "NVIDIA/Megatron-LM core/distributed/fsdp/src/megatron_fsdp/param_and_grad_buffer.py",
 ));
 
-pub(super) static OFFLOAD_FRACTION: Input = input(
+pub(super) const OFFLOAD_FRACTION: Input = input(
     InputId::OffloadFraction,
     "engine.optimizer_offload_fraction",
     "--optimizer-offload-fraction",
@@ -124,7 +124,7 @@ pub(super) static OFFLOAD_FRACTION: Input = input(
     "NVIDIA/Megatron-LM core/optimizer/cpu_offloading/hybrid_optimizer.py",
 ));
 
-pub(super) static MOMENT_DTYPE: Input = input(
+pub(super) const MOMENT_DTYPE: Input = input(
     InputId::MomentDtype,
     "engine.exp_avg_dtype",
     "--exp-avg-dtype",
@@ -144,7 +144,7 @@ pub(super) static MOMENT_DTYPE: Input = input(
     "NVIDIA/Megatron-LM core/optimizer/optimizer_config.py",
 ));
 
-pub(super) static LAYER_WISE_LAYOUT: Input = input(
+pub(super) const LAYER_WISE_LAYOUT: Input = input(
     InputId::LayerWiseLayout,
     "engine.layer_wise_param_layout",
     "--layer-wise-param-layout",

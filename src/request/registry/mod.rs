@@ -31,7 +31,7 @@ mod rollout;
 mod speed;
 mod training;
 
-pub use ids::{INPUTS, InputId};
+pub use ids::{INPUTS, InputId, bring as bring_words};
 pub use kind::{
     Applies, Availability, Choice, EngineId, FormGroup, InputDefault, InputKind, Level, Section, ServerId,
     Task,
@@ -54,8 +54,6 @@ pub struct Input {
     pub group: FormGroup,
     /// Label of the form field.
     pub label: &'static str,
-    /// One to three sentences: what it is and what it does to memory.
-    pub help: &'static str,
     /// Unit, for the label: "GiB", "tokens".
     pub unit: Option<&'static str>,
     /// Type and range.
@@ -72,8 +70,24 @@ pub struct Input {
     pub level: Level,
     /// Whether the product answers for it yet.
     pub availability: Availability,
+    /// What is said about it by its specification alone; see [`Self::words`].
+    specified: Words,
+}
+
+/// What a reader asks for beside the label of an input.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// One to three sentences: what it is and what it does to memory.
+    pub help: &'static str,
     /// Where its rule or default comes from.
     pub citation: Option<Citation>,
+}
+
+impl Words {
+    const NONE: Self = Self {
+        help: "",
+        citation: None,
+    };
 }
 
 impl Input {
@@ -94,7 +108,6 @@ impl Input {
             section,
             group,
             label,
-            help: "",
             unit: None,
             kind,
             default: InputDefault::None,
@@ -103,12 +116,12 @@ impl Input {
             engines: Applies::All,
             level: Level::Basic,
             availability: Availability::Built,
-            citation: None,
+            specified: Words::NONE,
         }
     }
 
     const fn help(mut self, help: &'static str) -> Self {
-        self.help = help;
+        self.specified.help = help;
         self
     }
 
@@ -153,8 +166,23 @@ impl Input {
     }
 
     const fn cite(mut self, citation: Citation) -> Self {
-        self.citation = Some(citation);
+        self.specified.citation = Some(citation);
         self
+    }
+
+    const fn own_words(self) -> Words {
+        self.specified
+    }
+
+    const fn without_words(mut self) -> Self {
+        self.specified = Words::NONE;
+        self
+    }
+
+    /// Its help and its source; nothing where the module is in parts and they were not brought yet.
+    pub fn words(&self) -> Words {
+        let own = ids::words().and_then(|all| all.get(self.id as usize));
+        own.copied().unwrap_or(Words::NONE)
     }
 
     /// The last part of the key: `batch_size`.

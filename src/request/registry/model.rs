@@ -20,7 +20,7 @@ const fn input(
     Input::new(id, (Section::Model, group), key, flag, url, label, kind)
 }
 
-pub(super) static ID: Input = input(
+pub(super) const ID: Input = input(
     InputId::ModelId,
     FormGroup::Source,
     "model.id",
@@ -31,7 +31,7 @@ pub(super) static ID: Input = input(
 )
 .help("Id, Hugging Face name or alias of a model in the catalogue, for example llama-3.1-8b. It fills every architecture field; fields typed besides it change that architecture.");
 
-pub(super) static NAME: Input = input(
+pub(super) const NAME: Input = input(
     InputId::ModelName,
     FormGroup::Source,
     "model.name",
@@ -43,7 +43,7 @@ pub(super) static NAME: Input = input(
 .fixed("custom")
 .help("A label for the answer. Where no other source of the architecture is given and the name is that of a catalogue model, the catalogue fills the architecture.");
 
-pub(super) static HF_CONFIG: Input = input(
+pub(super) const HF_CONFIG: Input = input(
     InputId::HfConfig,
     FormGroup::Source,
     "model.hf_config",
@@ -54,7 +54,7 @@ pub(super) static HF_CONFIG: Input = input(
 )
 .help("The content of a model's config.json. It gives the exact architecture of every known family, and comes before a catalogue id; fields typed besides it change that architecture.");
 
-pub(super) static NUM_PARAMETERS: Input = input(
+pub(super) const NUM_PARAMETERS: Input = input(
     InputId::NumParameters,
     FormGroup::Source,
     "model.num_parameters",
@@ -69,7 +69,7 @@ pub(super) static NUM_PARAMETERS: Input = input(
 .derived("counted from the architecture")
 .help("Number of parameters, as 7B, 124M or 7000000000. With a complete architecture the exact count is computed and this one is only compared with it. Alone it stands for the nearest typical architecture, and the answer gets a wide interval.");
 
-pub(super) static NUM_LAYERS: Input = input(
+pub(super) const NUM_LAYERS: Input = input(
     InputId::NumLayers,
     FormGroup::Architecture,
     "model.num_layers",
@@ -81,7 +81,7 @@ pub(super) static NUM_LAYERS: Input = input(
 .aliases(&["model.num_hidden_layers", "model.n_layer"])
 .help("Transformer blocks. Weights, gradients, optimizer states and saved activations grow in proportion.");
 
-pub(super) static HIDDEN_SIZE: Input = input(
+pub(super) const HIDDEN_SIZE: Input = input(
     InputId::HiddenSize,
     FormGroup::Architecture,
     "model.hidden_size",
@@ -96,7 +96,7 @@ pub(super) static HIDDEN_SIZE: Input = input(
 .aliases(&["model.n_embd"])
 .help("Width of the residual stream. Weights grow with its square, activations in proportion.");
 
-pub(super) static INTERMEDIATE_SIZE: Input = input(
+pub(super) const INTERMEDIATE_SIZE: Input = input(
     InputId::IntermediateSize,
     FormGroup::Architecture,
     "model.intermediate_size",
@@ -111,7 +111,7 @@ pub(super) static INTERMEDIATE_SIZE: Input = input(
 .derived("from the parameter count where one is given, else 4 times the hidden size")
 .help("Width of the feed-forward block of dense layers. It is usually the largest part of the weights and of the saved activations.");
 
-pub(super) static MLP_GATED: Input = input(
+pub(super) const MLP_GATED: Input = input(
     InputId::MlpGated,
     FormGroup::Architecture,
     "model.mlp_gated",
@@ -124,7 +124,7 @@ pub(super) static MLP_GATED: Input = input(
 .advanced()
 .help("Whether the feed-forward block has a gate (SwiGLU: three matrices) or not (GPT-2: two matrices). A gate adds a matrix and two saved tensors per layer.");
 
-pub(super) static HIDDEN_ACT: Input = input(
+pub(super) const HIDDEN_ACT: Input = input(
     InputId::HiddenAct,
     FormGroup::Architecture,
     "model.hidden_act",
@@ -137,7 +137,7 @@ pub(super) static HIDDEN_ACT: Input = input(
 .advanced()
 .help("The function between the feed-forward matrices, as Hugging Face names it: silu, gelu, gelu_pytorch_tanh, relu2. Functions built from several operations save more tensors.");
 
-pub(super) static VOCAB_SIZE: Input = input(
+pub(super) const VOCAB_SIZE: Input = input(
     InputId::VocabSize,
     FormGroup::Architecture,
     "model.vocab_size",
@@ -153,7 +153,7 @@ pub(super) static VOCAB_SIZE: Input = input(
 .unit("tokens")
 .help("Rows of the embedding and of the head. Logits and loss take about 12 bytes per token and row in the plain path, often the largest single tensors.");
 
-pub(super) static TIE_WORD_EMBEDDINGS: Input = input(
+pub(super) const TIE_WORD_EMBEDDINGS: Input = input(
     InputId::TieWordEmbeddings,
     FormGroup::Architecture,
     "model.tie_word_embeddings",
@@ -165,7 +165,7 @@ pub(super) static TIE_WORD_EMBEDDINGS: Input = input(
 .fixed("false")
 .help("Whether the output head is the embedding matrix. Tied, it is stored, trained and updated once.");
 
-pub(super) static NORM: Input = input(
+pub(super) const NORM: Input = input(
     InputId::Norm,
     FormGroup::Architecture,
     "model.norm",
@@ -191,7 +191,7 @@ pub(super) static NORM: Input = input(
 .advanced()
 .help("RMSNorm or LayerNorm. LayerNorm has a bias besides its weight and saves other tensors for backward.");
 
-pub(super) static MAX_SEQ_LEN: Input = input(
+pub(super) const MAX_SEQ_LEN: Input = input(
     InputId::MaxSeqLen,
     FormGroup::Workload,
     "model.max_seq_len",
@@ -208,7 +208,7 @@ pub(super) static MAX_SEQ_LEN: Input = input(
 .advanced()
 .help("The length that the model allows. It is the training length when no sequence length is given; learned position tables have this many rows.");
 
-pub(super) static LARGEST_LAYER_PARAMS: Input = input(
+pub(super) const LARGEST_LAYER_PARAMS: Input = input(
     InputId::LargestLayerParams,
     FormGroup::EngineSettings,
     "model.largest_layer_params",
@@ -230,7 +230,7 @@ pub(super) static LARGEST_LAYER_PARAMS: Input = input(
     "deepspeedai/DeepSpeed deepspeed/runtime/zero/stage3.py model_to_params",
 ));
 
-pub(super) static NUM_NEXTN_PREDICT_LAYERS: Input = input(
+pub(super) const NUM_NEXTN_PREDICT_LAYERS: Input = input(
     InputId::NumNextnPredictLayers,
     FormGroup::Architecture,
     "model.num_nextn_predict_layers",
@@ -243,7 +243,7 @@ pub(super) static NUM_NEXTN_PREDICT_LAYERS: Input = input(
 .advanced()
 .help("Extra layers that predict further tokens (DeepSeek-V3, GLM-4.5). They are counted apart; the training engines built so far do not load them.");
 
-pub(super) static INCLUDE_TOWERS: Input = input(
+pub(super) const INCLUDE_TOWERS: Input = input(
     InputId::IncludeTowers,
     FormGroup::Architecture,
     "model.include_towers",

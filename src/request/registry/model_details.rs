@@ -44,7 +44,7 @@ const fn up_to(max: u64) -> InputKind {
     InputKind::Integer { min: 1, max }
 }
 
-pub(super) static NUM_ATTENTION_HEADS: Input = attention(
+pub(super) const NUM_ATTENTION_HEADS: Input = attention(
     InputId::NumAttentionHeads,
     "model.num_attention_heads",
     "--num-attention-heads",
@@ -55,7 +55,7 @@ pub(super) static NUM_ATTENTION_HEADS: Input = attention(
 .aliases(&["model.n_head"])
 .help("Query heads. With eager attention the probabilities take memory in proportion to heads and to the square of the sequence length.");
 
-pub(super) static NUM_KEY_VALUE_HEADS: Input = attention(
+pub(super) const NUM_KEY_VALUE_HEADS: Input = attention(
     InputId::NumKeyValueHeads,
     "model.num_key_value_heads",
     "--num-key-value-heads",
@@ -66,7 +66,7 @@ pub(super) static NUM_KEY_VALUE_HEADS: Input = attention(
 .derived("the number of attention heads")
 .help("Heads of keys and values (grouped-query attention). Fewer of them mean smaller projections and smaller saved keys and values. Must divide the attention heads.");
 
-pub(super) static HEAD_DIM: Input = attention(
+pub(super) const HEAD_DIM: Input = attention(
     InputId::HeadDim,
     "model.head_dim",
     "--head-dim",
@@ -77,7 +77,7 @@ pub(super) static HEAD_DIM: Input = attention(
 .derived("hidden size divided by attention heads, where that is whole")
 .help("Width of one head. Needed where hidden size divided by heads is not whole, and where the model differs from that rule.");
 
-pub(super) static ATTENTION_BIAS: Input = attention(
+pub(super) const ATTENTION_BIAS: Input = attention(
     InputId::AttentionBias,
     "model.attention_bias",
     "--attention-bias",
@@ -89,7 +89,7 @@ pub(super) static ATTENTION_BIAS: Input = attention(
 .advanced()
 .help("Whether the attention projections have a bias. A few thousand parameters per layer.");
 
-pub(super) static SLIDING_WINDOW: Input = attention(
+pub(super) const SLIDING_WINDOW: Input = attention(
     InputId::SlidingWindow,
     "model.sliding_window",
     "--sliding-window",
@@ -101,7 +101,7 @@ pub(super) static SLIDING_WINDOW: Input = attention(
 .advanced()
 .help("Tokens that a sliding-window layer looks back at. Where it is not longer than the sequence, the fused kernel needs a dense mask; plain attention computes all scores anyway.");
 
-pub(super) static LAYER_TYPES: Input = attention(
+pub(super) const LAYER_TYPES: Input = attention(
     InputId::LayerTypes,
     "model.layer_types",
     "--layer-types",
@@ -113,7 +113,7 @@ pub(super) static LAYER_TYPES: Input = attention(
 .advanced()
 .help("One word per layer, as in config.json: full_attention, sliding_attention, chunked_attention or linear_attention. Absent means full attention in every layer.");
 
-pub(super) static Q_LORA_RANK: Input = attention(
+pub(super) const Q_LORA_RANK: Input = attention(
     InputId::QLoraRank,
     "model.q_lora_rank",
     "--q-lora-rank",
@@ -124,7 +124,7 @@ pub(super) static Q_LORA_RANK: Input = attention(
 .advanced()
 .help("Multi-head latent attention (DeepSeek): rank of the compressed queries. Absent means that queries are projected directly.");
 
-pub(super) static KV_LORA_RANK: Input = attention(
+pub(super) const KV_LORA_RANK: Input = attention(
     InputId::KvLoraRank,
     "model.kv_lora_rank",
     "--kv-lora-rank",
@@ -135,7 +135,7 @@ pub(super) static KV_LORA_RANK: Input = attention(
 .advanced()
 .help("Multi-head latent attention (DeepSeek): rank of the compressed keys and values. Giving it makes every attention layer a latent one.");
 
-pub(super) static QK_NOPE_HEAD_DIM: Input = attention(
+pub(super) const QK_NOPE_HEAD_DIM: Input = attention(
     InputId::QkNopeHeadDim,
     "model.qk_nope_head_dim",
     "--qk-nope-head-dim",
@@ -146,7 +146,7 @@ pub(super) static QK_NOPE_HEAD_DIM: Input = attention(
 .advanced()
 .help("Latent attention: channels of a query or key head that carry no position.");
 
-pub(super) static QK_ROPE_HEAD_DIM: Input = attention(
+pub(super) const QK_ROPE_HEAD_DIM: Input = attention(
     InputId::QkRopeHeadDim,
     "model.qk_rope_head_dim",
     "--qk-rope-head-dim",
@@ -157,7 +157,7 @@ pub(super) static QK_ROPE_HEAD_DIM: Input = attention(
 .advanced()
 .help("Latent attention: channels of a query or key head that carry the position.");
 
-pub(super) static V_HEAD_DIM: Input = attention(
+pub(super) const V_HEAD_DIM: Input = attention(
     InputId::VHeadDim,
     "model.v_head_dim",
     "--v-head-dim",
@@ -168,7 +168,7 @@ pub(super) static V_HEAD_DIM: Input = attention(
 .advanced()
 .help("Latent attention: width of one value head.");
 
-pub(super) static MOE_ENABLED: Input = expert(
+pub(super) const MOE_ENABLED: Input = expert(
     InputId::MoeEnabled,
     "model.moe_enabled",
     "--moe",
@@ -179,7 +179,7 @@ pub(super) static MOE_ENABLED: Input = expert(
 .fixed("false")
 .help("Whether the feed-forward blocks are routed to experts. Every expert is stored and trained; a token passes through only some of them. Off makes a sparse model dense.");
 
-pub(super) static NUM_EXPERTS: Input = expert(
+pub(super) const NUM_EXPERTS: Input = expert(
     InputId::NumExperts,
     "model.num_experts",
     "--num-experts",
@@ -193,7 +193,7 @@ pub(super) static NUM_EXPERTS: Input = expert(
 .fixed("8")
 .help("Routed experts of a layer. Weights, gradients and optimizer states grow in proportion; activations hardly do.");
 
-pub(super) static TOP_K: Input = expert(
+pub(super) const TOP_K: Input = expert(
     InputId::TopK,
     "model.top_k",
     "--top-k",
@@ -205,7 +205,7 @@ pub(super) static TOP_K: Input = expert(
 .fixed("2")
 .help("Routed experts that each token passes through. The saved activations of a layer grow in proportion. At most the number of experts.");
 
-pub(super) static EXPERT_INTERMEDIATE_SIZE: Input = expert(
+pub(super) const EXPERT_INTERMEDIATE_SIZE: Input = expert(
     InputId::ExpertIntermediateSize,
     "model.expert_intermediate_size",
     "--expert-intermediate-size",
@@ -217,7 +217,7 @@ pub(super) static EXPERT_INTERMEDIATE_SIZE: Input = expert(
 .derived("from the parameter count where one is given, else 4 times the hidden size")
 .help("Feed-forward width of one routed expert. It is the main part of the weights of a sparse model.");
 
-pub(super) static NUM_SHARED_EXPERTS: Input = expert(
+pub(super) const NUM_SHARED_EXPERTS: Input = expert(
     InputId::NumSharedExperts,
     "model.num_shared_experts",
     "--num-shared-experts",
@@ -230,7 +230,7 @@ pub(super) static NUM_SHARED_EXPERTS: Input = expert(
 .advanced()
 .help("Experts that every token passes through besides the routed ones. Their width is that of a routed expert unless the width of all shared experts together is given.");
 
-pub(super) static SHARED_EXPERT_INTERMEDIATE_SIZE: Input = expert(
+pub(super) const SHARED_EXPERT_INTERMEDIATE_SIZE: Input = expert(
     InputId::SharedExpertIntermediateSize,
     "model.shared_expert_intermediate_size",
     "--shared-expert-intermediate-size",
@@ -241,7 +241,7 @@ pub(super) static SHARED_EXPERT_INTERMEDIATE_SIZE: Input = expert(
 .advanced()
 .help("Width of all shared experts of a layer together.");
 
-pub(super) static FIRST_K_DENSE_REPLACE: Input = expert(
+pub(super) const FIRST_K_DENSE_REPLACE: Input = expert(
     InputId::FirstKDenseReplace,
     "model.first_k_dense_replace",
     "--first-k-dense-replace",
@@ -253,7 +253,7 @@ pub(super) static FIRST_K_DENSE_REPLACE: Input = expert(
 .advanced()
 .help("Layers at the start that are dense although the model has experts; they use the feed-forward width of dense layers.");
 
-pub(super) static MOE_LAYER_FREQ: Input = expert(
+pub(super) const MOE_LAYER_FREQ: Input = expert(
     InputId::MoeLayerFreq,
     "model.moe_layer_freq",
     "--moe-layer-freq",

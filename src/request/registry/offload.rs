@@ -33,7 +33,7 @@ const FSDP1: Citation = Citation::new(
     "pytorch/pytorch torch/distributed/fsdp/fully_sharded_data_parallel.py, _runtime_utils.py",
 );
 
-pub(super) static ACTIVATION_OFFLOAD: Input = training(
+pub(super) const ACTIVATION_OFFLOAD: Input = training(
     (InputId::ActivationOffload, "training.activation_offload"),
     ("--activation-offload", "ao"),
     "Activation offload",
@@ -55,7 +55,7 @@ pub(super) static ACTIVATION_OFFLOAD: Input = training(
     "pytorch/pytorch torch/autograd/graph.py: save_on_cpu",
 ));
 
-pub(super) static STATIC_GRAPH: Input = engine(
+pub(super) const STATIC_GRAPH: Input = engine(
     (InputId::StaticGraph, "engine.static_graph"),
     ("--static-graph", "sg"),
     "Static graph",
@@ -70,7 +70,7 @@ pub(super) static STATIC_GRAPH: Input = engine(
     "pytorch/pytorch torch/csrc/distributed/c10d/reducer.cpp: initialize_local_used_map",
 ));
 
-pub(super) static RESHARD_RANKS: Input = engine(
+pub(super) const RESHARD_RANKS: Input = engine(
     (InputId::ReshardRanks, "engine.reshard_ranks"),
     ("--reshard-ranks", "rr"),
     "Ranks among which gathered weights are divided again",
@@ -87,7 +87,7 @@ pub(super) static RESHARD_RANKS: Input = engine(
     "pytorch/pytorch torch/distributed/fsdp/_fully_shard/_fully_shard.py",
 ));
 
-pub(super) static FSDP_CPU_OFFLOAD: Input = engine(
+pub(super) const FSDP_CPU_OFFLOAD: Input = engine(
     (InputId::FsdpCpuOffload, "engine.cpu_offload"),
     ("--cpu-offload", "fo"),
     "CPU offload",
@@ -110,7 +110,7 @@ pub(super) static FSDP_CPU_OFFLOAD: Input = engine(
     "pytorch/pytorch torch/distributed/fsdp/_fully_shard/_fsdp_param.py, _fsdp_collectives.py; fsdp/_flat_param.py",
 ));
 
-pub(super) static BACKWARD_PREFETCH: Input = engine(
+pub(super) const BACKWARD_PREFETCH: Input = engine(
     (InputId::BackwardPrefetch, "engine.backward_prefetch"),
     ("--backward-prefetch", "bp"),
     "Backward prefetch",
@@ -140,7 +140,7 @@ pub(super) static BACKWARD_PREFETCH: Input = engine(
 .help("When version 1 gathers the next layer of backward. Before: two gathered layers are there at once.")
 .cite(FSDP1);
 
-pub(super) static FORWARD_PREFETCH: Input = engine(
+pub(super) const FORWARD_PREFETCH: Input = engine(
     (InputId::ForwardPrefetch, "engine.forward_prefetch"),
     ("--forward-prefetch", "fp"),
     "Forward prefetch",
@@ -151,7 +151,7 @@ pub(super) static FORWARD_PREFETCH: Input = engine(
 .help("Version 1 gathers the next layer while one runs forward. Its views are made before the layer below runs, so backward flattens a layer's gradients one layer later: one more gathered layer and one more layer of gradients at once.")
 .cite(FSDP1);
 
-pub(super) static LIMIT_ALL_GATHERS: Input = engine(
+pub(super) const LIMIT_ALL_GATHERS: Input = engine(
     (InputId::LimitAllGathers, "engine.limit_all_gathers"),
     ("--limit-all-gathers", "la"),
     "Limit all-gathers",
@@ -165,7 +165,7 @@ pub(super) static LIMIT_ALL_GATHERS: Input = engine(
     "pytorch/pytorch torch/distributed/fsdp/_limiter_utils.py",
 ));
 
-pub(super) static USE_ORIG_PARAMS: Input = engine(
+pub(super) const USE_ORIG_PARAMS: Input = engine(
     (InputId::UseOrigParams, "engine.use_orig_params"),
     ("--use-orig-params", "uo"),
     "Original parameters",
@@ -176,7 +176,7 @@ pub(super) static USE_ORIG_PARAMS: Input = engine(
 .help("Version 1 shows the original parameters as views of the flat one. Flat gradients then stay until the next forward pass; without it they go after the step, and frozen weights need flat parameters of their own, as PEFT's wrapping policy gives them.")
 .cite(FSDP1);
 
-pub(super) static CONTIGUOUS_GRADIENTS: Input = engine(
+pub(super) const CONTIGUOUS_GRADIENTS: Input = engine(
     (InputId::ContiguousGradients, "engine.contiguous_gradients"),
     ("--contiguous-gradients", "cg"),
     "Contiguous gradients",
@@ -190,7 +190,7 @@ pub(super) static CONTIGUOUS_GRADIENTS: Input = engine(
     "deepspeedai/DeepSpeed deepspeed/runtime/zero/stage_1_and_2.py",
 ));
 
-pub(super) static HPZ_PARTITION_SIZE: Input = engine(
+pub(super) const HPZ_PARTITION_SIZE: Input = engine(
     (InputId::HpzPartitionSize, "engine.zero_hpz_partition_size"),
     ("--zero-hpz-partition-size", "hz"),
     "Secondary partition (hpZ)",

@@ -4,7 +4,7 @@ use super::training::input;
 use super::{Choice, FormGroup, Input, InputId, InputKind};
 use crate::cite::{Citation, Evidence};
 
-pub(super) static OPTIMIZER: Input = input(
+pub(super) const OPTIMIZER: Input = input(
     InputId::Optimizer,
     FormGroup::Optimizer,
     "training.optimizer",
@@ -149,7 +149,7 @@ pub(super) static OPTIMIZER: Input = input(
     "pytorch/pytorch torch/optim; bitsandbytes-foundation/bitsandbytes bitsandbytes/optim/optimizer.py; pytorch/ao torchao/optim; jiaweizzhao/GaLore galore_torch; facebookresearch/schedule_free",
 ));
 
-pub(super) static OPTIMIZER_IN_BACKWARD: Input = input(
+pub(super) const OPTIMIZER_IN_BACKWARD: Input = input(
     InputId::OptimizerInBackward,
     FormGroup::Optimizer,
     "training.optimizer_in_backward",
@@ -166,7 +166,7 @@ pub(super) static OPTIMIZER_IN_BACKWARD: Input = input(
     "pytorch/torchtune torchtune/training/memory.py: OptimizerInBackwardWrapper",
 ));
 
-pub(super) static GALORE_RANK: Input = input(
+pub(super) const GALORE_RANK: Input = input(
     InputId::GaloreRank,
     FormGroup::Optimizer,
     "training.galore_rank",
@@ -183,7 +183,7 @@ pub(super) static GALORE_RANK: Input = input(
     "huggingface/transformers src/transformers/trainer.py: rank of GaLore's optim_args",
 ));
 
-pub(super) static OPTIMIZER_IMPLEMENTATION: Input = input(
+pub(super) const OPTIMIZER_IMPLEMENTATION: Input = input(
     InputId::OptimizerImplementation,
     FormGroup::Optimizer,
     "training.optimizer_implementation",
@@ -214,7 +214,7 @@ pub(super) static OPTIMIZER_IMPLEMENTATION: Input = input(
     "huggingface/transformers src/transformers/training_args.py; pytorch/pytorch torch/optim/adam.py",
 ));
 
-pub(super) static MOMENTUM: Input = input(
+pub(super) const MOMENTUM: Input = input(
     InputId::Momentum,
     FormGroup::Optimizer,
     "training.momentum",
@@ -231,7 +231,7 @@ pub(super) static MOMENTUM: Input = input(
 .advanced()
 .help("Above zero, SGD keeps one state per parameter. Other optimizers do not use it.");
 
-pub(super) static GRADIENT_CLIPPING: Input = input(
+pub(super) const GRADIENT_CLIPPING: Input = input(
     InputId::GradientClipping,
     FormGroup::Optimizer,
     "training.gradient_clipping",
@@ -248,7 +248,7 @@ pub(super) static GRADIENT_CLIPPING: Input = input(
 .advanced()
 .help("Largest global norm of the gradients, 0 for none. Clipping adds one small norm per tensor; its value does not change memory.");
 
-pub(super) static MOVING_AVERAGE: Input = input(
+pub(super) const MOVING_AVERAGE: Input = input(
     InputId::MovingAverage,
     FormGroup::Optimizer,
     "training.moving_average",

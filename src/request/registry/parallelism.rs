@@ -52,7 +52,7 @@ const fn size(
     .fixed("1")
 }
 
-pub(super) static DATA: Input = size(
+pub(super) const DATA: Input = size(
     InputId::DataParallelSize,
     "parallelism.data_parallel_size",
     "--data-parallel-size",
@@ -62,7 +62,7 @@ pub(super) static DATA: Input = size(
 .derived("GPUs divided by the product of the other sizes")
 .help("Replicas that each see their own data. FSDP divides weights, gradients and optimizer states among them; DDP copies them.");
 
-pub(super) static TENSOR: Input = size(
+pub(super) const TENSOR: Input = size(
     InputId::TensorParallelSize,
     "parallelism.tensor_parallel_size",
     "--tensor-parallel-size",
@@ -72,7 +72,7 @@ pub(super) static TENSOR: Input = size(
 .only(TENSOR_PARALLEL)
 .help("Ranks that share each matrix. Must divide the attention heads, and in PyTorch the key/value heads. FSDP2 divides the shards again; DDP and FSDP1 are answered with 1.");
 
-pub(super) static PLAN: Input = Input::new(
+pub(super) const PLAN: Input = Input::new(
     InputId::TensorParallelPlan,
     (Section::Parallelism, FormGroup::Parallelism),
     "parallelism.tensor_parallel_plan",
@@ -103,7 +103,7 @@ pub(super) static PLAN: Input = Input::new(
     "transformers 5.23 distributed/tensor_parallel.py; pytorch/torchtitan models/llama3/parallelize.py",
 ));
 
-pub(super) static LOSS: Input = Input::new(
+pub(super) const LOSS: Input = Input::new(
     InputId::LossParallel,
     (Section::Parallelism, FormGroup::Parallelism),
     "parallelism.loss_parallel",
@@ -121,7 +121,7 @@ pub(super) static LOSS: Input = Input::new(
     "torch 2.15 distributed/tensor/parallel/loss.py",
 ));
 
-pub(super) static PIPELINE: Input = size(
+pub(super) const PIPELINE: Input = size(
     InputId::PipelineParallelSize,
     "parallelism.pipeline_parallel_size",
     "--pipeline-parallel-size",
@@ -131,7 +131,7 @@ pub(super) static PIPELINE: Input = size(
 .only(ALL_COMPOSED)
 .help("Stages into which the layers are divided. FSDP2 takes them as torchtitan does; PyTorch DDP and FSDP1 are answered with 1.");
 
-pub(super) static VIRTUAL_PIPELINE: Input = size(
+pub(super) const VIRTUAL_PIPELINE: Input = size(
     InputId::VirtualPipelineSize,
     "parallelism.virtual_pipeline_size",
     "--virtual-pipeline-size",
@@ -142,7 +142,7 @@ pub(super) static VIRTUAL_PIPELINE: Input = size(
 .advanced()
 .help("Chunks of layers per pipeline stage (interleaved schedule). Keeps more micro-batches in flight.");
 
-pub(super) static CONTEXT: Input = size(
+pub(super) const CONTEXT: Input = size(
     InputId::ContextParallelSize,
     "parallelism.context_parallel_size",
     "--context-parallel-size",
@@ -153,7 +153,7 @@ pub(super) static CONTEXT: Input = size(
 .advanced()
 .help("Ranks that share one sequence. Divides activations and logits. The sequence must be divisible by twice this size.");
 
-pub(super) static SEQUENCE: Input = Input::new(
+pub(super) const SEQUENCE: Input = Input::new(
     InputId::SequenceParallel,
     (Section::Parallelism, FormGroup::Parallelism),
     "parallelism.sequence_parallel",
@@ -167,7 +167,7 @@ pub(super) static SEQUENCE: Input = Input::new(
 .advanced()
 .help("With tensor parallelism, the parts between the matrices are divided along the sequence as well (in PyTorch by torchtitan's plan). Without it, it is switched off with a warning.");
 
-pub(super) static EXPERT: Input = size(
+pub(super) const EXPERT: Input = size(
     InputId::ExpertParallelSize,
     "parallelism.expert_parallel_size",
     "--expert-parallel-size",
@@ -178,7 +178,7 @@ pub(super) static EXPERT: Input = size(
 .advanced()
 .help("Ranks among which the routed experts are dealt out. Must divide the number of experts.");
 
-pub(super) static EXPERT_TENSOR: Input = size(
+pub(super) const EXPERT_TENSOR: Input = size(
     InputId::ExpertTensorParallelSize,
     "parallelism.expert_tensor_parallel_size",
     "--expert-tensor-parallel-size",

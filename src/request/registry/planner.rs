@@ -36,7 +36,7 @@ const fn limit(
     option(id, key, flag, url, label, kind)
 }
 
-pub(super) static AUTO: Input = option(
+pub(super) const AUTO: Input = option(
     InputId::AutoOptimize,
     "hybrid.auto_optimize",
     "--auto-optimize",
@@ -49,7 +49,7 @@ pub(super) static AUTO: Input = option(
 .advanced()
 .help("Off, the question's own way of dividing the job is the only plan. On in a multi-node question, its answer has the best plans too.");
 
-pub(super) static UTILIZATION: Input = option(
+pub(super) const UTILIZATION: Input = option(
     InputId::TargetUtilization,
     "hybrid.target_gpu_utilization",
     "--target-utilization",
@@ -64,7 +64,7 @@ pub(super) static UTILIZATION: Input = option(
 .derived("0.85 in training; in serving what each engine takes of a card")
 .help("The expected need may be this share of what a program gets of the card; the rest is the margin.");
 
-pub(super) static BATCH: Input = option(
+pub(super) const BATCH: Input = option(
     InputId::GlobalBatchTokens,
     "hybrid.global_batch_tokens",
     "--global-batch-tokens",
@@ -79,7 +79,7 @@ pub(super) static BATCH: Input = option(
 .unit("tokens")
 .help("The global batch, over all GPUs: every plan trains on as many, in whole sequences.");
 
-pub(super) static ENGINES: Input = option(
+pub(super) const ENGINES: Input = option(
     InputId::PlanEngines,
     "hybrid.engines",
     "--engines",
@@ -90,7 +90,7 @@ pub(super) static ENGINES: Input = option(
 .derived("every engine that is built")
 .help("Names of engines, such as megatron_lm, fsdp; for serving vllm, sglang.");
 
-pub(super) static PRECISIONS: Input = option(
+pub(super) const PRECISIONS: Input = option(
     InputId::PlanPrecisions,
     "hybrid.precisions",
     "--precisions",
@@ -114,7 +114,7 @@ pub(super) static PRECISIONS: Input = option(
 .derived("as asked in training, any in serving")
 .help("Whether plans may round otherwise than the question says: weights of training, weights and cache of serving.");
 
-pub(super) static OFFLOAD: Input = option(
+pub(super) const OFFLOAD: Input = option(
     InputId::PlanOffload,
     "hybrid.allow_offload",
     "--allow-offload",
@@ -125,7 +125,7 @@ pub(super) static OFFLOAD: Input = option(
 .fixed("true")
 .help("Whether states may wait in the memory of the host.");
 
-pub(super) static TENSOR: Input = limit(
+pub(super) const TENSOR: Input = limit(
     InputId::MaxTensorParallel,
     "hybrid.max_tensor_parallel",
     "--max-tensor-parallel",
@@ -136,7 +136,7 @@ pub(super) static TENSOR: Input = limit(
 .advanced()
 .help("Tensor parallelism talks in every layer, so it stays inside a node unless more is allowed here.");
 
-pub(super) static PIPELINE: Input = limit(
+pub(super) const PIPELINE: Input = limit(
     InputId::MaxPipelineParallel,
     "hybrid.max_pipeline_parallel",
     "--max-pipeline-parallel",
@@ -147,7 +147,7 @@ pub(super) static PIPELINE: Input = limit(
 .advanced()
 .help("The planner tries no more pipeline ranks than this.");
 
-pub(super) static CONTEXT: Input = limit(
+pub(super) const CONTEXT: Input = limit(
     InputId::MaxContextParallel,
     "hybrid.max_context_parallel",
     "--max-context-parallel",
@@ -158,7 +158,7 @@ pub(super) static CONTEXT: Input = limit(
 .advanced()
 .help("The planner tries no more context-parallel ranks than this.");
 
-pub(super) static CHUNKS: Input = limit(
+pub(super) const CHUNKS: Input = limit(
     InputId::MaxPipelineChunks,
     "hybrid.max_pipeline_chunks",
     "--max-pipeline-chunks",
@@ -169,7 +169,7 @@ pub(super) static CHUNKS: Input = limit(
 .advanced()
 .help("Virtual stages at most: chunks of layers that a pipeline rank holds.");
 
-pub(super) static MICRO_BATCH: Input = limit(
+pub(super) const MICRO_BATCH: Input = limit(
     InputId::MaxMicroBatch,
     "hybrid.max_micro_batch",
     "--max-micro-batch",
@@ -180,7 +180,7 @@ pub(super) static MICRO_BATCH: Input = limit(
 .advanced()
 .help("Sequences per micro-batch and data-parallel rank at most.");
 
-pub(super) static SEQUENCE_PARALLEL: Input = option(
+pub(super) const SEQUENCE_PARALLEL: Input = option(
     InputId::EnableSequenceParallel,
     "hybrid.enable_sequence_parallel",
     "--enable-sequence-parallel",
@@ -192,7 +192,7 @@ pub(super) static SEQUENCE_PARALLEL: Input = option(
 .advanced()
 .help("Off is final: no plan divides the parts between the matrices along the sequence.");
 
-pub(super) static THRESHOLD: Input = option(
+pub(super) const THRESHOLD: Input = option(
     InputId::SequenceParallelThreshold,
     "hybrid.sequence_parallel_threshold",
     "--sequence-parallel-threshold",
@@ -208,7 +208,7 @@ pub(super) static THRESHOLD: Input = option(
 .advanced()
 .help("Sequences this long or longer may be divided by sequence parallelism; it needs tensor parallelism.");
 
-pub(super) static PREFER_PIPELINE: Input = option(
+pub(super) const PREFER_PIPELINE: Input = option(
     InputId::PreferPipeline,
     "hybrid.prefer_pipeline_parallel",
     "--prefer-pipeline-parallel",
@@ -220,7 +220,7 @@ pub(super) static PREFER_PIPELINE: Input = option(
 .advanced()
 .help("Of plans that are as fast to a hundredth, the one with the longer pipeline across nodes comes first.");
 
-pub(super) static RANK: Input = option(
+pub(super) const RANK: Input = option(
     InputId::PlanRank,
     "hybrid.rank_by",
     "--rank-by",
@@ -244,7 +244,7 @@ pub(super) static RANK: Input = option(
 .fixed("speed")
 .help("By what plans are sorted; the others stand behind, and the front has both.");
 
-pub(super) static COUNT: Input = option(
+pub(super) const COUNT: Input = option(
     InputId::PlanCount,
     "hybrid.plans",
     "--plans",

@@ -27,7 +27,7 @@ const fn input(
     ))
 }
 
-pub(super) static ROLLOUT: Input = input(
+pub(super) const ROLLOUT: Input = input(
     InputId::Rollout,
     "training.rollout",
     "--rollout",
@@ -46,7 +46,7 @@ pub(super) static ROLLOUT: Input = input(
 .fixed("separate")
 .help("Where answers are sampled. On the same GPUs generation, hand-over and step are instants of their own; with the engine awake all the time its share is alive at each.");
 
-pub(super) static ROLLOUT_UTILIZATION: Input = input(
+pub(super) const ROLLOUT_UTILIZATION: Input = input(
     InputId::RolloutUtilization,
     "training.rollout_memory_utilization",
     "--rollout-memory-utilization",
@@ -61,7 +61,7 @@ pub(super) static ROLLOUT_UTILIZATION: Input = input(
 .fixed("0.3")
 .help("Share of the card that the engine's weights, cache and activations take together (vLLM's gpu_memory_utilization).");
 
-pub(super) static ROLLOUT_SLEEP: Input = input(
+pub(super) const ROLLOUT_SLEEP: Input = input(
     InputId::RolloutSleep,
     "training.rollout_sleep",
     "--rollout-sleep",

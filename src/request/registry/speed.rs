@@ -23,7 +23,7 @@ const fn speed(
     Input::new(id, (section, group), key, flag, url, label, kind)
 }
 
-pub(super) static NODE_SHAPE: Input = speed(
+pub(super) const NODE_SHAPE: Input = speed(
     InputId::NodeShape,
     (Section::NodeConfig, FormGroup::Nodes),
     "node_config.node_shape",
@@ -58,7 +58,7 @@ pub(super) static NODE_SHAPE: Input = speed(
 )
 .help("A machine as it is sold or rented. It fills GPU, GPUs per node, network ports and host memory as far as they are left open.");
 
-pub(super) static NETWORK_EFFICIENCY: Input = speed(
+pub(super) const NETWORK_EFFICIENCY: Input = speed(
     InputId::NetworkEfficiency,
     (Section::NodeConfig, FormGroup::Nodes),
     "node_config.network_efficiency",
@@ -75,7 +75,7 @@ pub(super) static NETWORK_EFFICIENCY: Input = speed(
     "340 of 400 Gbit/s in all-reduce tests of a p4d node (stas00/ml-engineering@744d01e network/README.md)",
 ));
 
-pub(super) static COLLECTIVES: Input = speed(
+pub(super) const COLLECTIVES: Input = speed(
     InputId::Collectives,
     (Section::NodeConfig, FormGroup::Nodes),
     "node_config.collectives",
@@ -123,7 +123,7 @@ pub(super) static COLLECTIVES: Input = speed(
     "NVIDIA/nccl@5067397c src/graph/tuning.cc",
 ));
 
-pub(super) static COMPUTE_EFFICIENCY: Input = speed(
+pub(super) const COMPUTE_EFFICIENCY: Input = speed(
     InputId::ComputeEfficiency,
     (Section::NodeConfig, FormGroup::Speed),
     "node_config.compute_efficiency",
@@ -139,7 +139,7 @@ pub(super) static COMPUTE_EFFICIENCY: Input = speed(
     "stas00/ml-engineering@744d01e compute/accelerator: 794.5 of 989 TFLOP/s on H100, 271.2 of 312 on A100",
 ));
 
-pub(super) static ATTENTION_KERNELS: Input = speed(
+pub(super) const ATTENTION_KERNELS: Input = speed(
     InputId::AttentionKernels,
     (Section::NodeConfig, FormGroup::Speed),
     "node_config.attention_kernels",
@@ -175,7 +175,7 @@ pub(super) static ATTENTION_KERNELS: Input = speed(
     "arXiv 2307.08691, arXiv 2407.08608: on H100 the second generation reaches 35 %, the third up to 65 %",
 ));
 
-pub(super) static PEAK_TFLOPS: Input = speed(
+pub(super) const PEAK_TFLOPS: Input = speed(
     InputId::PeakTflops,
     (Section::NodeConfig, FormGroup::Speed),
     "node_config.peak_tflops",
@@ -193,7 +193,7 @@ pub(super) static PEAK_TFLOPS: Input = speed(
 .advanced()
 .help("Nominal rate of dense 16-bit products, for cards whose rate is not in the table.");
 
-pub(super) static TOKEN_BUDGET: Input = speed(
+pub(super) const TOKEN_BUDGET: Input = speed(
     InputId::TokenBudget,
     (Section::NodeConfig, FormGroup::Speed),
     "node_config.token_budget",
@@ -207,7 +207,7 @@ pub(super) static TOKEN_BUDGET: Input = speed(
 )
 .help("Length of the whole run, as a number or as 15T. It gives steps, days and GPU-hours.");
 
-pub(super) static GPU_HOUR_PRICE: Input = speed(
+pub(super) const GPU_HOUR_PRICE: Input = speed(
     InputId::GpuHourPrice,
     (Section::NodeConfig, FormGroup::Speed),
     "node_config.price_per_gpu_hour",
@@ -224,7 +224,7 @@ pub(super) static GPU_HOUR_PRICE: Input = speed(
     "In any currency. It gives the cost of a billion tokens, and that of the run where its tokens are typed.",
 );
 
-pub(super) static GPU_PRICES: Input = speed(
+pub(super) const GPU_PRICES: Input = speed(
     InputId::GpuPrices,
     (Section::Hardware, FormGroup::Speed),
     "hardware.gpu_prices",
@@ -257,7 +257,7 @@ const fn overlap(
     .advanced()
 }
 
-pub(super) static OVERLAP_GRAD_REDUCE: Input = overlap(
+pub(super) const OVERLAP_GRAD_REDUCE: Input = overlap(
     InputId::OverlapGradReduce,
     "engine.overlap_grad_reduce",
     "--overlap-grad-reduce",
@@ -270,7 +270,7 @@ pub(super) static OVERLAP_GRAD_REDUCE: Input = overlap(
     "NVIDIA/Megatron-LM core/distributed/param_and_grad_buffer.py",
 ));
 
-pub(super) static OVERLAP_PARAM_GATHER: Input = overlap(
+pub(super) const OVERLAP_PARAM_GATHER: Input = overlap(
     InputId::OverlapParamGather,
     "engine.overlap_param_gather",
     "--overlap-param-gather",
@@ -283,7 +283,7 @@ pub(super) static OVERLAP_PARAM_GATHER: Input = overlap(
     "NVIDIA/Megatron-LM megatron/training/arguments.py",
 ));
 
-pub(super) static TP_COMM_OVERLAP: Input = overlap(
+pub(super) const TP_COMM_OVERLAP: Input = overlap(
     InputId::TpCommOverlap,
     "engine.tp_comm_overlap",
     "--tp-comm-overlap",

@@ -21,8 +21,11 @@ fn every_input_has_key_label_help_flag_and_url() {
             "{key}: key is not in its section"
         );
         assert!(!input.label.is_empty(), "{key}: label is missing");
-        assert!(input.help.ends_with('.'), "{key}: help is missing or no sentence");
-        assert!(input.help.len() > 30, "{key}: help says too little");
+        assert!(
+            input.words().help.ends_with('.'),
+            "{key}: help is missing or no sentence"
+        );
+        assert!(input.words().help.len() > 30, "{key}: help says too little");
         assert!(input.flag.starts_with("--"), "{key}: flag is missing");
         assert!(
             input

@@ -16,7 +16,7 @@ pub(super) const fn input(
     Input::new(id, (Section::Training, group), key, flag, url, label, kind)
 }
 
-pub(super) static BATCH_SIZE: Input = input(
+pub(super) const BATCH_SIZE: Input = input(
     InputId::BatchSize,
     FormGroup::Workload,
     "training.batch_size",
@@ -33,7 +33,7 @@ pub(super) static BATCH_SIZE: Input = input(
 .unit("sequences")
 .help("Sequences that one rank computes at once. Saved activations and logits grow in proportion; weights and optimizer states do not change.");
 
-pub(super) static SEQ_LENGTH: Input = input(
+pub(super) const SEQ_LENGTH: Input = input(
     InputId::SeqLength,
     FormGroup::Workload,
     "training.seq_length",
@@ -50,7 +50,7 @@ pub(super) static SEQ_LENGTH: Input = input(
 .unit("tokens")
 .help("Tokens of one training sequence. Activations and logits grow in proportion, and with its square under eager attention.");
 
-pub(super) static GRADIENT_ACCUMULATION_STEPS: Input = input(
+pub(super) const GRADIENT_ACCUMULATION_STEPS: Input = input(
     InputId::GradientAccumulationSteps,
     FormGroup::Workload,
     "training.gradient_accumulation_steps",
@@ -66,7 +66,7 @@ pub(super) static GRADIENT_ACCUMULATION_STEPS: Input = input(
 .unit("steps")
 .help("Micro-batches per optimizer step. From two on, gradients are alive during the forward pass as well; more steps do not add.");
 
-pub(super) static BATCH_LAYOUT: Input = input(
+pub(super) const BATCH_LAYOUT: Input = input(
     InputId::BatchLayout,
     FormGroup::Workload,
     "training.batch_layout",
@@ -102,7 +102,7 @@ pub(super) static BATCH_LAYOUT: Input = input(
     "huggingface/transformers src/transformers/data/data_collator.py: DataCollatorForSeq2Seq, DataCollatorWithFlattening",
 ));
 
-pub(super) static MEAN_LENGTH: Input = input(
+pub(super) const MEAN_LENGTH: Input = input(
     InputId::MeanLength,
     FormGroup::Workload,
     "training.mean_length",
@@ -119,7 +119,7 @@ pub(super) static MEAN_LENGTH: Input = input(
 .unit("tokens")
 .help("Mean length of the sequences of a batch without padding. The batch of the expected value has one sequence of the full length and otherwise mean ones; the interval reaches from mean ones only to full ones only.");
 
-pub(super) static DTYPE: Input = input(
+pub(super) const DTYPE: Input = input(
     InputId::Dtype,
     FormGroup::Precision,
     "training.dtype",
@@ -153,7 +153,7 @@ pub(super) static DTYPE: Input = input(
 .fixed("bf16")
 .help("Type of the arithmetic. Together with the precision mode it decides the bytes of weights, gradients, states and activations.");
 
-pub(super) static PRECISION_MODE: Input = input(
+pub(super) const PRECISION_MODE: Input = input(
     InputId::PrecisionMode,
     FormGroup::Precision,
     "training.precision_mode",
@@ -188,7 +188,7 @@ pub(super) static PRECISION_MODE: Input = input(
     "pytorch/pytorch torch/amp/autocast_mode.py; torch/distributed/fsdp/_fully_shard",
 ));
 
-pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
+pub(super) const ACTIVATION_CHECKPOINTING: Input = input(
     InputId::ActivationCheckpointing,
     FormGroup::Activations,
     "training.activation_checkpointing",
@@ -231,7 +231,7 @@ pub(super) static ACTIVATION_CHECKPOINTING: Input = input(
     "arXiv 2205.05198, selective and full recomputation",
 ));
 
-pub(super) static CHECKPOINT_EVERY: Input = input(
+pub(super) const CHECKPOINT_EVERY: Input = input(
     InputId::CheckpointEvery,
     FormGroup::Activations,
     "training.checkpoint_every",
@@ -248,7 +248,7 @@ pub(super) static CHECKPOINT_EVERY: Input = input(
     "pytorch/torchtitan torchtitan/distributed/activation_checkpoint.py: layer selective recomputation",
 ));
 
-pub(super) static COMPILE: Input = input(
+pub(super) const COMPILE: Input = input(
     InputId::Compile,
     FormGroup::Activations,
     "training.compile",
@@ -279,7 +279,7 @@ pub(super) static COMPILE: Input = input(
     "pairs of one run, eager and compiled: pytorch/torchtitan, pytorch/ao, pytorch/torchtune",
 ));
 
-pub(super) static ATTENTION: Input = input(
+pub(super) const ATTENTION: Input = input(
     InputId::Attention,
     FormGroup::Activations,
     "training.attention",
@@ -316,7 +316,7 @@ pub(super) static ATTENTION: Input = input(
 .fixed("fused")
 .help("How attention is computed. Eager attention saves the probabilities of every head, which grow with the square of the sequence length.");
 
-pub(super) static FUSED_KERNELS: Input = input(
+pub(super) const FUSED_KERNELS: Input = input(
     InputId::FusedKernels,
     FormGroup::Activations,
     "training.fused_kernels",
@@ -353,7 +353,7 @@ pub(super) static FUSED_KERNELS: Input = input(
     "linkedin/Liger-Kernel src/liger_kernel/ops/rms_norm.py, rope.py, swiglu.py",
 ));
 
-pub(super) static LOSS: Input = input(
+pub(super) const LOSS: Input = input(
     InputId::Loss,
     FormGroup::Activations,
     "training.loss",
@@ -390,7 +390,7 @@ pub(super) static LOSS: Input = input(
 .fixed("plain")
 .help("How logits and loss are computed. The plain path holds about 12 bytes per token and vocabulary row at its peak; chunks divide that by their number.");
 
-pub(super) static LOSS_CHUNKS: Input = input(
+pub(super) const LOSS_CHUNKS: Input = input(
     InputId::LossChunks,
     FormGroup::Activations,
     "training.loss_chunks",
@@ -403,7 +403,7 @@ pub(super) static LOSS_CHUNKS: Input = input(
 .advanced()
 .help("Into how many parts a chunked loss divides the tokens. More chunks make the logits smaller.");
 
-pub(super) static LOSS_CHUNK_RECOMPUTE: Input = input(
+pub(super) const LOSS_CHUNK_RECOMPUTE: Input = input(
     InputId::LossChunkRecompute,
     FormGroup::Activations,
     "training.loss_chunk_recompute",
@@ -416,7 +416,7 @@ pub(super) static LOSS_CHUNK_RECOMPUTE: Input = input(
 .advanced()
 .help("Whether each chunk of a chunked loss is computed again in backward, or has its backward at once. Off keeps 4 bytes per token and vocabulary row until backward.");
 
-pub(super) static KEEP_OUTPUTS: Input = input(
+pub(super) const KEEP_OUTPUTS: Input = input(
     InputId::KeepOutputs,
     FormGroup::Activations,
     "training.keep_outputs",
@@ -429,7 +429,7 @@ pub(super) static KEEP_OUTPUTS: Input = input(
 .advanced()
 .help("Whether the training loop still holds the model's outputs while backward runs. Then the logits stay in memory until its end.");
 
-pub(super) static DROPOUT: Input = input(
+pub(super) const DROPOUT: Input = input(
     InputId::Dropout,
     FormGroup::Activations,
     "training.dropout",
@@ -446,7 +446,7 @@ pub(super) static DROPOUT: Input = input(
 .advanced()
 .help("Probability at every dropout that the model's class has: on attention probabilities, after mixer and feed-forward, on the embedding. Above zero each saves a mask of one byte per element for backward; fused attention keeps its seed only.");
 
-pub(super) static WEIGHT_DECAY: Input = input(
+pub(super) const WEIGHT_DECAY: Input = input(
     InputId::WeightDecay,
     FormGroup::ExportsOnly,
     "training.weight_decay",
@@ -464,7 +464,7 @@ pub(super) static WEIGHT_DECAY: Input = input(
 .exports_only()
 .help("For exported configuration files. It has no effect on memory.");
 
-pub(super) static LEARNING_RATE: Input = input(
+pub(super) const LEARNING_RATE: Input = input(
     InputId::LearningRate,
     FormGroup::ExportsOnly,
     "training.learning_rate",
@@ -482,7 +482,7 @@ pub(super) static LEARNING_RATE: Input = input(
 .exports_only()
 .help("For exported configuration files. It has no effect on memory.");
 
-pub(super) static WARMUP_STEPS: Input = input(
+pub(super) const WARMUP_STEPS: Input = input(
     InputId::WarmupSteps,
     FormGroup::ExportsOnly,
     "training.warmup_steps",

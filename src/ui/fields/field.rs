@@ -47,6 +47,11 @@ pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
     let given = form.given(id);
     let brought = form.brought(id);
     let help_id = format!("{dom_id}-help");
+    // The words come after the first answer.
+    let told = move |words: &dyn Fn() -> AnyView| {
+        form.families.get();
+        words()
+    };
     let put_back = move |_| {
         form.put_back(id);
         super::super::dom::focus(&control_id(input));
@@ -86,11 +91,10 @@ pub fn framed(id: InputId, label: AnyView, control: AnyView) -> AnyView {
                 </button>
             })}
         </div>
-        <p class="field-brief" aria-hidden="true">{brief(input)}</p>
+        <p class="field-brief" aria-hidden="true">{move || told(&|| brief(input).into_any())}</p>
         {control}
         <p class="field-help" id=help_id hidden=move || !help_open.get()>
-            {input.help}
-            {origin(input)}
+            {move || told(&|| view! { {input.words().help} {origin(input)} }.into_any())}
         </p>
         {messages(id)}
     }
@@ -135,12 +139,8 @@ pub fn label(input: &'static Input, dom_id: &str) -> AnyView {
 
 /// The help in one line, and what holds when the input is left open.
 fn brief(input: &'static Input) -> String {
-    let first = input
-        .help
-        .split_inclusive(". ")
-        .next()
-        .unwrap_or(input.help)
-        .trim_end();
+    let help = input.words().help;
+    let first = help.split_inclusive(". ").next().unwrap_or(help).trim_end();
     match input.default {
         InputDefault::Fixed(value) => format!("{first} Default: {value}."),
         InputDefault::Derived(from) => format!("{first} Default: {from}."),
@@ -155,7 +155,7 @@ fn origin(input: &'static Input) -> AnyView {
         InputDefault::Derived(from) => Some(format!("When left open: {from}.")),
         InputDefault::None => None,
     };
-    let source = input.citation.map(|citation| {
+    let source = input.words().citation.map(|citation| {
         view! { " Source: " <span translate="no">{citation.source}</span> ". " }
     });
     let flag = format!("Command line: {}.", input.flag);
