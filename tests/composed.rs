@@ -209,7 +209,10 @@ fn deepspeed_divides_the_model_before_it_shards_its_states() {
     ] {
         let answer = with(stage, parallelism.clone());
         assert_eq!(answer.engine, "deepspeed");
-        assert_eq!(answer.evidence.status, api::BackingStatus::NotValidated);
+        // AutoTP is traced with stages 0 to 2.
+        if stage == 3 || parallelism.get("pipeline_parallel_size").is_some() {
+            assert_eq!(answer.evidence.status, api::BackingStatus::NotValidated);
+        }
         let parts = ["tensor_parallel_size", "pipeline_parallel_size"]
             .iter()
             .map(|key| parallelism[key].as_u64().unwrap_or(1))
@@ -229,6 +232,38 @@ fn deepspeed_divides_the_model_before_it_shards_its_states() {
             "stage {stage} {parallelism}: {found} of {wanted}, {} alone",
             rest(&alone)
         );
+    }
+}
+
+/// DeepSpeed leaves an embedding of its own whole and rejects plans with styles that it does not know.
+#[test]
+fn deepspeed_converts_the_plan_of_transformers() {
+    let on = |model: &str| {
+        json!({
+            "model": {"id": model},
+            "engine": {"type": "deepspeed", "zero_stage": 0},
+            "parallelism": {"tensor_parallel_size": 2},
+            "hardware": {"gpu": "h100-sxm-80gb", "num_gpus": 2},
+            "training": {"seq_length": 512, "activation_checkpointing": "full"},
+        })
+    };
+    let ask = |model: &str| api::calculate(&Request::from_json(&on(model)).expect("a request"));
+    let answer = ask("llama-3.1-8b").unwrap_or_else(|issues| panic!("{issues:?}"));
+    let found = answer.instants.iter().find(|instant| instant.id == "rest");
+    let rest = found.expect("rest").allocated_bytes.get() as f64;
+    let embedding = answer.model.embedding_parameters.get() as f64;
+    let all = answer.model.total_parameters.get() as f64;
+    let wanted = 14.0 * (embedding + (all - embedding) / 2.0);
+    assert!((rest / wanted - 1.0).abs() < 0.01, "{rest} of {wanted}");
+    for model in ["phi-3-mini-4k", "phi-3-medium-4k"] {
+        let Ok(request) = Request::from_json(&on(model)) else {
+            panic!("{model}");
+        };
+        let issues = api::validate(&request);
+        let said = |issue: &api::Issue| {
+            issue.path == "parallelism.tensor_parallel_size" && issue.code == "unsupported_combination"
+        };
+        assert!(issues.iter().any(said), "{model}: {issues:?}");
     }
 }
 

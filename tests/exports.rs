@@ -248,6 +248,34 @@ fn the_batch_of_deepspeed_is_that_of_all_replicas() {
     }
 }
 
+/// Master weights in fp32 are DeepSpeed's usual way; without them, and with its own autocast, the file says so and reads back.
+#[test]
+fn deepspeed_says_in_which_type_it_keeps_what() {
+    for (mode, block, others) in [
+        ("mixed", json!({"enabled": true}), Value::Null),
+        (
+            "pure",
+            json!({"enabled": true, "bf16_master_weights_and_grads": true, "bf16_optimizer_states": true}),
+            Value::Null,
+        ),
+        (
+            "autocast",
+            json!({"enabled": false}),
+            json!({"enabled": true, "dtype": "bfloat16"}),
+        ),
+    ] {
+        let mut asked = on_four_nodes(json!({"type": "deepspeed", "zero_stage": 2}));
+        asked["training"]["precision_mode"] = json!(mode);
+        let file = export("deepspeed", asked);
+        let written: Value = serde_json::from_str(&file.text).unwrap();
+        assert_eq!(written["bf16"], block, "{mode}");
+        assert_eq!(written["torch_autocast"], others, "{mode}");
+        let back = api::import(&file.text, &Request::new()).import.request.to_json();
+        let read = back["training"].get("precision_mode");
+        assert_eq!(read, (mode != "mixed").then_some(&json!(mode)), "{mode}");
+    }
+}
+
 #[test]
 fn axolotl_has_no_key_that_its_schema_refuses() {
     let mut asked = on_four_nodes(json!({"type": "fsdp"}));

@@ -55,6 +55,7 @@ fn the_committed_statistics_are_those_of_the_records() {
         "deepspeed-adapter-trace.jsonl",
         "deepspeed-preference-trace.jsonl",
         "deepspeed-trace.jsonl",
+        "deepspeed-variants-trace.jsonl",
         "fsdp2-adapter-trace.jsonl",
         "options-trace.jsonl",
         "saved-activations.jsonl",

@@ -315,10 +315,22 @@ fn precision_is_resolved_from_type_mode_and_engine() {
         precision(json!({"engine": {"type": "deepspeed"}})),
         Precision::Master(Bf16)
     );
-    expect(
-        json!({"engine": {"type": "deepspeed"}, "training": {"precision_mode": "pure"}}),
-        &["!not_available_yet training.precision_mode"],
-    );
+    // Without fp32 master weights only where DeepSpeed divides them, and in bf16.
+    let bare = |stage: u64, dtype: &str| {
+        json!({
+            "engine": {"type": "deepspeed", "zero_stage": stage},
+            "training": {"precision_mode": "pure", "dtype": dtype},
+        })
+    };
+    for stage in [1, 2, 3] {
+        assert_eq!(precision(bare(stage, "bf16")), Precision::Pure(Bf16));
+    }
+    for (stage, dtype) in [(0, "bf16"), (2, "fp16")] {
+        expect(
+            bare(stage, dtype),
+            &["!unsupported_combination training.precision_mode"],
+        );
+    }
     expect(
         json!({"training": {"dtype": "fp32", "precision_mode": "mixed"}}),
         &["not_used training.precision_mode"],

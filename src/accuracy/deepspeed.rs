@@ -25,6 +25,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
     question.set(InputId::EngineType, "deepspeed");
     question.set(InputId::EngineVersion, "2.15");
     question.set(InputId::TransformersVersion, "5.23");
+    question.set_some(InputId::TensorParallelSize, record.whole("tp"));
     question.set(InputId::ZeroStage, whole(record, "stage")?);
     question.set(InputId::NumGpus, whole(record, "world")?);
     let narrow = record.fields.get("bf16").and_then(Value::as_bool) != Some(false);
@@ -39,6 +40,11 @@ pub fn question(record: &Record) -> Result<Question, String> {
     if record.text("torch_autocast") == Some("bfloat16") {
         question.set(InputId::Dtype, "bf16");
         question.set(InputId::PrecisionMode, "autocast");
+    }
+    let own = record.object("bf16_opts");
+    let own = own.and_then(|options| options.get("bf16_optimizer_states"));
+    if own.and_then(Value::as_bool) == Some(true) {
+        question.set(InputId::PrecisionMode, "pure");
     }
     question.set(InputId::Optimizer, "adamw");
     question.set(InputId::OptimizerImplementation, "foreach");

@@ -118,7 +118,10 @@ fn deepspeed(given: &Given, compute: DType, report: &mut Report) -> Precision {
         // DeepSpeed's own block "torch_autocast": everything at rest is fp32, as without a narrow type.
         return Precision::Autocast(compute);
     }
-    if mode.is_some_and(|mode| mode != "mixed") {
+    if mode == Some("pure") && compute != DType::Fp32 {
+        return bare(given, compute, report);
+    }
+    if mode.is_some_and(|mode| mode != "mixed" && mode != "pure") {
         report.error(
             "not_available_yet",
             InputId::PrecisionMode,
@@ -132,6 +135,32 @@ fn deepspeed(given: &Given, compute: DType, report: &mut Report) -> Precision {
         );
     }
     Precision::Master(compute)
+}
+
+/// Master weights, gradients and moments in bf16: `bf16_master_weights_and_grads` with `bf16_optimizer_states` (DeepSpeed 0.19.8
+/// runtime/config.py; base_optimizer.py, `_configure_master_weights`).
+fn bare(given: &Given, compute: DType, report: &mut Report) -> Precision {
+    if compute == DType::Fp16 {
+        report.error(
+            "unsupported_combination",
+            InputId::PrecisionMode,
+            "DeepSpeed keeps fp16 master weights only for its CPU optimizer, whose moments stay fp32: choose bf16, or the mixed mode.",
+        );
+    }
+    if given.integer(InputId::ZeroStage).unwrap_or(0) == 0 {
+        report.error(
+            "unsupported_combination",
+            InputId::PrecisionMode,
+            "DeepSpeed has master weights and moments in bf16 at ZeRO stages 1 to 3 only.",
+        );
+    }
+    if given
+        .choice(InputId::OffloadOptimizer)
+        .is_some_and(|place| place != "none")
+    {
+        report.unproven(InputId::PrecisionMode, "pure", "engine.offload_optimizer");
+    }
+    Precision::Pure(compute)
 }
 
 /// Everything in one type, but for a reduction in another: a policy of mixed precision that casts nothing else.

@@ -57,7 +57,12 @@ pub fn divide(
         // `_apply_autotp_partitioning`).
         EngineId::Deepspeed => {
             let size = mesh.tensor.to_string();
-            report.unproven(InputId::TensorParallelSize, &size, "engine.type=deepspeed");
+            if model.network.head.tied {
+                report.unproven(InputId::TensorParallelSize, &size, "a tied head under DeepSpeed");
+            }
+            if given.integer(InputId::ZeroStage) == Some(3) {
+                report.unproven(InputId::TensorParallelSize, &size, "engine.zero_stage=3");
+            }
             Some((PlanKind::Transformers, false, false))
         }
         _ => kind(given, report),
@@ -75,6 +80,7 @@ pub fn divide(
         PlanKind::Transformers => model.network.clone(),
     };
     let plan = match Plan::of(kind, &network) {
+        Ok(plan) if engine.0.id == EngineId::Deepspeed => converted(plan, &network, report),
         Ok(plan) => plan,
         Err(why) => {
             report.add(unplanned(why, &network.model_type));
@@ -95,6 +101,34 @@ pub fn divide(
             sequence: sequence_parallel,
             loss,
         }),
+    }
+}
+
+/// The plan of transformers as DeepSpeed takes it: a token embedding of its own stays whole, and styles that it does not know
+/// invalidate the plan (DeepSpeed 0.19.8 module_inject/tp_plan_converter.py, `SUPPORTED_STYLES`, `TPPlanConverter.convert`). A
+/// tied one is divided with the head (auto_tp.py, `_create_vocab_parallel_layer`).
+fn converted(plan: Plan, network: &Network, report: &mut Report) -> Plan {
+    let experts = network
+        .layers()
+        .any(|layer| matches!(layer.feed_forward, FeedForward::Moe(_)));
+    if experts {
+        // They are divided where the configuration writes its own partition_config.
+        report.unproven(InputId::TensorParallelSize, "above 1", "experts under DeepSpeed");
+    }
+    if plan.attention == Way::Gathered || plan.dense == Way::Gathered {
+        refuse(
+            report,
+            InputId::TensorParallelSize,
+            "transformers' plan of this model has styles that DeepSpeed does not know (outputs that are gathered and cut again), for which it rejects the whole plan.",
+            "Write tensor_parallel.partition_config yourself, or take FSDP2 with tensor parallelism.",
+        );
+    }
+    match network.head.tied {
+        true => plan,
+        false => Plan {
+            embedding: Way::Whole,
+            ..plan
+        },
     }
 }
 

@@ -36,19 +36,26 @@ pub(super) fn config(sheet: &mut Sheet<'_>, recipe: Recipe) -> Map<String, Value
         "gradient_clipping",
         sheet.number(InputId::GradientClipping).unwrap_or(1.0),
     );
-    put(
-        &mut root,
-        "bf16",
-        json!({"enabled": recipe.compute() == "bfloat16"}),
-    );
-    put(
-        &mut root,
-        "fp16",
-        json!({"enabled": recipe.compute() == "float16"}),
-    );
+    types(sheet, recipe, &mut root);
     optimizer(sheet, &mut root);
     put(&mut root, "zero_optimization", zero(sheet));
     root
+}
+
+/// The blocks of types: master weights in fp32, everything in bf16, or DeepSpeed's own autocast over fp32 weights.
+fn types(sheet: &Sheet<'_>, recipe: Recipe, root: &mut Map<String, Value>) {
+    let narrow = recipe.compute();
+    let autocast = narrow != "float32" && sheet.peek_word(InputId::PrecisionMode) == "autocast";
+    let mut block = json!({"enabled": narrow == "bfloat16" && !autocast});
+    if let (Recipe::Pure("bf16"), Some(fields)) = (recipe, block.as_object_mut()) {
+        fields.insert("bf16_master_weights_and_grads".into(), true.into());
+        fields.insert("bf16_optimizer_states".into(), true.into());
+    }
+    put(root, "bf16", block);
+    put(root, "fp16", json!({"enabled": narrow == "float16" && !autocast}));
+    if autocast {
+        put(root, "torch_autocast", json!({"enabled": true, "dtype": narrow}));
+    }
 }
 
 /// Only what DeepSpeed builds itself; every other optimizer comes from the script.

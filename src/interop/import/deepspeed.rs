@@ -24,6 +24,7 @@ const DEEPSPEED: &[Row] = &[
             "zero_optimization",
             "bf16",
             "fp16",
+            "torch_autocast",
             "optimizer",
             "scheduler",
             "wall_clock_breakdown",
@@ -118,6 +119,26 @@ pub fn deepspeed(findings: &mut Findings, value: &Value) {
             .and_then(truth)
             == Some(true)
     };
+    let bare = |key: &str| value.get("bf16").and_then(|block| block.get(key)).and_then(truth) == Some(true);
+    if on("torch_autocast") {
+        let narrow = value
+            .get("torch_autocast")
+            .and_then(|block| block.get("dtype"))
+            .map(text);
+        let name = if narrow.is_some_and(|name| name.contains("float16") && !name.starts_with('b')) {
+            "fp16"
+        } else {
+            "bf16"
+        };
+        findings.set(Id::PrecisionMode, "autocast", "torch_autocast.enabled: true");
+        findings.set(Id::Dtype, name, "torch_autocast.dtype");
+        optimizer(findings, value);
+        replicas(findings, value);
+        return;
+    }
+    if on("bf16") && bare("bf16_optimizer_states") && bare("bf16_master_weights_and_grads") {
+        findings.set(Id::PrecisionMode, "pure", "bf16_optimizer_states: true");
+    }
     match (on("bf16"), on("fp16")) {
         (true, _) => findings.set(Id::Dtype, "bf16", "bf16.enabled: true"),
         (_, true) => findings.set(Id::Dtype, "fp16", "fp16.enabled: true"),

@@ -1,4 +1,4 @@
-//! DeepSpeed ZeRO stages 0 to 3 with 16-bit weights and fp32 master weights.
+//! DeepSpeed ZeRO stages 0 to 3 with 16-bit weights and fp32 master weights, or bf16 ones.
 //!
 //! Read in DeepSpeed 0.19: runtime/fp16/fused_optimizer.py (stage 0), runtime/zero/stage_1_and_2.py, stage3.py,
 //! partition_parameters.py and partitioned_param_coordinator.py. Flat buffers are counted for the whole model, not by layer.
@@ -10,6 +10,7 @@
 use super::deepspeed_packed::Packed;
 use super::deepspeed_reference::Reference;
 use super::deepspeed_secondary::Secondary;
+use super::deepspeed_step::{named, states_of, states_types};
 use super::partition::{self, Partition, partitions};
 use super::reduction::{Reduction, reductions};
 use super::{
@@ -19,10 +20,10 @@ use super::{
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
+use crate::training::Precision;
 use crate::training::job::Zero;
 use crate::training::plan::extend;
 use crate::training::sheet::{EntryId, Item};
-use crate::training::{Optimizer, Precision};
 use crate::units::{Bytes, DType};
 
 /// Elements of one sub-group of stage 3's optimizer step (zero/config.py, `sub_group_size`).
@@ -46,7 +47,7 @@ pub struct DeepSpeed {
     step: Held,
     /// The second gradient of a tied embedding.
     tied: Held,
-    /// What the largest reduction during the backward of each layer needs (stages whose hooks reduce).
+    /// What the largest reduction during the backward of each layer needs (stages that reduce within it).
     reduced: Vec<Held>,
     /// The same for the embedding, and for the last reduction.
     reduced_ends: [Held; 2],
@@ -211,14 +212,12 @@ impl DeepSpeed {
         always.extend(reference.weights());
         let optimizer = Group::OptimizerStates;
         let here = deepspeed_host::on_gpu(zero, own);
-        let master = flat.item(
-            ("zero.master", "fp32 master weights", optimizer),
-            (DType::Fp32, here),
-            "β·n",
-        );
+        let [wide, kept] = states_types(plan);
+        let [[masters, ..], [_, kept_as, _]] = [wide, kept].map(named);
+        let master = flat.item(("zero.master", masters, optimizer), (wide, here), "β·n");
         let moments = flat.item(
-            ("zero.moments", "fp32 moments", optimizer),
-            (DType::Fp32, here * states_of(plan.job.optimizer)),
+            ("zero.moments", kept_as, optimizer),
+            (kept, here * states_of(plan.job.optimizer)),
             "β·n",
         );
         let bucket = flat.item(
@@ -264,7 +263,9 @@ impl DeepSpeed {
             "β·n",
         );
         let ahead = if zero.prefetch { zero.max_live } else { 0 };
-        let kept = ahead.max(reuse::kept(plan));
+        let (reused, lowest) = reuse::kept(plan);
+        let kept = ahead.max(reused);
+        let lowest = (!zero.prefetch).then_some(lowest);
         let packed = if zero.stage == 3 {
             Packed::new(plan, (kept, ahead > 0), flat.sheet)
         } else {
@@ -272,14 +273,12 @@ impl DeepSpeed {
         };
         let secondary = (zero.stage == 3 && zero.secondary > 1)
             .then(|| Secondary::new(plan, (zero.secondary, kept), &mut flat));
+        let module = zero.largest_module.unwrap_or_else(|| plan.largest_tensor());
+        let all = weights.saturating_add(frozen).min(kept).max(module);
         let gathered = if zero.stage == 3 && packed.is_none() {
-            let module = zero.largest_module.unwrap_or_else(|| plan.largest_tensor());
             let copies = flat.item_with(
                 ("zero.gathered", "gathered weights", params),
-                (
-                    beside::gathered_type(plan),
-                    weights.saturating_add(frozen).min(kept).max(module),
-                ),
+                (beside::gathered_type(plan), all),
                 "β·max(min(P + F, A), M)",
                 &[
                     Symbol::new("F", "frozen weights", frozen),
@@ -296,9 +295,9 @@ impl DeepSpeed {
             Held::new()
         };
         let hooks = zero.reduces_in_backward(plan.job);
-        let (reduced, mut reduced_ends) = reduced(plan, zero, hooks, &mut flat);
+        let (reduced, mut reduced_ends) = reduced(plan, zero, (hooks, all, lowest), &mut flat);
         let mut tied = tied;
-        if hooks && waits_for_embedding(plan) {
+        if (hooks || zero.stage == 3) && waits_for_embedding(plan) {
             // The parts of a tied gradient are gone when its sum comes to the bucket.
             let [embedding, _] = &mut reduced_ends;
             if flat.sheet.bytes(embedding) > flat.sheet.bytes(&tied) {
@@ -509,29 +508,52 @@ fn reached(plan: &Plan<'_>, zero: Zero, (own, ranks): (u64, u64)) -> Partition {
 }
 
 /// What reductions need beside the bucket: the flattened copy, and what the bucket does not hold of them.
-fn reduced(plan: &Plan<'_>, zero: Zero, hooks: bool, flat: &mut Flat<'_>) -> (Vec<Held>, [Held; 2]) {
-    let low = plan.types.computed;
-    if !matches!(zero.stage, 1 | 2) {
+fn reduced(
+    plan: &Plan<'_>,
+    zero: Zero,
+    (hooks, gathered, lowest): (bool, u64, Option<usize>),
+    flat: &mut Flat<'_>,
+) -> (Vec<Held>, [Held; 2]) {
+    let third = zero.stage == 3;
+    let low = match plan.job.precision {
+        Precision::Autocast(narrow) if third => narrow,
+        _ => plan.types.computed,
+    };
+    if zero.stage == 0 {
         return (Vec::new(), [Held::new(), Held::new()]);
     }
-    let found = reductions(plan, zero.reduce_bucket);
+    let mut found = reductions(plan, zero.reduce_bucket);
+    if third {
+        let layers = found
+            .layers
+            .iter_mut()
+            .zip(reuse::released(plan, gathered, lowest));
+        for (reduction, room) in layers.filter_map(|(slot, room)| Some((slot.as_mut()?, room))) {
+            reduction.elements = reduction.elements.saturating_sub(room);
+        }
+    }
+    let copied = if third {
+        (
+            "zero.interleaved",
+            "interleaved copy of the bucket, beyond the room of weights that were let go of",
+        )
+    } else {
+        ("zero.flattened_bucket", "flattened copy of the bucket, reduced")
+    };
     let item = |flat: &mut Flat<'_>, id, label, elements| {
         let name = (id, label, Group::Gradients);
         flat.item(name, (low, elements), "β·n")
     };
     let mut held = |reduction: Option<Reduction>| {
-        let Some(reduction) = reduction else {
+        // Stage 3 interleaves the parts of all ranks in a copy, but for a tensor by itself (runtime/comm/
+        // coalesced_collectives.py, `reduce_scatter_coalesced`).
+        let Some(reduction) = reduction.filter(|one| !(third && one.oversized)) else {
             return Held::new();
         };
-        let copy = item(
-            flat,
-            "zero.flattened_bucket",
-            "flattened copy of the bucket, reduced",
-            reduction.elements,
-        );
+        let copy = item(flat, copied.0, copied.1, reduction.elements);
         let outside = hooks && (reduction.oversized || !zero.contiguous);
         let mut held = vec![(copy, 1)];
-        if let Precision::Autocast(dtype) = plan.job.precision {
+        if let (Precision::Autocast(dtype), false) = (plan.job.precision, third) {
             let name = (
                 "zero.narrowed",
                 "gradients as they are sent, in the narrow type",
@@ -552,7 +574,7 @@ fn reduced(plan: &Plan<'_>, zero: Zero, hooks: bool, flat: &mut Flat<'_>) -> (Ve
         }
         held
     };
-    if !hooks {
+    if !hooks && !third {
         // All gradients are there; the bucket takes them in turn, so only what it cannot hold is copied beside it.
         let large = plan.largest_trained();
         let oversized = (large > zero.reduce_bucket).then_some(Reduction {
@@ -563,13 +585,4 @@ fn reduced(plan: &Plan<'_>, zero: Zero, hooks: bool, flat: &mut Flat<'_>) -> (Ve
     }
     let layers = found.layers.into_iter().map(&mut held).collect();
     (layers, [held(found.embedding), held(found.end)])
-}
-
-pub(super) const fn states_of(optimizer: Optimizer) -> u64 {
-    match optimizer {
-        Optimizer::AdamW | Optimizer::ScheduleFree | Optimizer::TorchAo { .. } => 2,
-        Optimizer::Sgd { momentum: true } | Optimizer::Muon | Optimizer::GaLore { .. } => 1,
-        Optimizer::Sgd { momentum: false } | Optimizer::Adafactor | Optimizer::AdafactorFp32 => 0,
-        Optimizer::BitsAndBytes { states, .. } => states,
-    }
 }

@@ -151,6 +151,9 @@ pub(super) fn elements_of(id: &str) -> &'static str {
         "zero.moments" => "elements of this rank's part whose states are on the GPU, once for each moment",
         "zero.bucket" | "zero.bucket_narrow" => "elements of a reduction, reduce_bucket_size",
         "zero.waiting" | "zero.flattened_bucket" | "zero.narrowed" => "elements that are reduced together",
+        "zero.interleaved" => {
+            "elements that are reduced together, less those of weights that were let go of by then"
+        }
         "zero.partition" => "elements of all tensors that this rank's part reaches into",
         "zero.staging" | "average.gathered" => "elements of the largest tensor",
         _ => "elements of this rank's part that one step of the optimizer takes",

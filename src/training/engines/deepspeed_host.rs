@@ -4,7 +4,8 @@
 //! `_create_param_groups_fp16_flat_cpu_memory`), zero/offload_config.py, swap_tensor/*. DeepSpeed's own estimates
 //! (`estimate_zero2/3_model_states_mem_needs`) multiply by 1.5 and know neither buffers nor the rounding of pinned memory.
 
-use super::deepspeed::{SUB_GROUP, states_of};
+use super::deepspeed::SUB_GROUP;
+use super::deepspeed_step::{named, states_of, states_types};
 use super::{Plan, Sheet};
 use crate::cite::{Citation, Evidence};
 use crate::memory::{HostEntry, HostPhase, HostPlace, Symbol};
@@ -81,6 +82,9 @@ impl Host<'_> {
 /// Registers what is outside the GPU, of `weights` that train and `own` on this rank, and of `frozen` ones beside adapters.
 pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own, frozen): (u64, u64, u64), sheet: &mut Sheet) {
     let low = plan.types.computed.bits() / 8;
+    let types = states_types(plan);
+    let [wide, kept] = types.map(|dtype| dtype.bits() / 8);
+    let [[masters, _, gradients], [_, moments, _]] = types.map(named);
     let away = own.saturating_sub(on_gpu(zero, own));
     let states = states_of(plan.job.optimizer);
     let accumulating = plan.job.accumulation_steps > 1;
@@ -92,9 +96,9 @@ pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own, frozen): (u64, u64, 
         (Offload::None, _) => {}
         (_, 0..=2) => {
             let largest = plan.largest_trained();
-            host.add(("host.master", "fp32 master weights"), true, (4, own, 1));
-            host.add(("host.moments", "fp32 moments"), false, (4, own, states));
-            host.add(("host.gradients", "fp32 gradients"), true, (4, own, 1));
+            host.add(("host.master", masters), true, (wide, own, 1));
+            host.add(("host.moments", moments), false, (kept, own, states));
+            host.add(("host.gradients", gradients), true, (wide, own, 1));
             host.add(("host.update", "updated 16-bit weights"), true, (low, own, 1));
             host.add(("host.staging", "gradient on its way"), true, (low, largest, 1));
             if accumulating {
@@ -103,9 +107,9 @@ pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own, frozen): (u64, u64, 
             }
         }
         (Offload::Cpu, _) => {
-            host.groups(("host.master", "fp32 master weights"), false, (4, away));
-            host.groups(("host.moments", "fp32 moments"), false, (4 * states, away));
-            host.groups(("host.gradients", "fp32 gradients"), true, (4, away));
+            host.groups(("host.master", masters), false, (wide, away));
+            host.groups(("host.moments", moments), false, (kept * states, away));
+            host.groups(("host.gradients", gradients), true, (wide, away));
             host.add(
                 ("host.partition", "16-bit gradients of the partition"),
                 true,
@@ -115,16 +119,16 @@ pub fn register(plan: &Plan<'_>, zero: Zero, (weights, own, frozen): (u64, u64, 
         (Offload::Nvme, _) => {
             let buffer = own.min(SUB_GROUP);
             let name = ("host.swap_buffers", "buffers of optimizer states on their way");
-            host.add(name, true, (4, buffer, OPTIMIZER_BUFFERS));
+            host.add(name, true, (wide, buffer, OPTIMIZER_BUFFERS));
             host.add(
                 ("host.partition", "16-bit gradients of the partition"),
                 true,
                 (low, own, 1),
             );
             host.place = HostPlace::Disk;
-            host.add(("disk.master", "fp32 master weights"), false, (4, away, 1));
-            host.add(("disk.moments", "fp32 moments"), false, (4, away, states));
-            host.add(("disk.gradients", "fp32 gradients"), false, (4, away, 1));
+            host.add(("disk.master", masters), false, (wide, away, 1));
+            host.add(("disk.moments", moments), false, (kept, away, states));
+            host.add(("disk.gradients", gradients), false, (wide, away, 1));
             host.place = HostPlace::Memory;
         }
     }

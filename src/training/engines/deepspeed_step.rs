@@ -8,7 +8,7 @@ use crate::memory::allocator::block;
 use crate::memory::{Group, Symbol};
 use crate::training::job::Zero;
 use crate::training::sheet::{EntryId, Item};
-use crate::training::{Optimizer, OptimizerImplementation};
+use crate::training::{Optimizer, OptimizerImplementation, Precision};
 use crate::units::{Bytes, DType};
 
 /// The tightest moment of the step. Stages 1 and 2: the norm of each piece of the partition in fp64 beside its gradients; or their
@@ -20,14 +20,12 @@ pub(super) fn step(
     (partition, piece): (EntryId, u64),
     flat: &mut Flat<'_>,
 ) -> Held {
+    let [wide, _] = states_types(plan);
+    let [_, _, gradients_as] = named(wide);
     let part = if zero.stage == 3 { own.min(SUB_GROUP) } else { own };
     let gradients = flat.item(
-        (
-            "zero.fp32_gradients",
-            "fp32 gradients of the step",
-            Group::Gradients,
-        ),
-        (DType::Fp32, part),
+        ("zero.fp32_gradients", gradients_as, Group::Gradients),
+        (wide, part),
         "β·n",
     );
     let list = flat.item(
@@ -36,7 +34,7 @@ pub(super) fn step(
             "temporaries of the optimizer's step",
             Group::Overhead,
         ),
-        (DType::Fp32, part),
+        (wide, part),
         "β·n",
     );
     let narrow = flat.item(
@@ -51,6 +49,8 @@ pub(super) fn step(
     let foreach = plan.job.implementation == OptimizerImplementation::Foreach
         && matches!(plan.job.optimizer, Optimizer::AdamW);
     let plain = zero.stage == 0 && plan.types.computed == DType::Fp32;
+    // In stages 1 and 2 the flattened ones are taken as they are where no cast is due.
+    let uncast = matches!(zero.stage, 1 | 2) && wide == plan.types.computed;
     let mut run = vec![(gradients, u64::from(!plain))];
     match (zero.stage, foreach) {
         (_, true) => run.push((list, 1)),
@@ -63,7 +63,7 @@ pub(super) fn step(
     let norm = flat.sheet.item(norm(piece), "");
     let moments = [
         vec![(partition, 1), (norm, 1)],
-        vec![(partition, 1), (narrow, 1), (gradients, 1)],
+        vec![(partition, 1), (narrow, 1), (gradients, u64::from(!uncast))],
         run,
     ];
     let tightest = moments.into_iter().max_by_key(|held| flat.sheet.bytes(held));
@@ -89,5 +89,40 @@ fn norm(piece: u64) -> Item {
             Evidence::Source,
             "DeepSpeed 0.19.8 runtime/zero/stage_1_and_2.py (`get_grad_norm_direct`), utils.py (`get_norm_dtype`)",
         ),
+    }
+}
+
+/// Types of master weights and moments: fp32, or bf16 with `bf16_master_weights_and_grads` and `bf16_optimizer_states`
+/// (DeepSpeed 0.19.8 runtime/base_optimizer.py, `_configure_master_weights`). bitsandbytes' moments are fp32 whatever the weights.
+pub(super) const fn states_types(plan: &Plan<'_>) -> [DType; 2] {
+    match (plan.job.precision, plan.job.optimizer) {
+        (Precision::Pure(low), Optimizer::BitsAndBytes { .. }) => [low, DType::Fp32],
+        (Precision::Pure(low), _) => [low, low],
+        _ => [DType::Fp32, DType::Fp32],
+    }
+}
+
+/// Master weights, moments and gradients of the step in a type, for a person.
+pub(super) const fn named(dtype: DType) -> [&'static str; 3] {
+    match dtype {
+        DType::Bf16 => [
+            "bf16 master weights",
+            "bf16 moments",
+            "bf16 gradients of the step",
+        ],
+        _ => [
+            "fp32 master weights",
+            "fp32 moments",
+            "fp32 gradients of the step",
+        ],
+    }
+}
+
+pub(super) const fn states_of(optimizer: Optimizer) -> u64 {
+    match optimizer {
+        Optimizer::AdamW | Optimizer::ScheduleFree | Optimizer::TorchAo { .. } => 2,
+        Optimizer::Sgd { momentum: true } | Optimizer::Muon | Optimizer::GaLore { .. } => 1,
+        Optimizer::Sgd { momentum: false } | Optimizer::Adafactor | Optimizer::AdafactorFp32 => 0,
+        Optimizer::BitsAndBytes { states, .. } => states,
     }
 }

@@ -358,12 +358,15 @@ impl Units {
         (0..piece).rev().find_map(|below| self.block(plan, below))
     }
 
-    /// The unit whose gradients were reduced before those of a piece of the tower: the block above, or the first layer.
+    /// The unit whose gradients were reduced before those of a piece of the tower: the block above, or the first layer. The first
+    /// block that a gradient passes lets go of what the layer reduced, though it has no gradients of its own (torch 2.15
+    /// _fsdp_param_group.py, `post_backward`: buffers are recycled before it returns).
     pub fn reduced_above(&self, plan: &Plan<'_>, piece: usize) -> Option<&Unit> {
         let above = (piece..plan.tower.depth()).find_map(|above| self.block(plan, above));
-        above
-            .filter(|_| plan.tower.trains_blocks())
-            .or_else(|| self.of(plan, 0))
+        match above {
+            Some(block) => plan.tower.trains_blocks().then_some(block),
+            None => self.of(plan, 0),
+        }
     }
 
     /// All gradients whole, as they accumulate without a reduction, in the type of the reduction.
