@@ -30,7 +30,7 @@ fn every_record_is_read_in_its_format() {
         ("torch-trace.jsonl", 271, Format::TorchTrace),
         ("torch-trace-variants.jsonl", 470, Format::TorchTrace),
         ("options-trace.jsonl", 146, Format::TorchTrace),
-        ("settings-trace.jsonl", 133, Format::TorchTrace),
+        ("settings-trace.jsonl", 140, Format::TorchTrace),
         ("vision-trace.jsonl", 67, Format::TorchTrace),
         ("deepspeed-trace.jsonl", 76, Format::DeepSpeedTrace),
         ("deepspeed-variants-trace.jsonl", 22, Format::DeepSpeedTrace),

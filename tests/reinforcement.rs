@@ -88,6 +88,28 @@ fn a_critic_has_the_states_of_the_actor_once_more() {
     assert!(at(&free, "rest") < at(&grpo, "rest"));
 }
 
+/// Llama 3.2 1B in bf16: what four ranks of an engine wake up with is a quarter of the matrices and whole norms.
+#[test]
+fn an_engine_beside_has_ranks_of_its_own() {
+    let woken = |ranks: u64| {
+        let more = json!({"objective": "grpo", "rollout": "colocated", "rollout_sleep": "offload",
+            "rollout_tensor_parallel_size": ranks});
+        at(&answer(&more), "evaluation_forward")
+    };
+    let norms = 33 * 2048;
+    let matrices = 1_235_814_400 - norms;
+    assert_eq!(woken(1) - woken(4), 2 * (matrices - matrices / 4));
+}
+
+/// A reward model has no logits over the vocabulary: an untied head of 128,256 rows is one of a single row.
+#[test]
+fn a_reward_model_has_a_head_of_one_row() {
+    let pairs = answer(&json!({"objective": "preference_reference_free"}));
+    let reward = answer(&json!({"objective": "reward"}));
+    assert!(at(&reward, "loss_forward") < at(&pairs, "loss_forward"));
+    assert!(at(&reward, "rest") < at(&pairs, "rest") + 2048 * 16);
+}
+
 #[test]
 fn an_engine_smaller_than_its_weights_is_refused() {
     let question = json!({"model": {"id": "llama-3.1-8b"}, "engine": {"type": "fsdp"},

@@ -25,6 +25,7 @@ pub fn question(record: &Record) -> Result<Question, String> {
     if !record.object("strategy_args").is_some_and(away) {
         optimizer(&mut question, text("optimizer"))?;
     }
+    question.set_some(InputId::Objective, record.text("objective"));
     question.set(InputId::KeepOutputs, record.flag("keep_outputs"));
     question.set(
         InputId::ActivationCheckpointing,

@@ -8,7 +8,7 @@ use super::given::{Given, default_of};
 use super::resolve::{self, Card, Divided, EngineChoice, Mesh, Model, Report, Speed, Step};
 use super::rollout::Beside;
 use crate::request::{Assumed, Backing, EngineId, InputDefault, InputId, MultiNodeInfo, Request, Section};
-use crate::training::{Compile, HostMemory, Layout, TrainingJob};
+use crate::training::{Compile, HostMemory, Layout, Objective, TrainingJob};
 use crate::units::{Bytes, DType, sort_by_key};
 use crate::warn::Issue;
 
@@ -120,6 +120,11 @@ fn build((typed, given): (&Given, &Given), report: &mut Report) -> Option<Job> {
             "A decoder behind an encoder is built with Megatron-LM without pipeline stages.",
         );
     }
+    let model = if objective == Objective::Reward && !megatron {
+        model.with_one_row()
+    } else {
+        model
+    };
     let device = (engine.torch, card.compute_capability);
     let (settings, accumulation) = match engine.id {
         EngineId::MegatronLm | EngineId::MegatronDeepspeed => {

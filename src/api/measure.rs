@@ -11,7 +11,8 @@ use crate::model::{Layer, Mixer};
 use crate::request::{BackingStatus, Component, HostNeed, Verdict};
 use crate::training::compiled::Compiled;
 use crate::training::{
-    Engine, Layout, Megatron, Recomputation, TrainingJob, communicators, evaluate, evaluate_fullest, pools,
+    Engine, Layout, Megatron, Recomputation, TrainingJob, communicators, dispatcher_buffers, evaluate,
+    evaluate_fullest, pools,
 };
 use crate::units::Bytes;
 use crate::warn::Issue;
@@ -74,7 +75,8 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
         }
         _ => ledger.allocated_at(InstantId::Rest),
     };
-    let as_run = |interval: Interval| compiled.map_or(interval, |compiled| compiled.adjust(interval, rest));
+    let fixed = rest + compiled.map_or(Bytes::ZERO, |_| Compiled::kept_by_policy(&training));
+    let as_run = |interval: Interval| compiled.map_or(interval, |compiled| compiled.adjust(interval, fixed));
     let allocated = as_run(eager);
     let pattern = match training.engine {
         Engine::Megatron(_) => Pattern::Divided,
@@ -103,6 +105,20 @@ pub fn measure(job: &Job, micro_batch: u64) -> Result<Outcome, Issue> {
             "NVIDIA/nccl issues 964, 864 and 986",
         ));
         beyond = beyond + communicator;
+    }
+    let buffers = match &training.engine {
+        Engine::Megatron(settings) => dispatcher_buffers(&training, settings),
+        _ => Bytes::ZERO,
+    };
+    if buffers > Bytes::ZERO {
+        let exact = Interval::exact(buffers);
+        outside.push(component(
+            "deep_ep",
+            "DeepEP's buffers",
+            exact,
+            "deepseek-ai/DeepEP csrc/legacy/config.hpp",
+        ));
+        beyond = beyond + exact;
     }
     let reserved = as_run(match training.layout {
         Layout::Packed => {

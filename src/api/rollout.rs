@@ -10,9 +10,9 @@
 use super::job::Job;
 use crate::cite::{Citation, Evidence};
 use crate::memory::{Entry, Group, HostEntry, HostPhase, HostPlace, Instant, InstantId, Ledger, Symbol};
-use crate::model::Tensor;
+use crate::model::{Split, Tensor};
 use crate::training::{Engine, TrainingJob};
-use crate::units::{Bytes, DType, sort_by_key};
+use crate::units::{Bytes, Count, DType, sort_by_key};
 
 /// An engine on the GPUs of the trainer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Colocated {
     pub thousandths: u64,
     /// What it gives back while the trainer steps.
     pub sleep: Sleep,
+    /// Its tensor-parallel ranks.
+    pub tensor: u64,
 }
 
 impl Colocated {
@@ -60,9 +62,20 @@ const VERL: Citation = Citation::new(
     "volcengine/verl verl/workers, verl/trainer/ppo; huggingface/trl trl/trainer/ppo_trainer.py",
 );
 
-/// Bytes of the engine's weights: a whole copy in the compute type.
-pub fn engine_weights(training: &TrainingJob) -> Bytes {
-    Bytes::of(training.network.total_parameters(), training.precision.compute())
+/// The engine's parameters on a GPU: matrices divided among its tensor-parallel ranks, norms whole. Ranks beyond the heads of
+/// keys and values hold copies of these, so the smallest share is told.
+pub fn engine_parameters(training: &TrainingJob, tensor: u64) -> u64 {
+    let network = &training.network;
+    let all = network.total_parameters().get();
+    let divided = network.parameters_where(|tensor| matches!(tensor.split, Split::Axis(_)));
+    let divided = divided.get().min(all);
+    all - divided + divided.div_ceil(tensor.max(1))
+}
+
+/// Bytes of the engine's weights on a GPU in the compute type.
+pub fn engine_weights(training: &TrainingJob, tensor: u64) -> Bytes {
+    let parameters = Count::new(engine_parameters(training, tensor));
+    Bytes::of(parameters, training.precision.compute())
 }
 
 /// Adds engine, hand-over, critic and reward model to the ledger of a job.
@@ -116,7 +129,7 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
         VLLM,
         &awake,
     );
-    let weights = engine_weights(training);
+    let weights = engine_weights(training, engine.tensor);
     let each = training.precision.compute().bits() / 8;
     let of = |meaning: &'static str, elements: u64| {
         vec![
@@ -125,8 +138,8 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
         ]
     };
     let parameters = of(
-        "parameters of the model",
-        training.network.total_parameters().get(),
+        "parameters of the engine on a GPU",
+        engine_parameters(training, engine.tensor),
     );
     if engine.sleep != Sleep::None {
         let label = "weights of the engine, awake before its cache";
@@ -145,7 +158,7 @@ pub fn add(job: &Job, training: &TrainingJob, ledger: &mut Ledger) {
             Symbol::new("β", "bytes per element", whole.dtype.bits() / 8),
             Symbol::new("P", whole.meaning, whole.elements),
         ];
-        let bucket = Bytes::of(crate::units::Count::new(whole.elements), whole.dtype);
+        let bucket = Bytes::of(Count::new(whole.elements), whole.dtype);
         let at = [InstantId::EvaluationForward];
         let entry = ("rollout.bucket", whole.label, Group::ModelParams);
         push(ledger, entry, (bucket, "β·P", symbols), VLLM, &at);

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::layer::{Layer, Mixer, Norm};
-use super::tensor::{Role, Tensor};
+use super::tensor::{Role, Split, Tensor};
 use super::vision::Vision;
 use crate::units::Count;
 
@@ -102,6 +102,32 @@ impl Network {
             }
         }
         self.kinds.iter().any(|layer| has(&layer.mixer))
+    }
+
+    /// The network with a head of one row in place of that over the vocabulary, without bias and soft cap: one number per token
+    /// (transformers 5.23 modeling_layers.py, `GenericForSequenceClassification` with one label).
+    pub fn with_one_row(&self) -> Self {
+        let mut own = self.clone();
+        own.head = Head::default();
+        own.output_tensors
+            .retain(|tensor| !matches!(tensor.role, Role::Head | Role::Bias));
+        let shape = [1, self.hidden_size];
+        own.output_tensors
+            .push(Tensor::new("score.weight", &shape, Role::Head, Split::Replicated));
+        own
+    }
+
+    /// Rows of the head: those of the vocabulary, or one.
+    pub fn head_rows(&self) -> u64 {
+        let mut heads = self
+            .output_tensors
+            .iter()
+            .filter(|tensor| tensor.role == Role::Head);
+        if heads.any(|head| head.shape.first() == Some(&1)) {
+            1
+        } else {
+            self.vocabulary
+        }
     }
 
     /// Number of layers.

@@ -9,6 +9,9 @@
 //! From torch 2.8 on torchtitan also compiles its loss and lets segments expand: the same 8B run took 47.7 before, and
 //! 30.9, 33.7 and 39.1 after.
 
+use super::evaluate::setting;
+use super::plan::{Plan, Scope};
+use super::sheet::Sheet;
 use super::{Compile, Recomputation, TrainingJob};
 use crate::memory::Interval;
 use crate::units::Bytes;
@@ -40,10 +43,26 @@ impl Compiled {
             saved: match job.recomputation {
                 Recomputation::None | Recomputation::AttentionCore => Saved::Everything,
                 Recomputation::Operations | Recomputation::EveryNth(_) => Saved::Operations,
-                Recomputation::Full => Saved::Inputs,
+                // What a policy of the graph keeps is told beside (`kept_by_policy`).
+                Recomputation::Full | Recomputation::Products | Recomputation::Chosen(_) => Saved::Inputs,
             },
             with_loss: job.compile? == Compile::ModelAndLoss,
         })
+    }
+
+    /// What layers keep by a policy of the graph, which names the operations: the partitioner takes none of it away. Nothing
+    /// where the compiler chooses.
+    pub fn kept_by_policy(job: &TrainingJob) -> Bytes {
+        if !matches!(
+            job.recomputation,
+            Recomputation::Products | Recomputation::Chosen(_)
+        ) {
+            return Bytes::ZERO;
+        }
+        let mut sheet = Sheet::default();
+        let plan = Plan::new(job, setting(job), Scope::Passes, &mut sheet);
+        let layers = plan.order.iter().filter_map(|kind| plan.layers.get(*kind));
+        layers.map(|layer| sheet.bytes(&layer.kept)).sum()
     }
 
     /// The shares of what lies above the resting memory that remain: low, expected, high.

@@ -8,7 +8,7 @@ use super::block::Setting;
 use super::names;
 use super::ops::Recorder;
 use super::plan::fresh_gradients;
-use super::preference::preference;
+use super::preference::{preference, reward};
 use super::tape::{
     Edge, NodeId, Played, Rows, Shape, Stage, Start, Storage, StorageId, Tape, Target, Var, WeightGradients,
 };
@@ -54,6 +54,9 @@ struct Tail {
 pub fn ending(job: &TrainingJob, setting: &Setting) -> Ending {
     if let Objective::Preference(preferences) = job.objective {
         return preference(job, setting, preferences.how);
+    }
+    if job.objective == Objective::Reward {
+        return reward(job, setting);
     }
     let (network, weights) = (&*job.network, fresh_gradients(job));
     match job.loss {
@@ -204,7 +207,7 @@ pub(super) fn head(network: &Network, setting: &Setting, recorder: &mut Recorder
         recorder.entering(hidden, &names::LINEAR_INPUT)
     };
     recorder.tape.enter(Stage::Head);
-    let all = recorder.rows(&names::VOCABULARY, network.vocabulary);
+    let all = recorder.rows(&names::VOCABULARY, network.head_rows());
     let own = if setting.head_divided() {
         recorder.rows(&names::VOCABULARY, setting.part(network.vocabulary))
     } else {

@@ -117,6 +117,22 @@ pub enum Recomputation {
     EveryNth(u64),
     /// Op level: attention outputs and every second matrix product are kept, the rest is recomputed.
     Operations,
+    /// Of a traced graph: attention outputs, all matrix products and what collectives made are kept where backward reads
+    /// them (torchtitan experiments/graph_trainer/memory_policy.py, `default`).
+    Products,
+    /// Every layer from its input, but for some products (the same file, `full` with `full_recompute_save_ops`).
+    Chosen(Chosen),
+}
+
+/// Products that full recomputation leaves as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Logits of the routers.
+    pub router: bool,
+    /// What attention's last product makes.
+    pub attention_output: bool,
+    /// Compressed keys and values of latent attention.
+    pub latent: bool,
 }
 
 /// What torch.compile compiles.

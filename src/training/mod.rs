@@ -36,16 +36,16 @@ pub use between::{Evaluation, Save, caches_in_fp32};
 pub use composed::{Composed, Pipeline};
 pub use engines::bring;
 pub use engines::megatron::{
-    Megatron, Modules as RecomputedModules, Narrow, NarrowRecipe, Recompute, Sharding, Stage, VocabularyLoss,
-    Wrapper,
+    Dispatcher, Megatron, Modules as RecomputedModules, Narrow, NarrowRecipe, Recompute, Sharding, Stage,
+    VocabularyLoss, Wrapper, dispatcher_buffers, has_flex_configuration,
 };
 pub use evaluate::evaluate;
 pub use groups::communicators;
 pub use images::{Images, TowerTraining};
 pub use job::{
-    Adapter, AttentionKernel, BaseFormat, Compile, Engine, FusedKernels, HostMemory, Layout, LossKind,
-    Modules, Offload, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation, Targets,
-    TensorParallel, TrainingJob, Widened, Zero,
+    Adapter, AttentionKernel, BaseFormat, Chosen, Compile, Engine, FusedKernels, HostMemory, Layout,
+    LossKind, Modules, Offload, Optimizer, OptimizerImplementation, Precision, Projection, Recomputation,
+    Targets, TensorParallel, TrainingJob, Widened, Zero,
 };
 
 pub use objective::{LogProbabilities, Objective, Preference};

@@ -514,21 +514,21 @@ fn layer(
             block.tape.packed()
         };
     }
+    let named = match recomputation {
+        Recomputation::Operations => block.tape.kept_by_operations(),
+        Recomputation::Products => block.tape.kept_by_products(),
+        Recomputation::Chosen(_) => block.tape.kept_by_choice(),
+        _ => Vec::new(),
+    };
     let kept = match recomputation {
-        Recomputation::Operations if setting.away => all(block.tape.kept_by_operations()),
-        _ if setting.away => Vec::new(),
+        _ if setting.away => all(named),
         Recomputation::None => saved.clone(),
         Recomputation::AttentionCore => saved
             .iter()
             .copied()
             .filter(|storage| storage.shape.axis != &names::SCORE_ROW)
             .collect(),
-        Recomputation::Full | Recomputation::EveryNth(_) => vec![checkpoint],
-        Recomputation::Operations => {
-            let mut kept = all(block.tape.kept_by_operations());
-            kept.push(checkpoint);
-            kept
-        }
+        _ => all(named).into_iter().chain([checkpoint]).collect(),
     };
     let casts: Vec<Storage> = match recomputation {
         _ if setting.reference.casts_anew => Vec::new(),

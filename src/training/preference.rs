@@ -82,6 +82,42 @@ pub fn preference(job: &TrainingJob, setting: &Setting, how: LogProbabilities) -
     }
 }
 
+/// The end of a reward model: a number per token from a head of one row, of which the last of every sequence is taken; its
+/// gradient is a tensor of zeros with those filled in (transformers 5.23 modeling_layers.py,
+/// `GenericForSequenceClassification`; TRL 1.16 trainer/reward_trainer.py: chosen and rejected answers in one pass).
+pub fn reward(job: &TrainingJob, setting: &Setting) -> Ending {
+    let network = &*job.network;
+    let (tape, mut hidden) = Tape::new(setting.hidden_state(), true);
+    let mut recorder = recorder(setting, tape);
+    if let Some(norm) = network.final_norm {
+        hidden = recorder.norm(hidden, norm.kind, 1);
+    }
+    let numbers = head(network, setting, &mut recorder, hidden);
+    let tape = &recorder.tape;
+    let start = Start {
+        node: numbers.node,
+        gradient: Storage::gradient(&names::LOGITS, numbers.shape, numbers.dtype),
+        held: false,
+    };
+    let played = tape.play(start, fresh_gradients(job), &[]);
+    let mut kept = tape.alive_after_forward();
+    let also = numbers.storage.filter(|id| !kept.contains(id));
+    kept.extend(also);
+    let head = if played.body.bytes > played.head.bytes {
+        &played.body
+    } else {
+        &played.head
+    };
+    Ending {
+        loss_forward: alive(&played, &kept),
+        loss_kept: alive(&played, &kept),
+        loss_backward: alive(&played, &played.loss.alive),
+        head_backward: alive(&played, &head.alive),
+        packed: packed(tape, setting, 1),
+        ..Ending::default()
+    }
+}
+
 const fn one() -> Shape {
     Shape {
         axis: &names::ONE,

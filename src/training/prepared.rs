@@ -126,7 +126,11 @@ fn engine_key(job: &TrainingJob, network: Arc<Network>) -> Key {
         recomputation: match job.recomputation {
             // They have the same kinds of layers.
             Recomputation::AttentionCore => Recomputation::None,
-            Recomputation::Operations if !matches!(job.engine, Engine::DeepSpeed(_)) => Recomputation::None,
+            Recomputation::Operations | Recomputation::Products | Recomputation::Chosen(_)
+                if !matches!(job.engine, Engine::DeepSpeed(_)) =>
+            {
+                Recomputation::None
+            }
             other => other,
         },
         ..job.clone()

@@ -306,6 +306,14 @@ fn work(question: &mut Question, record: &Record, args: &Map<String, Value>) -> 
         question.set_some(InputId::WgradDeferral, number(args, "wgrad-deferral-limit"));
     }
     question.set(InputId::GroupedExperts, has(args, "moe-grouped-gemm"));
+    let experts = record
+        .object("arch")
+        .is_some_and(|arch| arch.contains_key("num_experts"));
+    if experts || word(args, "moe-token-dispatcher-type").is_some() {
+        // core/transformer/transformer_config.py: gathered unless said otherwise.
+        let dispatcher = word(args, "moe-token-dispatcher-type").unwrap_or("allgather");
+        question.set(InputId::TokenDispatcher, dispatcher);
+    }
     question.set(InputId::TpCommOverlap, has(args, "tp-comm-overlap"));
     Ok(())
 }

@@ -168,6 +168,7 @@ fn model(record: &Record) -> Result<String, String> {
         "Llama-2-7B-class" => "llama-2-7b".into(),
         // Its architecture, as the records state it, is that of DeepSeek-V2-Lite.
         "DeepSeek-V3-16B" => "deepseek-v2-lite".into(),
+        "DeepSeek-V3-671B" => "deepseek-v3".into(),
         "Llama-4-Scout 17Bx16E reduced to 2 layers" => "llama-4-scout-17b-16e".into(),
         "NousResearch/Llama-2-70b-hf" => "llama-2-70b".into(),
         "bigcode/gpt_bigcode-santacoder" => "santacoder".into(),

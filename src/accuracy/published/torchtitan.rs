@@ -25,6 +25,7 @@ pub(super) fn compose(question: &mut Question, record: &Record) -> Result<(), St
         .and_then(|extra| extra.get("layers"))
         .and_then(Value::as_u64);
     question.set_some(InputId::NumLayers, layers);
+    question.set_some(InputId::BatchSize, batch_of_its_date(record));
     // Its figures are of torch 2.10 and 2.11, as it says of those beside them.
     let readme = record
         .text("source")
@@ -78,6 +79,21 @@ pub(super) fn compose(question: &mut Question, record: &Record) -> Result<(), St
         );
     }
     Ok(())
+}
+
+/// Sequences per rank of the configuration at the commit of a record that took them from another date: torchtitan 27aa490
+/// trains its DeepSeek-V3 of 16B with 4 (models/deepseek_v3/config_registry.py, `deepseek_v3_16b`), where 1610 of August 2025
+/// still had 8.
+fn batch_of_its_date(record: &Record) -> Option<u64> {
+    let inferred = record.fields.get("inferred").and_then(Value::as_array)?;
+    let unverified = inferred
+        .iter()
+        .filter_map(Value::as_str)
+        .any(|text| text.contains("unverified for this date"));
+    let commit = record
+        .text("source")
+        .is_some_and(|source| source.contains("27aa49077c43"));
+    (unverified && commit).then_some(4)
 }
 
 /// The layers of every stage, as a written layout.

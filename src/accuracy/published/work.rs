@@ -55,12 +55,17 @@ pub(super) fn activations(question: &mut Question, record: &Record) -> Result<()
         match checkpointing.as_str() {
             "none" => "none",
             "selective (per-op)" => "operations",
+            "graph sac (default policy)" => "products",
             "selective (every 2nd layer)" => "every_n",
             "selective (per-layer)" => return Err("which layers are recomputed is not stated".into()),
+            text if text.starts_with(SAVED) => "full",
             text if text.starts_with("full") && (!text.contains('+') || text.contains("offload")) => "full",
             _ => return Err("this kind of recomputation is not built yet".into()),
         },
     );
+    if checkpointing.starts_with(SAVED) {
+        question.set(InputId::SavedProducts, saved_products(&checkpointing)?);
+    }
     let attention = record.text("attention").unwrap_or_default().to_ascii_lowercase();
     let kernel = if attention.contains("unfused") || attention.contains("eager") {
         "eager"
@@ -100,6 +105,23 @@ pub(super) fn activations(question: &mut Question, record: &Record) -> Result<()
         },
     );
     Ok(())
+}
+
+/// How records begin that name the products which full recomputation keeps.
+const SAVED: &str = "full + saved ops:";
+
+/// The products that torchtitan's selectors name, by the modules that make them.
+fn saved_products(text: &str) -> Result<Value, String> {
+    let names = text.split_once(':').map_or("", |(_, names)| names).split('+');
+    let words: Result<Vec<&str>, String> = names
+        .map(|name| match name.trim() {
+            "gate" => Ok("router"),
+            "wo" => Ok("attention_output"),
+            "wkv_a" => Ok("latent"),
+            other => Err(format!("the product of {other} is not built yet")),
+        })
+        .collect();
+    words.map(Value::from)
 }
 
 /// Whether ms-swift's script uses Liger's kernels; one of its comments gives the figure without them.

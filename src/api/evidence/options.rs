@@ -72,12 +72,14 @@ const SIZES: &[InputId] = &[
     InputId::LastStageLayers,
     InputId::RecomputeLayers,
     InputId::RecomputeModules,
+    InputId::SavedProducts,
     InputId::VocabularyMultiple,
     InputId::WgradDeferral,
     InputId::ExpertImbalance,
     InputId::ExpertCapacity,
     InputId::PipelineLayout,
     InputId::RolloutUtilization,
+    InputId::RolloutTensor,
 ];
 
 /// Inputs that change the time of a step and no byte of it; tests/measured/throughput.jsonl and the closed forms of `network`

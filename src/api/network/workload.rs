@@ -202,6 +202,8 @@ fn recompute(training: &TrainingJob, depth: u64) -> Recompute {
             layers: 1.0 / each.max(1) as f64,
             ..none
         },
+        Recomputation::Products => none,
+        Recomputation::Chosen(_) => Recompute { layers: 1.0, ..none },
         // Every second product is kept.
         Recomputation::Operations => Recompute {
             products: 0.5,

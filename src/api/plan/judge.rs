@@ -400,6 +400,9 @@ fn torch(recomputation: Recomputation) -> Set {
         Recomputation::AttentionCore => word("selective"),
         Recomputation::Full => word("full"),
         Recomputation::Operations => word("operations"),
+        Recomputation::Products => word("products"),
+        // No plan proposes it.
+        Recomputation::Chosen(_) => word("full"),
         Recomputation::EveryNth(each) => {
             let mut set = word("every_n");
             set.push((InputId::CheckpointEvery, json!(each)));

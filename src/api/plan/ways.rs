@@ -52,6 +52,7 @@ pub const DECIDED: &[InputId] = &[
     InputId::GradientAccumulationSteps,
     InputId::ActivationCheckpointing,
     InputId::CheckpointEvery,
+    InputId::SavedProducts,
     InputId::RecomputeMethod,
     InputId::RecomputeLayers,
     InputId::RecomputeModules,

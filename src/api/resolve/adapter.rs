@@ -157,11 +157,12 @@ pub fn objective(given: &Given, engine: EngineId, report: &mut Report) -> Object
         Some("unpaired_preference" | "grpo" | "ppo") => (false, true),
         Some("grpo_reference_free") => (false, false),
         Some("reward") => {
-            if engine != EngineId::MegatronLm {
+            let tensor = given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1;
+            if engine != EngineId::MegatronLm && tensor {
                 report.error(
                     "not_available_yet",
-                    InputId::Objective,
-                    "Reward models are built with Megatron-LM; with the other engines they are not yet.",
+                    InputId::TensorParallelSize,
+                    "Reward models with tensor parallelism are built with Megatron-LM; with the other engines they are not yet.",
                 );
             }
             return Objective::Reward;

@@ -67,6 +67,7 @@ pub fn megatron(
         fused_accumulation: given.toggle(InputId::AccumulationFusion).unwrap_or(true),
         deterministic: on(InputId::DeterministicMode),
         grouped_experts: on(InputId::GroupedExperts) && model.network.has_experts(),
+        dispatcher: states::dispatcher(given),
         vocabulary_multiple: count(InputId::VocabularyMultiple).unwrap_or(128),
         capacity_thousandths: given
             .number(InputId::ExpertCapacity)
@@ -95,6 +96,7 @@ pub fn megatron(
     if !model.network.has_experts() {
         let of_experts = [
             InputId::GroupedExperts,
+            InputId::TokenDispatcher,
             InputId::ExpertImbalance,
             InputId::ExpertCapacity,
             InputId::PadToCapacity,
@@ -106,6 +108,7 @@ pub fn megatron(
             report.warn("not_used", id, "The model has no experts.");
         }
     }
+    states::check_dispatcher(&settings, report);
     check(&settings, (mesh, &model.network, sequence), report);
     (Engine::Megatron(settings), micro_batches)
 }
@@ -248,7 +251,7 @@ fn recompute(given: &Given, report: &mut Report) -> Recompute {
         Some("full") if given.choice(InputId::RecomputeMethod) == Some("block") => Recompute::Block(layers),
         Some("full") => Recompute::Uniform(layers.max(1)),
         Some("selective") => Recompute::Modules(modules(given, report)),
-        Some("every_n" | "operations") => {
+        Some("every_n" | "operations" | "products") => {
             report.add(
                 Issue::error(
                     "unsupported_combination",

@@ -5,7 +5,9 @@ use super::super::given::Given;
 use super::Report;
 use crate::parallel::Written;
 use crate::request::InputId;
-use crate::training::{Narrow, NarrowRecipe, Sharding, Wrapper};
+use crate::training::{
+    Dispatcher, Megatron, Narrow, NarrowRecipe, Sharding, Wrapper, has_flex_configuration,
+};
 use crate::warn::Issue;
 
 /// The written layout.
@@ -88,6 +90,34 @@ pub fn narrow(given: &Given, compute_capability: u16, report: &mut Report) -> Op
     }
     let primary = given.toggle(InputId::NarrowPrimary) == Some(true);
     Some(Narrow { recipe, primary })
+}
+
+/// How tokens come to the experts of other ranks.
+pub fn dispatcher(given: &Given) -> Dispatcher {
+    match given.choice(InputId::TokenDispatcher) {
+        Some("allgather") => Dispatcher::Gathered,
+        Some("flex") => Dispatcher::Flex,
+        _ => Dispatcher::Exchanged,
+    }
+}
+
+/// What a dispatcher does not do.
+pub fn check_dispatcher(settings: &Megatron, report: &mut Report) {
+    let mut refuse = |message| report.error("unsupported_combination", InputId::TokenDispatcher, message);
+    match settings.dispatcher {
+        Dispatcher::Gathered if settings.capacity_thousandths.is_some() => {
+            refuse("The all-gather dispatcher has no capacity: Megatron-LM refuses the two together.");
+        }
+        Dispatcher::Flex if settings.padded => {
+            refuse("DeepEP does not pad experts to their capacity: Megatron-LM refuses the two together.");
+        }
+        Dispatcher::Flex if !has_flex_configuration(settings.expert_group()) => {
+            refuse(
+                "DeepEP has configurations for 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 144 and 160 expert ranks.",
+            );
+        }
+        _ => {}
+    }
 }
 
 /// What Megatron-FSDP divides.
@@ -224,6 +254,11 @@ fn adapters(given: &Given, own: bool, report: &mut Report) {
 pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
     let unless = |used: bool, why| if used { None } else { Some(why) };
     match id {
+        InputId::TokenDispatcher => unless(
+            given.integer(InputId::ExpertParallelSize).unwrap_or(1) > 1
+                || given.integer(InputId::TensorParallelSize).unwrap_or(1) > 1,
+            "With all experts on every rank no token is sent.",
+        ),
         InputId::NarrowPrimary => unless(
             given
                 .choice(InputId::NarrowRecipe)

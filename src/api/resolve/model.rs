@@ -36,6 +36,16 @@ pub struct Model {
     pub released: Released,
 }
 
+impl Model {
+    /// With a head of one row, for one number per token.
+    pub fn with_one_row(self) -> Self {
+        Self {
+            network: Arc::new(self.network.with_one_row()),
+            ..self
+        }
+    }
+}
+
 /// A training question about a model whose published weights are quantised: it is answered for others.
 pub fn note_released(model: Option<&Model>, report: &mut Report) {
     if let Some(format) = model.and_then(|model| model.released.method.as_ref()) {

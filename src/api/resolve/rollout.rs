@@ -20,7 +20,17 @@ pub fn beside(given: &Given, training: &TrainingJob, card: &Card, report: &mut R
         return Beside::default();
     }
     let colocated = given.choice(InputId::Rollout) == Some("colocated");
+    let tensor = given.integer(InputId::RolloutTensor).unwrap_or(1);
+    let gpus = given.integer(InputId::NumGpus).unwrap_or(1);
+    if colocated && !gpus.is_multiple_of(tensor.max(1)) {
+        report.error(
+            "not_divisible",
+            InputId::RolloutTensor,
+            format!("{gpus} GPUs do not divide into engines of {tensor}."),
+        );
+    }
     let engine = colocated.then(|| Colocated {
+        tensor,
         thousandths: Bytes::new(1000)
             .scaled(given.number(InputId::RolloutUtilization).unwrap_or(0.3))
             .get(),
@@ -32,14 +42,15 @@ pub fn beside(given: &Given, training: &TrainingJob, card: &Card, report: &mut R
     });
     if let Some(engine) = engine {
         let share = card.visible.expected.scaled(engine.thousandths as f64 / 1000.0);
-        if engine_weights(training) > share {
+        let weights = engine_weights(training, engine.tensor);
+        if weights > share {
             report.error(
                 "unsupported_combination",
                 InputId::RolloutUtilization,
                 format!(
                     "The engine's share of {:.1} GiB is smaller than its weights of {:.1} GiB: it would not start.",
                     share.to_gib(),
-                    engine_weights(training).to_gib()
+                    weights.to_gib()
                 ),
             );
         }
@@ -57,7 +68,9 @@ pub fn usage(id: InputId, given: &Given) -> Option<&'static str> {
         InputId::Rollout if !samples(given) => {
             Some("Only objectives that sample answers have an engine for it.")
         }
-        InputId::RolloutUtilization | InputId::RolloutSleep if !samples(given) || !colocated => {
+        InputId::RolloutUtilization | InputId::RolloutSleep | InputId::RolloutTensor
+            if !samples(given) || !colocated =>
+        {
             Some("No engine shares the GPUs of the trainer.")
         }
         _ => None,

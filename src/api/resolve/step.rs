@@ -1,11 +1,13 @@
 //! What one step does: optimizer, clipping, recomputation, attention kernel, loss.
 
 use super::super::given::Given;
+use super::super::read::Typed;
 use super::{EngineChoice, Report};
 use crate::request::{EngineId, InputId};
 use crate::training::{
-    AttentionKernel, FusedKernels, LossKind, Optimizer, OptimizerImplementation, Recomputation,
+    AttentionKernel, Chosen, FusedKernels, LossKind, Optimizer, OptimizerImplementation, Recomputation,
 };
+use crate::warn::Issue;
 
 /// The parts of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,8 @@ pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
         clipping: !in_backward && given.number(InputId::GradientClipping).unwrap_or(0.0) > 0.0,
         recomputation: match given.choice(InputId::ActivationCheckpointing) {
             Some("selective") => Recomputation::AttentionCore,
-            Some("full") => Recomputation::Full,
+            Some("full") => full(given, report),
+            Some("products") => Recomputation::Products,
             Some("every_n") => Recomputation::EveryNth(given.integer(InputId::CheckpointEvery).unwrap_or(2)),
             Some("operations") => Recomputation::Operations,
             _ => Recomputation::None,
@@ -67,6 +70,35 @@ pub fn step(given: &Given, engine: EngineChoice, report: &mut Report) -> Step {
             _ => FusedKernels::None,
         },
         keep_outputs: given.toggle(InputId::KeepOutputs).unwrap_or(false),
+    }
+}
+
+/// Words for products that full recomputation may leave as they are.
+const PRODUCTS: [&str; 3] = ["router", "attention_output", "latent"];
+
+/// Full recomputation, but for the products that are named.
+fn full(given: &Given, report: &mut Report) -> Recomputation {
+    let Some(Typed::List(words)) = given.get(InputId::SavedProducts) else {
+        return Recomputation::Full;
+    };
+    for word in words.iter().filter(|word| !PRODUCTS.contains(&word.as_str())) {
+        let issue = Issue::error(
+            "unknown_value",
+            InputId::SavedProducts.key(),
+            format!("{word} is no product that can be kept."),
+        );
+        report.add(issue.with_value(word.as_str()).with_allowed(PRODUCTS));
+    }
+    let has = |name: &str| words.iter().any(|word| word == name);
+    let chosen = Chosen {
+        router: has("router"),
+        attention_output: has("attention_output"),
+        latent: has("latent"),
+    };
+    if chosen == Chosen::default() {
+        Recomputation::Full
+    } else {
+        Recomputation::Chosen(chosen)
     }
 }
 

@@ -134,6 +134,10 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.choice(InputId::Optimizer) == Some("galore"),
             "Only GaLore projects gradients to a rank.",
         ),
+        InputId::SavedProducts => when(
+            given.choice(InputId::ActivationCheckpointing) == Some("full"),
+            "Only full recomputation leaves chosen products as they are.",
+        ),
         InputId::CheckpointEvery => when(
             given.choice(InputId::ActivationCheckpointing) == Some("every_n"),
             "Only recomputation of every n-th layer counts layers.",
@@ -200,7 +204,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
             given.toggle(InputId::KbitPrepared) == Some(true),
             "Nothing was cast to fp32, so nothing is cast back.",
         ),
-        InputId::Rollout | InputId::RolloutUtilization | InputId::RolloutSleep => {
+        InputId::Rollout | InputId::RolloutUtilization | InputId::RolloutSleep | InputId::RolloutTensor => {
             rollout::usage(id, given).map_or(Use::Used, Use::Not)
         }
         InputId::LogProbabilities => when(
@@ -217,7 +221,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         InputId::CheckpointReentrant => when(
             matches!(
                 given.choice(InputId::ActivationCheckpointing),
-                Some("full" | "every_n" | "operations")
+                Some("full" | "every_n" | "operations" | "products")
             ),
             "Nothing is recomputed layer by layer.",
         ),
@@ -375,6 +379,7 @@ fn usage(id: InputId, given: &Given, engine: EngineId, ranks: u64, nodes: u64) -
         | InputId::WgradDeferral
         | InputId::DeterministicMode
         | InputId::GroupedExperts
+        | InputId::TokenDispatcher
         | InputId::VocabularyMultiple
         | InputId::ExpertImbalance
         | InputId::ExpertCapacity

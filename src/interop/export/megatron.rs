@@ -168,7 +168,11 @@ fn experts(sheet: &mut Sheet<'_>, moe: &Moe, command: &mut Command) {
         sheet.tell(&[InputId::FirstKDenseReplace, InputId::MoeLayerFreq]);
         command.flag("--moe-layer-freq", format!("[{}]", pattern.join(",")));
     }
-    command.flag("--moe-token-dispatcher-type", "alltoall");
+    let dispatcher = sheet.word(InputId::TokenDispatcher);
+    command.flag("--moe-token-dispatcher-type", dispatcher);
+    if dispatcher == "flex" {
+        command.flag("--moe-flex-dispatcher-backend", "deepep");
+    }
     if sheet.toggle(InputId::GroupedExperts) {
         command.switch("--moe-grouped-gemm");
     }

@@ -94,6 +94,16 @@ const TABLE: &[Row] = &[
     (&["--wgrad-deferral-limit"], Some(Id::WgradDeferral), Whole),
     (&["--moe-grouped-gemm"], Some(Id::GroupedExperts), Truth),
     (
+        &["--moe-token-dispatcher-type"],
+        Some(Id::TokenDispatcher),
+        Words(&[
+            ("allgather", "allgather"),
+            ("alltoall", "alltoall"),
+            ("alltoall_seq", "alltoall"),
+            ("flex", "flex"),
+        ]),
+    ),
+    (
         &["--moe-expert-capacity-factor"],
         Some(Id::ExpertCapacity),
         Number,
@@ -197,7 +207,6 @@ const TABLE: &[Row] = &[
             "--swiglu",
             "--normalization",
             "--group-query-attention",
-            "--moe-token-dispatcher-type",
             "--train-iters",
             "--mock-data",
             "--eval-iters",
@@ -310,6 +319,11 @@ pub fn arguments(findings: &mut Findings, words: &[String]) {
     }
     if let Some(flag) = all.iter().find(|flag| flag.name == "--recompute-modules") {
         findings.set(Id::RecomputeModules, flag.values.clone(), flag.text());
+    }
+    let dispatched = findings.request.get(Id::TokenDispatcher).is_some();
+    if on("--num-experts") && !dispatched {
+        let why = "no --moe-token-dispatcher-type: Megatron-LM's default";
+        findings.set(Id::TokenDispatcher, "allgather", why);
     }
     network(findings, &all);
     let nodes = size("--nnodes").unwrap_or(1);

@@ -274,6 +274,40 @@ pub(super) const GROUPED_EXPERTS: Input = input(
 .fixed("false")
 .help("All experts of a rank as one grouped product (moe-grouped-gemm), for which Transformer Engine keeps four more workspaces.");
 
+pub(super) const TOKEN_DISPATCHER: Input = input(
+    InputId::TokenDispatcher,
+    "engine.moe_token_dispatcher_type",
+    "--moe-token-dispatcher-type",
+    "mtd",
+    "Token dispatcher of the experts",
+    InputKind::Choice(&[
+        Choice::new(
+            "allgather",
+            "all-gather",
+            &[],
+            "Every rank gathers all tokens into a buffer that stays. Megatron's own default.",
+        ),
+        Choice::new(
+            "alltoall",
+            "all-to-all",
+            &[],
+            "Each row is sent to the rank of its expert.",
+        ),
+        Choice::new(
+            "flex",
+            "DeepEP (flex)",
+            &["deepep"],
+            "Tokens are sent once per rank through DeepEP's buffers, outside of torch's allocator.",
+        ),
+    ]),
+)
+.fixed("alltoall")
+.help("How tokens come to the experts of other ranks (moe-token-dispatcher-type).")
+.cite(Citation::new(
+    Evidence::Source,
+    "NVIDIA/Megatron-LM core/transformer/moe/token_dispatcher.py; deepseek-ai/DeepEP csrc/legacy/config.hpp",
+));
+
 pub(super) const VOCABULARY_MULTIPLE: Input = input(
     InputId::VocabularyMultiple,
     "engine.make_vocab_size_divisible_by",

@@ -87,3 +87,14 @@ pub(super) const ROLLOUT_SLEEP: Input = input(
 .help(
     "vLLM's sleep mode: what the engine gives back while the trainer computes log-probabilities and steps.",
 );
+
+pub(super) const ROLLOUT_TENSOR: Input = input(
+    InputId::RolloutTensor,
+    "training.rollout_tensor_parallel_size",
+    "--rollout-tensor-parallel-size",
+    "rot",
+    "Tensor-parallel ranks of the engine",
+    InputKind::Integer { min: 1, max: 64 },
+)
+.fixed("1")
+.help("GPUs that share the engine's weights, whatever divides the model that trains (vllm_tensor_parallel_size).");

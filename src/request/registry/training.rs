@@ -1,6 +1,6 @@
 //! Inputs of section `training`: workload, types, activations and loss; the optimizer's are in `optimizer`.
 
-use super::{Choice, FormGroup, Input, InputId, InputKind, Section};
+use super::{Choice, EngineId, FormGroup, Input, InputId, InputKind, Section};
 use crate::cite::{Citation, Evidence};
 
 /// An input of section `training`.
@@ -210,6 +210,12 @@ pub(super) const ACTIVATION_CHECKPOINTING: Input = input(
             "Attention outputs and every second matrix product are kept, the rest is recomputed (torchtitan).",
         ),
         Choice::new(
+            "products",
+            "operations (all products)",
+            &[],
+            "Attention outputs, all matrix products and what collectives made are kept (torchtitan's traced graphs).",
+        ),
+        Choice::new(
             "every_n",
             "full for every n-th layer",
             &["3"],
@@ -246,6 +252,24 @@ pub(super) const CHECKPOINT_EVERY: Input = input(
 .cite(Citation::new(
     Evidence::Source,
     "pytorch/torchtitan torchtitan/distributed/activation_checkpoint.py: layer selective recomputation",
+));
+
+pub(super) const SAVED_PRODUCTS: Input = input(
+    InputId::SavedProducts,
+    FormGroup::Activations,
+    "training.saved_products",
+    "--saved-products",
+    "svp",
+    "Products kept with full recomputation",
+    InputKind::List { max_len: 3 },
+)
+.derived("none")
+.only(&[EngineId::Fsdp])
+.advanced()
+.help("Words among router, attention_output, latent: products that traced graphs keep although layers are recomputed.")
+.cite(Citation::new(
+    Evidence::Source,
+    "pytorch/torchtitan experiments/graph_trainer/memory_policy.py: full_recompute_save_ops",
 ));
 
 pub(super) const COMPILE: Input = input(

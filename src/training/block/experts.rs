@@ -52,6 +52,10 @@ impl Layout<'_> {
         } else {
             self.project(input, &names::EXPERTS, moe.experts, &names::ROUTER_LOGITS)
         };
+        self.recorder.tape.keep_in_graph(logits.storage);
+        if self.setting.chosen.router {
+            self.recorder.tape.keep_chosen(logits.storage);
+        }
         let scores = self.recorder.softmax(
             logits,
             DType::Fp32,
@@ -134,6 +138,12 @@ impl Layout<'_> {
                 .activation(up, &moe.activation, &names::ROUTED_ACTIVATED)
         };
         let output = self.grouped(inner, weights(width), hidden, &names::ROUTED_OUTPUT);
+        if self.setting.expert_ranks > 1 {
+            // Rows that came from other ranks, and those that came back (torchtitan distributed/activation_checkpoint.py,
+            // `_get_save_ops`: `all_to_all_single`).
+            self.recorder.tape.keep_in_graph(sorted.storage);
+            self.recorder.tape.keep_in_graph(output.storage);
+        }
         if self.setting.reference.every_expert {
             // Summed over the experts: the gradient is copied once for each.
             let edge = self.recorder.new_gradient(output, &names::ROUTED_OUTPUT);

@@ -33,6 +33,9 @@ impl Layout<'_> {
 
         let row = latent.kv_rank + latent.rope_dim;
         let compressed = self.project(input, &names::LATENT_ROW, row, &names::LATENT);
+        if self.setting.chosen.latent {
+            self.recorder.tape.keep_chosen(compressed.storage);
+        }
         let compressed = self.recombined(compressed);
         let compressed = self.recorder.split(compressed, &names::LATENT);
         let key_latent = self.recorder.part(compressed, &names::KEY_RANK, latent.kv_rank);

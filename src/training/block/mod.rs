@@ -16,7 +16,9 @@ pub use reference::Reference;
 use super::names;
 use super::ops::{Recorder, Types};
 use super::tape::{Rows, Shape, Storage, Tape, Var};
-use super::{Adapter, AttentionKernel, FusedKernels, Precision, TensorParallel, TrainingJob};
+use super::{
+    Adapter, AttentionKernel, Chosen, FusedKernels, Precision, Recomputation, TensorParallel, TrainingJob,
+};
 use crate::model::{FeedForward, Layer, Mixer, Norm, Residual};
 use crate::units::DType;
 
@@ -61,6 +63,8 @@ pub struct Setting {
     pub keeps_cache: bool,
     /// Whether experts run one after another, each on the tokens that chose it.
     pub looped_experts: bool,
+    /// Products that full recomputation leaves as they are.
+    pub chosen: Chosen,
 }
 
 impl Setting {
@@ -137,6 +141,10 @@ impl Setting {
                 && Reference::keeps_cache(&job.network.model_type),
             looped_experts: job.transformers_version < (5, 0) && !dealt,
             away: job.saved.away(),
+            chosen: match job.recomputation {
+                Recomputation::Chosen(chosen) => chosen,
+                _ => Chosen::default(),
+            },
         }
     }
 }
@@ -208,6 +216,7 @@ impl Layout<'_> {
             let (before, after) = self.around(&mut norms, each);
             let normed = self.norm(stream, before);
             let mixed = self.mixer(&layer.mixer, normed);
+            self.recorder.tape.keep_in_graph(mixed.storage);
             let mixed = self.norm(mixed, after);
             let mixed = self.recorder.dropout(mixed, layer.residual_dropout);
             stream = self.recorder.add(stream, mixed, &names::RESIDUAL);
@@ -216,6 +225,9 @@ impl Layout<'_> {
             let (before, after) = self.around(&mut norms, each);
             let normed = self.norm(stream, before);
             let fed = self.feed_forward(&layer.feed_forward, normed);
+            if after.is_some() {
+                self.recorder.tape.keep_in_graph(fed.storage);
+            }
             let fed = self.norm(fed, after);
             let fed = self.recorder.dropout(fed, layer.residual_dropout);
             stream = self.recorder.add(stream, fed, &names::RESIDUAL);
@@ -228,6 +240,7 @@ impl Layout<'_> {
         let mut norms = layer.norms.iter().copied();
         let first = self.norm(input, norms.next());
         let mixed = self.mixer(&layer.mixer, first);
+        self.recorder.tape.unread(mixed.storage);
         let mixed = self.recorder.dropout(mixed, layer.residual_dropout);
         let second = match norms.next() {
             Some(norm) => self.norm(input, Some(norm)),

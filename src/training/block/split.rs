@@ -111,6 +111,14 @@ impl Layout<'_> {
         let output = self
             .recorder
             .linear(input, shape, &names::BLOCK_OUTPUT, projection);
+        let attention = group == Group::Attention;
+        if attention && self.setting.chosen.attention_output {
+            self.recorder.tape.keep_chosen(output.storage);
+        }
+        // What a feed-forward ends with goes into a sum that is kept as the next layer's input, or into a collective.
+        if !attention || way != Way::Whole {
+            self.recorder.tape.unread(output.storage);
+        }
         if way == Way::Whole {
             return output;
         }

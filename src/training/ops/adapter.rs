@@ -113,9 +113,7 @@ impl Recorder {
         let weights = input.shape.width.saturating_mul(shape.width);
         let matrix = Matrix::trained(weights, adapter.dtype, &names::ADAPTER);
         let output = self.multiply_matrix(input, matrix, shape, &names::ADAPTER_OUTPUT);
-        if self.tape.count_product() {
-            self.tape.keep(output.storage);
-        }
+        self.tape.keep_product(output.storage);
         output
     }
 

@@ -129,9 +129,7 @@ impl Recorder {
     pub fn linear(&mut self, input: Var, shape: Shape, name: &'static Name, projection: Projection) -> Var {
         let weights = input.shape.width.saturating_mul(shape.width);
         let base = self.product(input, weights, shape, name);
-        if self.tape.count_product() {
-            self.tape.keep(base.storage);
-        }
+        self.tape.keep_product(base.storage);
         match self.adapter {
             Some(adapter) if adapter.targets.has(projection) => self.adapted(input, base, adapter),
             _ => base,

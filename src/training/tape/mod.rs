@@ -110,13 +110,24 @@ pub struct Tape {
     temporaries: Vec<Storage>,
     stage: Stage,
     products: u64,
-    kept: Vec<StorageId>,
+    kept: Vec<Kept>,
+    chosen: Vec<StorageId>,
     away: bool,
     distributed: bool,
     outside: Vec<StorageId>,
     cached: Vec<StorageId>,
     forwards: Vec<Forward>,
     passing: Vec<StorageId>,
+}
+
+/// A storage that recomputation of operations leaves as it is.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    storage: StorageId,
+    /// Where every second product is kept.
+    every_second: bool,
+    /// Where all of them are, of which a graph holds those alone that backward reads or starts again from.
+    all: bool,
 }
 
 /// A moment of the forward pass that needs much beside what is kept for backward.
@@ -141,6 +152,7 @@ impl Tape {
             stage: Stage::Body,
             products: 0,
             kept: Vec::new(),
+            chosen: Vec::new(),
             away: false,
             distributed: false,
             outside: Vec::new(),
@@ -247,9 +259,40 @@ impl Tape {
         self.products % 2 == 1
     }
 
-    /// Op-level recomputation keeps this storage.
+    /// Recomputation of operations keeps this storage.
     pub fn keep(&mut self, storage: Option<StorageId>) {
-        self.kept.extend(storage);
+        self.keep_as(storage, true, true);
+    }
+
+    /// Counts a product, whose output is kept where all are, and every second time where every second one is.
+    pub fn keep_product(&mut self, storage: Option<StorageId>) {
+        let every_second = self.count_product();
+        self.keep_as(storage, every_second, true);
+    }
+
+    /// What a graph that keeps all products holds because what is computed again starts from it.
+    pub fn keep_in_graph(&mut self, storage: Option<StorageId>) {
+        self.keep_as(storage, false, true);
+    }
+
+    fn keep_as(&mut self, storage: Option<StorageId>, every_second: bool, all: bool) {
+        self.kept.extend(storage.map(|storage| Kept {
+            storage,
+            every_second,
+            all,
+        }));
+    }
+
+    /// A product that nothing reads in backward, so that a graph does not hold it.
+    pub fn unread(&mut self, storage: Option<StorageId>) {
+        for kept in self.kept.iter_mut().filter(|kept| Some(kept.storage) == storage) {
+            kept.all = false;
+        }
+    }
+
+    /// A product that was chosen to be kept although its layer is recomputed.
+    pub fn keep_chosen(&mut self, storage: Option<StorageId>) {
+        self.chosen.extend(storage);
     }
 
     /// An operation holds this storage beside autograd's saved tensors, so recomputation cannot free it.
@@ -300,7 +343,27 @@ impl Tape {
 
     /// What op-level recomputation keeps, each storage once.
     pub fn kept_by_operations(&self) -> Vec<StorageId> {
-        self.once(&self.kept)
+        self.kept_where(|kept| kept.every_second)
+    }
+
+    /// What is kept where all products are.
+    pub fn kept_by_products(&self) -> Vec<StorageId> {
+        self.kept_where(|kept| kept.all)
+    }
+
+    /// What was chosen to be kept.
+    pub fn kept_by_choice(&self) -> Vec<StorageId> {
+        self.once(&self.chosen)
+    }
+
+    fn kept_where(&self, is: fn(&Kept) -> bool) -> Vec<StorageId> {
+        let ids: Vec<StorageId> = self
+            .kept
+            .iter()
+            .filter(|kept| is(kept))
+            .map(|kept| kept.storage)
+            .collect();
+        self.once(&ids)
     }
 
     fn once(&self, ids: &[StorageId]) -> Vec<StorageId> {

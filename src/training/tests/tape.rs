@@ -209,6 +209,20 @@ fn operations_keep_the_first_and_every_second_product_once() {
 }
 
 #[test]
+fn a_graph_keeps_every_product_that_is_read() {
+    let (mut tape, _) = tape();
+    let ids: Vec<_> = (1..=4).map(|size| tape.store(blocks(size))).collect();
+    for id in &ids[..3] {
+        tape.keep_product(Some(*id));
+    }
+    tape.unread(Some(ids[0]));
+    tape.keep_in_graph(Some(ids[3]));
+    assert_eq!(tape.kept_by_operations(), [ids[0], ids[2]]);
+    assert_eq!(tape.kept_by_products(), [ids[1], ids[2], ids[3]]);
+    assert!(tape.kept_by_choice().is_empty());
+}
+
+#[test]
 fn without_a_wanted_gradient_there_is_no_node_and_nothing_is_kept() {
     let (mut tape, input) = Tape::new(blocks(1), false);
     assert_eq!(input.node, None);

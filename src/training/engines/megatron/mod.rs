@@ -4,6 +4,7 @@
 //! the tapes of the other engines are not used here.
 
 mod beside;
+mod dispatcher;
 mod ends;
 mod host;
 mod narrow;
@@ -17,9 +18,11 @@ mod states;
 mod tests;
 mod workspace;
 
+pub use dispatcher::has_configuration as has_flex_configuration;
 pub use quick::Quick;
 pub use settings::{
-    Megatron, Modules, Narrow, Recipe as NarrowRecipe, Recompute, Sharding, VocabularyLoss, Wrapper,
+    Dispatcher, Megatron, Modules, Narrow, Recipe as NarrowRecipe, Recompute, Sharding, VocabularyLoss,
+    Wrapper,
 };
 
 use crate::memory::Ledger;
@@ -32,11 +35,13 @@ use stage::Chunks;
 struct Calls {
     ledger: fn(&TrainingJob, &Megatron) -> Ledger,
     stages: fn(&TrainingJob, &Megatron) -> Vec<Stage>,
+    outside: fn(&TrainingJob, &Megatron) -> Bytes,
 }
 
 const CALLS: Calls = Calls {
     ledger: fullest,
     stages: all_stages,
+    outside: dispatcher::outside,
 };
 
 brought!(calls: Calls = CALLS);
@@ -74,6 +79,11 @@ pub struct Stage {
     pub parameters: u64,
     /// Its ledger.
     pub ledger: Ledger,
+}
+
+/// Buffers of DeepEP, which are not in torch's allocator.
+pub fn dispatcher_buffers(job: &TrainingJob, settings: &Megatron) -> Bytes {
+    calls().map_or(Bytes::ZERO, |calls| (calls.outside)(job, settings))
 }
 
 /// Every pipeline rank.

@@ -58,3 +58,42 @@ fn in_format(one: Saved, recipe: Recipe) -> Vec<Saved> {
     });
     std::iter::once(values).chain(scales).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::saved::Part;
+    use super::*;
+
+    /// NVFP4 (NVIDIA/TransformerEngine pytorch/tensor/nvfp4_tensor.py): two values in a byte, one E4M3 scale per 16 of them, in
+    /// rows and again, from the same 16 bits, in columns. A matrix of 4096 by 4096 takes 8 MiB and 1 MiB of scales twice; the
+    /// blocks of 16 by 16 of a weight have their scale once for each of their rows. The two largest values are fp32 numbers.
+    #[test]
+    fn nvfp4_stores_weights_twice() {
+        let elements = 4096 * 4096;
+        let once = elements / 2 + elements / 16;
+        assert_eq!(once, 9 << 20);
+        for compute_capability in [100, 120] {
+            let each = Recipe::Nvfp4.weight_32nds(compute_capability);
+            assert_eq!(elements * each / 32, 2 * once);
+        }
+    }
+
+    /// An input of 8,192 rows of 4,096 is saved in columns alone: 16 MiB of values and 2 MiB of scales, where bf16 has 64 MiB.
+    #[test]
+    fn nvfp4_saves_inputs_once() {
+        let input = Saved {
+            id: "norm.output",
+            label: "output of a norm",
+            bytes: 2,
+            width: 4096,
+            meaning: "hidden size",
+            rows: 8192,
+            row: "tokens",
+            part: Part::Norm,
+        };
+        let narrow = in_format(input, Recipe::Nvfp4);
+        let sizes: Vec<u64> = narrow.iter().map(|one| one.size().get()).collect();
+        assert_eq!(sizes, [16 << 20, 2 << 20]);
+        assert_eq!(input.size().get(), 64 << 20);
+    }
+}

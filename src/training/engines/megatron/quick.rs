@@ -10,7 +10,7 @@ use super::saved::bytes;
 use super::share::{self, Share};
 use super::states::{Recipe, sharing};
 use super::workspace::workspaces;
-use super::{Megatron, Recompute, Sharding, Wrapper, stage};
+use super::{Dispatcher, Megatron, Recompute, Sharding, Wrapper, stage};
 use crate::model::Network;
 use crate::parallel::{Schedule, Split, stages};
 use crate::training::sheet::Sheet;
@@ -353,7 +353,11 @@ fn key(job: &TrainingJob, settings: &Megatron) -> Key {
         settings: Megatron {
             pipeline: 1,
             context: 1,
-            expert: 1,
+            expert: match settings.dispatcher {
+                // A rank's rows are as many on however many ranks.
+                Dispatcher::Exchanged => settings.expert.min(2),
+                Dispatcher::Gathered | Dispatcher::Flex => settings.expert,
+            },
             schedule: Schedule::OneForwardOneBackward,
             split: Split::default(),
             distributed_optimizer: false,

@@ -418,6 +418,7 @@ impl Setting {
             "logits and probabilities of the router",
             moe.experts.saturating_mul(2),
         ));
+        self.dispatcher(moe, all);
         let input = moe.model_width;
         all.push(routed(
             "experts.input",
@@ -463,12 +464,14 @@ impl Setting {
         } else {
             0
         };
+        let mut combining = 0;
         let (up, down) = match &layer.feed_forward {
             FeedForward::Dense(dense) => {
                 let down = product([self.bytes, self.divided(dense.width), self.tokens]);
                 (down.saturating_mul(if dense.gated { 2 } else { 1 }), down)
             }
             FeedForward::Moe(moe) => {
+                combining = self.combining(moe);
                 let width = moe.width.div_ceil(self.settings.expert_tensor.max(1));
                 let down = product([self.bytes, width, self.routed(moe)]);
                 (down.saturating_mul(if moe.gated { 2 } else { 1 }), down)
@@ -477,7 +480,7 @@ impl Setting {
         };
         // The second product's gradient; the activation's beside it; the first product's, when both kept tensors are gone.
         let first = whole.saturating_add(gathered).saturating_sub(down);
-        let inside = gathered.saturating_add(down).max(up).max(first);
+        let inside = gathered.saturating_add(down).max(up).max(first).max(combining);
         let heads = match &layer.mixer {
             Mixer::Attention(attention) => attention.heads,
             Mixer::Latent(latent) => latent.heads,

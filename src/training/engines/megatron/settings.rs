@@ -38,6 +38,8 @@ pub struct Megatron {
     pub deterministic: bool,
     /// Whether experts run as one grouped product.
     pub grouped_experts: bool,
+    /// How tokens come to the experts of other ranks.
+    pub dispatcher: Dispatcher,
     /// Rows of the vocabulary per tensor-parallel rank are padded to a multiple of this.
     pub vocabulary_multiple: u64,
     /// Most rows of an expert as a multiple of its even share, in thousandths, where there is a capacity.
@@ -66,6 +68,17 @@ pub struct Megatron {
     pub wrapper: Wrapper,
     /// The pipeline rank; `None` for the one that holds the most.
     pub stage: Option<u64>,
+}
+
+/// How tokens come to the experts of other ranks (`--moe-token-dispatcher-type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dispatcher {
+    /// Every rank gathers all tokens, and takes those of its experts (`allgather`).
+    Gathered,
+    /// Each row is sent to the rank of its expert (`alltoall`).
+    Exchanged,
+    /// Each token is sent once to every rank that has one of its experts, by DeepEP (`flex`).
+    Flex,
 }
 
 /// Whose wrapper holds master weights and gradients.
@@ -217,6 +230,11 @@ impl Megatron {
             Some(capacity) => self.imbalance_thousandths.min(capacity),
             None => self.imbalance_thousandths,
         }
+    }
+
+    /// Ranks among which routed experts are divided, by experts and within them.
+    pub const fn expert_group(&self) -> u64 {
+        self.expert.saturating_mul(self.expert_tensor)
     }
 
     /// Ranks among which the parts between the matrices are divided along the sequence.

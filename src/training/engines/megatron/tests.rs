@@ -29,6 +29,7 @@ fn settings() -> Megatron {
         fused_accumulation: true,
         deterministic: false,
         grouped_experts: false,
+        dispatcher: Dispatcher::Exchanged,
         vocabulary_multiple: 128,
         capacity_thousandths: None,
         padded: false,

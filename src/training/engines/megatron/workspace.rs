@@ -1,6 +1,7 @@
 //! Workspaces that the libraries keep on a rank of Megatron-LM.
 
 use super::Megatron;
+use super::dispatcher::gathered;
 use super::settings::Wrapper;
 use crate::cite::{Citation, Evidence};
 use crate::memory::allocator::block;
@@ -46,6 +47,9 @@ pub fn workspaces(job: &TrainingJob, settings: &Megatron, sheet: &mut Sheet) -> 
         (grouped, true) => OVERLAPPED_STREAMS + if grouped { 4 } else { 0 },
     };
     held.push((sheet.item(item, ""), streams));
+    if let Some(item) = gathered(job, settings) {
+        held.push((sheet.item(item, ""), 1));
+    }
     if settings.comm_overlap {
         held.push((sheet.item(buffer(job, settings), ""), OVERLAPPED));
     }
