@@ -123,7 +123,7 @@ fn static_graph(given: &Given, report: &mut Report) -> bool {
         report.warn(
             "does_not_start",
             InputId::StaticGraph,
-            "torch fails with a static graph where the first micro-batch runs under no_sync, as Accelerate's accumulation does (reducer.cpp: expect_autograd_hooks_). The figure is that of a loop that reduces after every micro-batch.",
+            "PyTorch fails with a static graph where the first micro-batch runs under no_sync, as Accelerate's accumulation does (reducer.cpp: expect_autograd_hooks_). The figure is that of a loop that reduces after every micro-batch.",
         );
     }
     on
