@@ -415,6 +415,12 @@ fn compared(seed: u64, engines: &[&str], needed: impl Fn(&InferenceAnswer) -> By
             if packed && key == "new_tokens" {
                 continue;
             }
+            // Sequences share whole blocks alone: of a prefix that goes beyond the prompt a longer prompt shares a block more, and each
+            // sequence keeps one less of its own.
+            let given = |key: &str| first["inference"][key].as_u64().unwrap_or(0);
+            if key == "prompt_tokens" && given("shared_prefix_tokens") > given("prompt_tokens") {
+                continue;
+            }
             let mut second = first.clone();
             second["inference"][key] = json!(first["inference"][key].as_u64().unwrap_or(1) * 2);
             let Ok(more) = ask(&second) else { continue };
