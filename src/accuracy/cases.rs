@@ -4,7 +4,7 @@
 use super::predict::{Outcome, predict, question};
 use super::quantity::Quantity;
 use super::record::Record;
-use super::statistics::{Line, percentile};
+use super::statistics::{Line, percentile, rounded};
 use crate::request::Request;
 
 /// One predicted quantity of a measured run.
@@ -63,10 +63,11 @@ pub fn summary<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<Summary> {
     let inside = judged.iter().filter(|line| line.inside() == Some(true)).count();
     Some(Summary {
         cases: errors.len(),
-        median_percent: percentile(&errors, 50.0)?,
-        p90_percent: percentile(&errors, 90.0)?,
-        worst_percent: *errors.last()?,
-        inside_percent: inside as f64 / errors.len() as f64 * 100.0,
+        // As the committed table rounds them, so that both are read alike.
+        median_percent: rounded(percentile(&errors, 50.0)?),
+        p90_percent: rounded(percentile(&errors, 90.0)?),
+        worst_percent: rounded(*errors.last()?),
+        inside_percent: rounded(inside as f64 / errors.len() as f64 * 100.0),
     })
 }
 

@@ -276,7 +276,7 @@ fn share(values: impl Iterator<Item = bool>) -> Option<f64> {
 }
 
 /// To three decimals, so that a committed table does not change with the last bits of a platform.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 

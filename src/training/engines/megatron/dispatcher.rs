@@ -172,9 +172,9 @@ mod tests {
     /// 8 + 2,048 bytes, 5 counters of 4 bytes per channel and rank, in whole 128 bytes, and the workspace.
     #[test]
     fn deep_ep_on_a_node() {
-        let tokens = 80 * 256 * (14_336 + 8 + 2_048);
+        let tokens: u64 = 80 * 256 * (14_336 + 8 + 2_048);
         let counters = 80 * 5 * 4;
-        let all: u64 = (tokens + counters as u64).div_ceil(128) * 128 + (32 << 20);
+        let all: u64 = (tokens + counters).div_ceil(128) * 128 + (32 << 20);
         assert_eq!(deep_ep(2 * 7168, 8), Some(all));
         assert_eq!(all, 369_264_256);
     }
