@@ -261,25 +261,25 @@ impl Tape {
 
     /// Recomputation of operations keeps this storage.
     pub fn keep(&mut self, storage: Option<StorageId>) {
-        self.keep_as(storage, true, true);
+        self.keep_as(storage, true);
     }
 
     /// Counts a product, whose output is kept where all are, and every second time where every second one is.
     pub fn keep_product(&mut self, storage: Option<StorageId>) {
         let every_second = self.count_product();
-        self.keep_as(storage, every_second, true);
+        self.keep_as(storage, every_second);
     }
 
     /// What a graph that keeps all products holds because what is computed again starts from it.
     pub fn keep_in_graph(&mut self, storage: Option<StorageId>) {
-        self.keep_as(storage, false, true);
+        self.keep_as(storage, false);
     }
 
-    fn keep_as(&mut self, storage: Option<StorageId>, every_second: bool, all: bool) {
+    fn keep_as(&mut self, storage: Option<StorageId>, every_second: bool) {
         self.kept.extend(storage.map(|storage| Kept {
             storage,
             every_second,
-            all,
+            all: true,
         }));
     }
 
